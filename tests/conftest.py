@@ -1,0 +1,1 @@
+"""Shared by all tests, and therefore nearly empty: a fixture belongs beside the tests that need it."""
