@@ -1,0 +1,67 @@
+# The front door. Every target makes the environment it needs by itself; nothing has to be installed or activated first.
+#
+#   PYTHON=/path/to/python3   use this one       (default: the first usable of python3, 3.13, 3.12, 3.11)
+#   TIER=smoke|full           how far `make verify` goes
+#   STRICT=1                  `make verify` also fails when its verdict is INCOMPLETE
+
+TIER ?= smoke
+STRICT ?=
+ENV := PYTHON="$(PYTHON)" sh .ci/env
+# Set before the first import: coverage.py would miss lines that a plugin of pytest had imported already.
+COVERAGE := $(ENV) python -W error -m coverage
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help env test test-all verify generate check-generated lint demo lock dist clean distclean
+
+help: ## this text
+	@printf 'aiojobs: what you can do here\n\n'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
+	@printf '\n'
+	@sed -n 's/^#   \(.*\)/  \1/p' $(MAKEFILE_LIST)
+
+env: ## make the virtual environment from the lock file (the other targets do it by themselves)
+	@$(ENV) python -c 'import sys; print("Python", sys.version.split()[0], "in", sys.prefix)'
+
+test: ## the test suite with 100 % branch coverage, then once more with asyncio's debug mode
+	@printf '==> Tests\n'
+	@$(COVERAGE) run -m pytest -q -m "not slow" || { printf '\nA test failed: its story is above. One test alone: .ci/env python -m pytest <file>::<name>\n' >&2; exit 1; }
+	@printf '==> Branch coverage of the runtime\n'
+	@$(COVERAGE) report || { printf '\nLines or branches of src/aiojobs are not executed by any test: the column "Missing" names them.\n' >&2; exit 1; }
+	@printf '==> Tests, asyncio debug mode\n'
+	@PYTHONASYNCIODEBUG=1 $(ENV) python -W error -m pytest -q -m "not slow" || { printf '\nA test fails only in debug mode: PYTHONASYNCIODEBUG=1 .ci/env python -m pytest <file>::<name>\n' >&2; exit 1; }
+
+test-all: ## `make test` on each of Python 3.11, 3.12 and 3.13 that this machine has
+	@sh .ci/test-all "$(MAKE)"
+
+verify: ## the chain of evidence, TIER=smoke or full; the verdict is in build/report.html and build/report.md
+	@STRICT="$(STRICT)" $(ENV) sh .ci/verify $(TIER)
+
+generate: ## write the files that are derived from spec/
+	@$(ENV) python -m aiojobs.spec generate
+	@$(ENV) python -m aiojobs.spec draw
+
+check-generated: ## fail if a derived file is not what `make generate` would write
+	@$(ENV) python -m aiojobs.spec generate --check && $(ENV) python -m aiojobs.spec draw --check || { printf '\nDerived files are stale: run make generate and commit what it writes.\n' >&2; exit 1; }
+
+lint: ## ruff, mypy --strict and pyright
+	@$(ENV) sh .ci/lint
+
+demo: ## a small aiohttp service under load, with clients that hang up and a shutdown in the middle
+	@$(ENV) python -m examples.orders_demo
+
+lock: ## resolve requirements/dev.lock anew from pyproject.toml (universal, hashed)
+	@$(ENV) uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command 'make lock' --output-file requirements/dev.lock || { printf '\nCould not resolve. uv reads UV_INDEX_URL and SSL_CERT_FILE, not the settings of pip.\n' >&2; exit 1; }
+	@printf 'requirements/dev.lock: %s packages. The next target makes its environment anew.\n' "$$(grep -c '==' requirements/dev.lock)"
+
+dist: ## build the sdist and the wheel into dist/
+	@rm -rf dist
+	@$(ENV) python -m build --no-isolation --outdir dist . || { printf '\nThe build failed: see above. The settings are in pyproject.toml under tool.hatch.\n' >&2; exit 1; }
+
+clean: ## remove what was built, measured and cached; keep the environments
+	@rm -rf build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache .coverage
+	@find src tests examples spec docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean ## remove the environments too
+	@rm -rf .venv-3.*
