@@ -1,0 +1,478 @@
+"""A deterministic event loop whose clock is a number.
+
+Rules of this file
+------------------
+* Nothing here sleeps, polls, opens a socket or starts a thread. What a program does on this loop depends on
+  the program alone, so the same program always takes the same steps in the same order.
+* The order is asyncio's own: ready callbacks run first in, first out; one *turn* runs exactly those that were
+  ready when it began; timers that are due join the end of the queue at the start of a turn.
+* A situation in which a real program would hang is an error here, never a hang: `Deadlock` when nothing is
+  ready and no timer is left, `Livelock` when turns go by without end while the clock stands still.
+
+How it works
+------------
+The loop is written against `asyncio.AbstractEventLoop`, the interface for authors of loops, and keeps its own
+queue and timers instead of reaching into those of another loop. Of asyncio's non-public names it needs one:
+`_set_running_loop`, which asyncio exports for authors of loops. Tasks and futures are asyncio's own, in C
+where they are in C.
+
+Running freely (`run_until_complete`, `run_forever`), the clock jumps to the next timer as soon as nothing is
+ready. Stepping (`entered`, `turn`, `advance`), the caller decides both when a turn runs and when time passes,
+also while callbacks are ready: that is what a slow callback does to a real program. Equal deadlines fire in
+the order in which they were set; a stock loop leaves that order open.
+
+Deliberately not here: input and output, subprocesses, signals, threads. A call from another thread is
+refused, because when it arrives is exactly what this loop exists to keep out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import os
+import sys
+import threading
+import warnings
+import weakref
+from asyncio import _set_running_loop  # pyright: ignore[reportPrivateUsage]  # exported by asyncio for authors of event loops
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import contextmanager
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar, TypeVarTuple
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ("Deadlock", "Livelock", "TurnHandle", "TurnTimer", "VirtualLoop")
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+_Complaint: TypeAlias = dict[str, Any]
+_ExceptionHandler: TypeAlias = Callable[[asyncio.AbstractEventLoop, _Complaint], object]
+
+SPIN_LIMIT: Final = 100_000
+"""So many turns without the clock moving count as a livelock; the programs of the tests need hundreds."""
+
+
+class Deadlock(RuntimeError):  # noqa: N818  it names a situation, like StopIteration
+    """Nothing is ready and no timer is set: what is still waiting would wait for ever."""
+
+
+class Livelock(RuntimeError):  # noqa: N818
+    """Turn after turn runs while the clock stands still: something spins instead of waiting."""
+
+
+class _Queued:
+    """What handles of a `VirtualLoop` have in common; explorers read the attributes, nobody writes them."""
+
+    __slots__ = ()
+    callback: Callable[..., object]
+    args: tuple[Any, ...]
+    context: Context
+    withdrawn: bool
+
+    def cancel(self) -> None:
+        """Withdraw the callback; what it referred to is let go at once."""
+        self.withdrawn = True  # type: ignore[misc]  # the slots are those of the subclasses
+        self.callback, self.args = _nothing, ()  # type: ignore[misc]
+
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self.withdrawn
+
+    def get_context(self) -> Context:
+        """The context the callback runs in."""
+        return self.context
+
+    def __repr__(self) -> str:
+        what = "withdrawn" if self.withdrawn else getattr(self.callback, "__qualname__", repr(self.callback))
+        return f"<{type(self).__name__} {what}>"
+
+
+class TurnHandle(_Queued, asyncio.Handle):
+    """One callback in the queue of a `VirtualLoop`."""
+
+    __slots__ = ("args", "callback", "context", "withdrawn")
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> None:
+        self.callback = callback
+        self.args = args
+        self.context = copy_context() if context is None else context
+        self.withdrawn = False
+
+
+class TurnTimer(_Queued, asyncio.TimerHandle):
+    """A callback with a deadline in virtual time; `number` orders equal deadlines by when they were set."""
+
+    __slots__ = ("args", "callback", "context", "deadline", "number", "withdrawn")
+
+    def __init__(
+        self,
+        deadline: float,
+        number: int,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: Context | None,
+    ) -> None:
+        self.callback = callback
+        self.args = args
+        self.context = copy_context() if context is None else context
+        self.withdrawn = False
+        self.deadline = deadline
+        self.number = number
+
+    def when(self) -> float:
+        """The deadline, on the clock of the loop."""
+        return self.deadline
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, TurnTimer):
+            return NotImplemented
+        return (self.deadline, self.number) < (other.deadline, other.number)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+class VirtualLoop(asyncio.AbstractEventLoop):
+    """An event loop without input, output and waiting; the top of the module says how it behaves."""
+
+    def __init__(self, *, spin_limit: int = SPIN_LIMIT) -> None:
+        self.complaints: list[_Complaint] = []
+        """What `call_exception_handler` was called with, oldest first. Only readers may empty it."""
+        self.turns = 0
+        """Turns run so far; only `turn` counts it up."""
+        self._ready: deque[TurnHandle | TurnTimer] = deque()
+        self._timers: list[TurnTimer] = []  # a heap; withdrawn ones stay in until they come to its head
+        self._timer_number = 0
+        self._now = 0.0
+        self._still_turns = 0  # turns since the clock moved
+        self._spin_limit = spin_limit
+        self._thread: int | None = None  # set exactly while the loop is entered
+        self._stopping = False
+        self._closed = False
+        self._debug = _debug_wanted()
+        self._handler: _ExceptionHandler | None = None
+        self._task_factory: Any = None
+        self._generators: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+
+    def __repr__(self) -> str:
+        return f"<VirtualLoop time={self._now:g} ready={len(self._ready)} timers={len(self.timers())}>"
+
+    # The clock and the queue.
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._now
+
+    def ready(self) -> tuple[TurnHandle | TurnTimer, ...]:
+        """What the next turn will run, in order, timers that are due included last."""
+        due = sorted(timer for timer in self._timers if timer.deadline <= self._now)
+        return tuple(handle for handle in (*self._ready, *due) if not handle.withdrawn)
+
+    def timers(self) -> tuple[TurnTimer, ...]:
+        """The timers that are set and not yet due, soonest first."""
+        return tuple(sorted(t for t in self._timers if not t.withdrawn and t.deadline > self._now))
+
+    def call_soon(
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> TurnHandle:
+        """Queue a callback for the next turn."""
+        self._check_open()
+        handle = TurnHandle(callback, args, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> TurnTimer:
+        """Queue a callback for the first turn at or after so many virtual seconds."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> TurnTimer:
+        """Queue a callback for the first turn at or after a point of virtual time."""
+        self._check_open()
+        timer = TurnTimer(when, self._timer_number, callback, args, context)
+        self._timer_number += 1
+        heapq.heappush(self._timers, timer)
+        return timer
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> TurnHandle:
+        """From the loop's own thread the same as `call_soon`; from another one an error."""
+        if self._thread not in (None, threading.get_ident()):
+            raise RuntimeError(
+                "a VirtualLoop takes no calls from other threads: their time of arrival is chance"
+            )
+        return self.call_soon(callback, *args, context=context)
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]  # noqa: ARG002
+        """Always an error: a thread has no virtual time."""
+        raise RuntimeError("a VirtualLoop has no executor: a thread has no virtual time")
+
+    # Stepping.
+
+    @contextmanager
+    def entered(self) -> Generator[VirtualLoop]:
+        """Be the running loop of this thread without running: for callers that choose each turn."""
+        self._check_open()
+        if _running_loop() is not None:
+            raise RuntimeError("an event loop is already running in this thread")
+        outer_hooks = sys.get_asyncgen_hooks()
+        outer_depth = sys.get_coroutine_origin_tracking_depth()
+        _set_running_loop(self)
+        self._thread = threading.get_ident()
+        sys.set_asyncgen_hooks(firstiter=self._generators.add, finalizer=self._close_generator)
+        if self._debug:
+            sys.set_coroutine_origin_tracking_depth(10)
+        try:
+            yield self
+        finally:
+            sys.set_coroutine_origin_tracking_depth(outer_depth)
+            sys.set_asyncgen_hooks(*outer_hooks)
+            self._thread = None
+            _set_running_loop(None)
+
+    def turn(self) -> int:
+        """Run what is ready now, and nothing that becomes ready meanwhile; return how many callbacks ran.
+
+        The loop must be entered. An exception that asyncio lets through (`SystemExit`, `KeyboardInterrupt`)
+        comes out of here; what was left of the turn stays in the queue.
+        """
+        while self._timers and self._timers[0].deadline <= self._now:
+            self._ready.append(heapq.heappop(self._timers))
+        self.turns += 1
+        self._still_turns += 1
+        ran = 0
+        for _ in range(len(self._ready)):
+            handle = self._ready.popleft()
+            if not handle.withdrawn:
+                ran += 1
+                self._call(handle)
+        return ran
+
+    def advance(self, delta: float | None = None) -> bool:
+        """Let time pass: so many seconds, or up to the next timer; False if there was none to go to."""
+        target = self._next_deadline() if delta is None else self._now + delta
+        if target is None:
+            return False
+        self._now = target
+        self._still_turns = 0
+        return True
+
+    def quiet(self) -> bool:
+        """Whether the next turn would run nothing."""
+        self._drop_withdrawn_head()
+        due = bool(self._timers) and self._timers[0].deadline <= self._now
+        return not due and all(handle.withdrawn for handle in self._ready)
+
+    def _next_deadline(self) -> float | None:
+        self._drop_withdrawn_head()
+        if self._timers and self._timers[0].deadline > self._now:
+            return self._timers[0].deadline
+        return min((timer.deadline for timer in self.timers()), default=None)
+
+    def _drop_withdrawn_head(self) -> None:
+        while self._timers and self._timers[0].withdrawn:
+            heapq.heappop(self._timers)
+
+    def _call(self, handle: TurnHandle | TurnTimer) -> None:
+        try:
+            handle.context.run(handle.callback, *handle.args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001  as in asyncio
+            message = f"Exception in callback {handle!r}"
+            self.call_exception_handler({"message": message, "exception": error, "handle": handle})
+
+    # Running freely.
+
+    def run_forever(self) -> None:
+        """Take turns until `stop` is called; the clock jumps whenever nothing is ready."""
+        with self.entered():
+            self._still_turns = 0
+            try:
+                while True:
+                    self._check_progress()
+                    self.turn()
+                    if self._stopping:
+                        return
+            finally:
+                self._stopping = False
+
+    def run_until_complete(self, future: Any) -> Any:
+        """Take turns until the future or coroutine has ended, and return or raise what it did."""
+        self._check_open()
+        task: asyncio.Future[Any] = asyncio.ensure_future(future, loop=self)
+        task.add_done_callback(self._stop_for)
+        try:
+            self.run_forever()
+        except BaseException:
+            if task.done() and not task.cancelled():
+                task.exception()  # taken here, or its destruction would complain about it a second time
+            raise
+        finally:
+            task.remove_done_callback(self._stop_for)
+        if not task.done():
+            raise RuntimeError("the loop was stopped before the future had ended")
+        return task.result()
+
+    def stop(self) -> None:
+        """End `run_forever` after the present turn."""
+        self._stopping = True
+
+    def is_running(self) -> bool:
+        """Whether the loop is running or entered."""
+        return self._thread is not None
+
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def close(self) -> None:
+        """Drop everything that is queued."""
+        if self._thread is not None:
+            raise RuntimeError("a running loop cannot be closed")
+        self._closed = True
+        self._ready.clear()
+        self._timers.clear()
+
+    async def shutdown_asyncgens(self) -> None:
+        """Close the asynchronous generators that are still alive, in no promised order."""
+        for generator in list(self._generators):
+            await generator.aclose()
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Nothing to do: there is no executor."""
+
+    def _check_progress(self) -> None:
+        if self._stopping:
+            return
+        if self.quiet() and not self.advance():
+            raise Deadlock(self._describe_deadlock())
+        if self._still_turns > self._spin_limit:
+            queue = ", ".join(repr(handle) for handle in self.ready()[:5])
+            raise Livelock(f"{self._still_turns} turns at time {self._now:g}; still ready: {queue}")
+
+    def _describe_deadlock(self) -> str:
+        waiting = sorted((t for t in asyncio.all_tasks(self)), key=lambda task: task.get_name())
+        lines = [f"nothing is ready and no timer is set at time {self._now:g}; waiting for ever:"]
+        lines += [f"  {task.get_name()}: {_where(task)}" for task in waiting] or ["  (no task)"]
+        return "\n".join(lines)
+
+    def _stop_for(self, future: asyncio.Future[Any]) -> None:
+        if not future.cancelled() and isinstance(future.exception(), SystemExit | KeyboardInterrupt):
+            return  # it is on its way out of the turn already
+        self.stop()
+
+    # What tasks and futures ask of their loop.
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """A future of this loop."""
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self,
+        coro: Coroutine[Any, Any, _T] | Generator[Any, None, _T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **options: Any,
+    ) -> asyncio.Task[_T]:
+        """A task of this loop, by the task factory if one is set."""
+        self._check_open()
+        if self._task_factory is None:
+            return asyncio.Task(coro, loop=self, name=name, context=context, **options)
+        if context is not None:
+            options["context"] = context
+        task: asyncio.Task[_T] = self._task_factory(self, coro, **options)
+        if name is not None:
+            task.set_name(name)
+        return task
+
+    def set_task_factory(self, factory: Any) -> None:
+        """Make tasks with this from now on; None means `asyncio.Task`."""
+        self._task_factory = factory
+
+    def get_task_factory(self) -> Any:
+        """What `set_task_factory` was given."""
+        return self._task_factory
+
+    def get_debug(self) -> bool:
+        """Whether asyncio's debug mode is on."""
+        return self._debug
+
+    def set_debug(self, enabled: bool) -> None:
+        """Switch asyncio's debug mode; origins of coroutines are kept from the next run on."""
+        self._debug = enabled
+
+    # Errors that nobody is there to take.
+
+    def set_exception_handler(self, handler: _ExceptionHandler | None) -> None:
+        """Have complaints handled by this, besides being collected; None logs them as asyncio does."""
+        self._handler = handler
+
+    def get_exception_handler(self) -> _ExceptionHandler | None:
+        """What `set_exception_handler` was given."""
+        return self._handler
+
+    def default_exception_handler(self, context: _Complaint) -> None:
+        """Log a complaint to the logger of asyncio."""
+        logging.getLogger("asyncio").error("%s", context.get("message"), exc_info=context.get("exception"))
+
+    def call_exception_handler(self, context: _Complaint) -> None:
+        """Collect a complaint in `complaints` and hand it to the handler; never raises an `Exception`."""
+        self.complaints.append(context)
+        try:
+            if self._handler is None:
+                self.default_exception_handler(context)
+            else:
+                self._handler(self, context)
+        except Exception as error:  # noqa: BLE001  whatever it raises
+            message = "the exception handler of the loop raised"
+            self.default_exception_handler({"message": message, "exception": error})
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+
+    def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        self._generators.discard(generator)
+        if self._closed:
+            warnings.warn(f"{generator!r} outlived its loop", ResourceWarning, stacklevel=2)
+        else:
+            self.call_soon(self.create_task, generator.aclose())
+
+
+def _nothing() -> None:
+    """What a withdrawn handle would call."""
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _debug_wanted() -> bool:
+    """The rule by which asyncio's own loops decide whether they start in debug mode."""
+    wanted = not sys.flags.ignore_environment and bool(os.environ.get("PYTHONASYNCIODEBUG"))
+    return sys.flags.dev_mode or wanted
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    frames: list[FrameType] = task.get_stack(limit=1)
+    if not frames:
+        return repr(task.get_coro())
+    return f"line {frames[0].f_lineno} of {frames[0].f_code.co_filename}, in {frames[0].f_code.co_qualname}"
