@@ -1,0 +1,54 @@
+"""Background jobs for asyncio, whose promises are specified, enforced and checked by machines.
+
+A `Scheduler` runs coroutines as jobs: so many at once, so many more in a queue, the rest of the callers
+waiting; it hands on their results, accounts for every exception, and stops them all in bounded time.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+from ._exceptions import IllegalTransition, JobClosed, PendingQueueFull
+from ._job import Job
+from ._lifecycle import Event, Outcome, Phase, PhaseEvent, State
+from ._records import ExceptionContext, ExceptionHandler, Observer, Record
+from ._scheduler import Scheduler
+
+__version__ = "2.0.0"
+
+__all__ = (
+    "Event",
+    "ExceptionContext",
+    "ExceptionHandler",
+    "IllegalTransition",
+    "Job",
+    "JobClosed",
+    "Observer",
+    "Outcome",
+    "PendingQueueFull",
+    "Phase",
+    "PhaseEvent",
+    "Record",
+    "Scheduler",
+    "State",
+    "create_scheduler",
+)
+
+
+async def create_scheduler(
+    *,
+    close_timeout: float | None = 0.1,
+    limit: int | None = 100,
+    pending_limit: int = 10000,
+    exception_handler: ExceptionHandler | None = None,
+) -> Scheduler:
+    """Create a scheduler; deprecated, as in aiojobs 1.4: call `Scheduler` instead."""
+    warnings.warn(
+        "create_scheduler() is deprecated: call Scheduler() directly", DeprecationWarning, stacklevel=2
+    )
+    return Scheduler(
+        close_timeout=close_timeout,
+        limit=limit,
+        pending_limit=pending_limit,
+        exception_handler=exception_handler,
+    )

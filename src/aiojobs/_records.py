@@ -1,0 +1,57 @@
+"""What the scheduler tells its observer and its exception handler: plain data, typed."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
+
+from ._lifecycle import Event, Phase, PhaseEvent, State
+
+if TYPE_CHECKING:
+    from ._job import Job
+    from ._scheduler import Scheduler
+
+__all__ = ("ACCEPT", "ExceptionContext", "ExceptionHandler", "Observer", "Record")
+
+ACCEPT: Final = "accept"
+"""The event of the record that tells of a new job; it has no source, since the job had no state before."""
+
+
+class Record(NamedTuple):
+    """One step of one job, or of the scheduler itself, as the observer is told of it.
+
+    Attributes:
+        job: the job; None for a change of the scheduler's own phase.
+        event: ``"accept"`` for a new job, an `Event` for a transition, a `PhaseEvent` for a phase.
+        source: the state or phase before; None on acceptance.
+        dest: the state or phase after.
+        time: the loop's clock, in seconds.
+    """
+
+    job: Job[Any] | None
+    event: Event | PhaseEvent | Literal["accept"]
+    source: State | Phase | None
+    dest: State | Phase
+    time: float
+
+
+class ExceptionContext(TypedDict, total=False):
+    """What an exception handler gets (``EXC-2``).
+
+    ``message``, ``job`` and ``exception`` are always there. ``job`` is None and ``future`` is there if it
+    is about a shielded awaitable. ``source_traceback`` tells where the job was spawned, in debug mode.
+    """
+
+    message: str
+    job: Job[Any] | None
+    exception: BaseException
+    future: asyncio.Future[Any]
+    source_traceback: traceback.StackSummary
+
+
+Observer: TypeAlias = Callable[[Record], object]
+ExceptionHandler: TypeAlias = (
+    Callable[["Scheduler", ExceptionContext], object] | Callable[["Scheduler", dict[str, Any]], object]
+)

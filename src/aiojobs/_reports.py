@@ -1,0 +1,69 @@
+"""How failures and late-comers reach the exception handler, and why no handler can do harm.
+
+A handler is user code that is called in the middle of the scheduler's work, so it is called last, when
+the books are in order, and nothing that it raises gets further than the loop's own handler (``EXC-2``).
+Only ``SystemExit`` and ``KeyboardInterrupt`` pass through, as they do in asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._job import Job
+    from ._records import ExceptionContext
+    from ._shield import Shielded
+
+__all__ = ("call_guarded", "failure", "shield_failure", "shield_timeout", "timeout")
+
+
+def failure(job: Job[Any]) -> ExceptionContext:
+    """A job has failed and nobody was there to receive it (``EXC-1``)."""
+    exception = job._result[0]
+    return _about(job, {"message": "Job processing failed", "job": job, "exception": exception})
+
+
+def timeout(job: Job[Any], within: float | None) -> ExceptionContext:
+    """A job has not stopped by the deadline of the shutdown (``SHUT-2``)."""
+    exception = TimeoutError(f"{job!r} did not stop within {within} s")
+    return _about(job, {"message": "Job closing timed out", "job": job, "exception": exception})
+
+
+def shield_failure(shielded: Shielded, exception: BaseException) -> ExceptionContext:
+    """A shielded awaitable has failed and its caller is gone (``EXC-4``)."""
+    return {
+        "message": "Shielded awaitable failed",
+        "job": None,
+        "future": shielded.inner,
+        "exception": exception,
+    }
+
+
+def shield_timeout(inner: asyncio.Future[Any], within: float | None) -> ExceptionContext:
+    """A shielded awaitable has not stopped by the deadline of the shutdown (``SHUT-2``)."""
+    return {
+        "message": "Shielded awaitable closing timed out",
+        "job": None,
+        "future": inner,
+        "exception": TimeoutError(f"{inner!r} did not stop within {within} s"),
+    }
+
+
+def call_guarded(loop: asyncio.AbstractEventLoop, what: str, call: Callable[[], object]) -> None:
+    """Call user code; what it raises goes to the handler of `loop`."""
+    try:
+        call()
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as exc:  # noqa: BLE001 - whatever user code raises, the scheduler goes on
+        loop.call_exception_handler(
+            {"message": f"Unhandled error in {what} of a scheduler", "exception": exc}
+        )
+
+
+def _about(job: Job[Any], context: ExceptionContext) -> ExceptionContext:
+    if job._source_traceback is not None:
+        context["source_traceback"] = job._source_traceback
+    return context

@@ -1,0 +1,585 @@
+"""The scheduler: asyncio's hands around the decisions of ``_admission``.
+
+The rules of this file
+----------------------
+Policy is asked for, never made: whether a coroutine starts, queues, waits outside or is refused, and what
+follows when a job ends, is what ``Admission`` answers. Closing is ``_shutdown``'s, a job's state is
+``Job._fire``'s. What is left is order, books and tasks.
+
+How it works
+------------
+*Books.* A job is in ``_queue`` while it is pending and in ``_running`` while it holds a slot, and nowhere
+else. Both are ordered, and since jobs start first in, first out, the running ones followed by the queue are in
+the order of spawning (``BOOK-2``). No set of jobs exists: nothing here depends on the order of hashes.
+
+*Starting.* A job's task is created the moment its slot is given, and one callback on that task brings
+its end back here. ``_ended`` closes the books, lets the next job start, and only then lets user code know:
+waiters, callbacks, handler. So whatever that code does, it finds a scheduler in order.
+
+*Spawns that wait outside.* ``_blocked`` holds them in order of arrival. When a place falls free the job of the
+first one is accepted there and then, and its caller wakes a loop pass later. In between the job
+is *arriving*: it has its place, even a slot, but no task, because the caller may be cancelled in that
+very pass and the job must then never run (``SPAWN-1``). The caller starts the task when it wakes.
+
+What is deliberately not here
+-----------------------------
+No helper task: nothing that a stray ``task.cancel()`` could hit (``SHUT-5``). No search: every step finds its
+job by position or by hash (``COST-1``). No threads: one loop, its thread, and an error for any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, NoReturn, Self, TypeVar, cast
+
+from . import _arguments, _reports
+from ._admission import Admission, Next, Verdict
+from ._exceptions import PendingQueueFull
+from ._job import Job
+from ._lifecycle import Event, Outcome, Phase, PhaseEvent, State
+from ._records import ACCEPT, ExceptionContext, ExceptionHandler, Observer, Record
+from ._shield import Shielded
+from ._shutdown import Shutdown
+
+__all__ = ("Scheduler",)
+
+_T = TypeVar("_T")
+
+_owned: set[int] = set()
+"""The ids of the coroutines of all jobs that have not ended, in any scheduler (``SPAWN-3``)."""
+
+
+class Scheduler(Collection[Job[Any]]):
+    """A container that runs coroutines as background jobs.
+
+    It holds at most `limit` running jobs, queues at most `pending_limit` more, and makes ``spawn`` wait
+    beyond that. It can be created without a running loop and is bound to the loop of its first use.
+
+    Arguments:
+        close_timeout: seconds that closing waits for jobs to stop; None for no deadline.
+        wait_timeout: seconds that ``wait_and_close`` waits for jobs to finish; None for no deadline.
+        limit: how many jobs may run at once, at least 1; None for no limit.
+        pending_limit: how many jobs may wait for a slot; 0 for no limit.
+        exception_handler: called with the scheduler and an `ExceptionContext` for every failure that nobody
+            received; None for the loop's own handler.
+        observer: called with a `Record` for every acceptance, transition and change of phase. It must not
+            call back into the scheduler.
+
+    Raises:
+        TypeError, ValueError: an argument makes no sense; the message names it (``SPAWN-3``).
+    """
+
+    def __init__(
+        self,
+        *,
+        close_timeout: float | None = 0.1,
+        wait_timeout: float | None = 60.0,
+        limit: int | None = 100,
+        pending_limit: int = 10000,
+        exception_handler: ExceptionHandler | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        # The same durations as arguments and as deadlines: infinity is no deadline.
+        self._close_within = _arguments.seconds("close_timeout", close_timeout)
+        self._wait_within = _arguments.seconds("wait_timeout", wait_timeout)
+        _arguments.count("limit", limit, least=1, none_means="no limit")
+        _arguments.count("pending_limit", pending_limit, least=0)
+        _arguments.callable_or_none("exception_handler", exception_handler)
+        _arguments.callable_or_none("observer", observer)
+        self._close_timeout = close_timeout
+        self._wait_timeout = wait_timeout
+        self._exception_handler = exception_handler
+        self._observer = observer
+        self._admission = Admission(limit, pending_limit)
+        self._shutdown = Shutdown(self)
+        # The loop of the first use; never changes after that.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # Whenever user code runs, their lengths are what _admission counts.
+        self._running: dict[Job[Any], None] = {}
+        self._queue: OrderedDict[Job[Any], None] = OrderedDict()
+        self._blocked: OrderedDict[asyncio.Future[None], Job[Any]] = OrderedDict()
+        # Jobs that were accepted for a blocked spawn which has not returned yet.
+        self._arriving: dict[Job[Any], bool] = {}
+        self._shielded: dict[Shielded, None] = {}
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):
+            for job in (*self._running, *self._queue, *self._blocked.values()):
+                _owned.discard(id(job._coro))
+
+    # --- What a user sees -------------------------------------------------------------------------
+
+    @property
+    def limit(self) -> int | None:
+        """How many jobs may run at once; None for no limit."""
+        return self._admission.limit
+
+    @property
+    def pending_limit(self) -> int:
+        """How many jobs may wait for a slot; 0 for no limit."""
+        return self._admission.pending_limit
+
+    @property
+    def close_timeout(self) -> float | None:
+        """Seconds that closing waits for jobs to stop; None for no deadline."""
+        return self._close_timeout
+
+    @property
+    def wait_timeout(self) -> float | None:
+        """Seconds that ``wait_and_close`` waits for jobs to finish; None for no deadline."""
+        return self._wait_timeout
+
+    @property
+    def active_count(self) -> int:
+        """How many jobs hold a slot: active and closing ones (``BOOK-1``)."""
+        return len(self._running)
+
+    @property
+    def pending_count(self) -> int:
+        """How many jobs wait for a slot (``BOOK-1``)."""
+        return len(self._queue)
+
+    @property
+    def phase(self) -> Phase:
+        """Open, closing or closed; compares equal to the plain string."""
+        return self._admission.phase
+
+    @property
+    def closed(self) -> bool:
+        """True from the moment closing begins; ``phase`` tells whether it is over."""
+        return self._admission.phase is not Phase.OPEN
+
+    @property
+    def exception_handler(self) -> ExceptionHandler | None:
+        """The handler given to the constructor."""
+        return self._exception_handler
+
+    def call_exception_handler(self, context: ExceptionContext | dict[str, Any]) -> None:
+        """Hand `context` to the exception handler, or to the loop's if none was given.
+
+        What the handler raises goes to the loop's handler (``EXC-2``).
+        """
+        loop = self._loop or asyncio.get_running_loop()
+        handler = cast("Callable[[Scheduler, Any], object] | None", self._exception_handler)
+        if handler is None:
+            loop.call_exception_handler(cast("dict[str, Any]", context))
+        else:
+            _reports.call_guarded(loop, "exception_handler", lambda: handler(self, context))
+
+    def __len__(self) -> int:
+        return len(self._running) + len(self._queue)
+
+    def __iter__(self) -> Iterator[Job[Any]]:
+        """The jobs that have not ended, in spawn order, as they are now (``BOOK-2``)."""
+        return iter([*self._running, *self._queue])
+
+    def __contains__(self, obj: object) -> bool:
+        return obj in self._running or obj in self._queue
+
+    def __repr__(self) -> str:
+        closed = "closed " if self.closed else ""
+        return f"<Scheduler {closed}jobs={len(self)}>"
+
+    # --- Spawning ---------------------------------------------------------------------------------
+
+    async def spawn(
+        self,
+        coro: Coroutine[Any, Any, _T],
+        name: str | None = None,
+        *,
+        context: contextvars.Context | None = None,
+    ) -> Job[_T]:
+        """Run `coro` as a job: at once if a slot is free, else when its turn comes (``LIMIT-5``).
+
+        Waits while the queue is full (``LIMIT-4``); cancelling that leaves nothing behind (``SPAWN-1``).
+        The job runs in a copy of the caller's context, or in `context` itself (``SPAWN-4``).
+
+        Raises:
+            TypeError: an argument is of the wrong kind; `coro` is untouched.
+            RuntimeError: `coro` was started before or belongs to another job, or the loop is another
+                one, and it is untouched; or closing has begun, and it has been closed (``SPAWN-2``).
+        """
+        self._check_spawn(coro, name, context)
+        verdict = self._admission.offer(may_block=True)
+        if verdict is Verdict.BLOCK:
+            return await self._spawn_blocked(coro, name, context)
+        return self._enter(verdict, coro, name, context)
+
+    def spawn_nowait(
+        self,
+        coro: Coroutine[Any, Any, _T],
+        name: str | None = None,
+        *,
+        context: contextvars.Context | None = None,
+    ) -> Job[_T]:
+        """As ``spawn``, for callers that can't wait (``SPAWN-5``).
+
+        Raises:
+            PendingQueueFull: ``spawn`` would have waited; `coro` has been closed.
+            TypeError, RuntimeError: as ``spawn``.
+        """
+        self._check_spawn(coro, name, context)
+        return self._enter(self._admission.offer(may_block=False), coro, name, context)
+
+    def _check_spawn(self, coro: object, name: object, context: object) -> None:
+        """All that ``SPAWN-3`` asks, in its order: type, loop, ownership."""
+        _arguments.check_coroutine(coro)
+        if name is not None:
+            _arguments.name_or_none(name)
+        if context is not None:
+            _arguments.context_or_none(context)
+        self._check_loop()
+        if id(coro) in _owned:
+            raise RuntimeError(
+                f"coro belongs to another job already, got {coro!r}; call the coroutine function again"
+            )
+        _arguments.check_fresh(coro)
+
+    def _enter(
+        self,
+        verdict: Verdict,
+        coro: Coroutine[Any, Any, _T],
+        name: str | None,
+        context: contextvars.Context | None,
+    ) -> Job[_T]:
+        """Carry out the verdict on a coroutine that does not have to wait outside."""
+        if verdict is Verdict.QUEUE:
+            job = self._new_job(coro, name, context or contextvars.copy_context())
+            self._queue[job] = None
+            if self._observer is not None:
+                self._observe(job, ACCEPT, None, job._state)
+            return job
+        if verdict is not Verdict.START:
+            coro.close()
+            self._refuse(verdict)
+        job = self._new_job(coro, name, context)
+        self._running[job] = None
+        if self._observer is not None:
+            self._observe(job, ACCEPT, None, job._state)
+        job._fire(Event.START)
+        self._launch_for_caller(job)
+        return job
+
+    async def _spawn_blocked(
+        self, coro: Coroutine[Any, Any, _T], name: str | None, context: contextvars.Context | None
+    ) -> Job[_T]:
+        """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
+        job = self._new_job(coro, name, context or contextvars.copy_context())
+        place = self._running_loop.create_future()
+        self._blocked[place] = job
+        try:
+            await place
+        except BaseException:
+            self._withdraw(place, job)
+            raise
+        self._arriving.pop(job, False)
+        if self.closed:
+            self._refuse(Verdict.REFUSE)
+        if job._state is State.ACTIVE:
+            self._launch_for_caller(job)
+        return job
+
+    def _withdraw(self, place: asyncio.Future[None], job: Job[Any]) -> None:
+        """A blocked spawn was cancelled: outside, or after its job had been accepted (``SPAWN-1``)."""
+        if self._blocked.pop(place, None) is not None:
+            self._admission.give_up()
+            self._disown(job)
+            return
+        if self._arriving.pop(job, False) and job._outcome is None:
+            self._stop_unlaunched(job)
+
+    def _new_job(
+        self, coro: Coroutine[Any, Any, _T], name: str | None, context: contextvars.Context | None
+    ) -> Job[_T]:
+        _owned.add(id(coro))
+        return Job(coro, self, name, context, debug=self._running_loop.get_debug())
+
+    def _refuse(self, verdict: Verdict) -> NoReturn:
+        if verdict is Verdict.FULL:
+            raise PendingQueueFull(
+                f"all {self.limit} slots and all {self.pending_limit} places in the queue are taken; "
+                "await spawn() to wait for one"
+            )
+        raise RuntimeError("Scheduling a new job after closing")
+
+    def _disown(self, job: Job[Any]) -> None:
+        """Close a coroutine that will never run and forget whose it was."""
+        coro = cast("Coroutine[Any, Any, Any]", job._coro)
+        _owned.discard(id(coro))
+        coro.close()
+
+    # --- Starting ---------------------------------------------------------------------------------
+
+    def _launch(self, job: Job[Any]) -> None:
+        """Create the task of an active job. With an eager task factory its first step runs in here."""
+        loop = self._running_loop
+        coro = cast("Coroutine[Any, Any, Any]", job._coro)
+        context = job._context
+        if context is None:
+            job._task = task = loop.create_task(coro, name=job._name)
+            task.add_done_callback(job._on_task_done)
+        else:
+            job._context = None
+            job._task = task = loop.create_task(coro, name=job._name, context=context)
+            task.add_done_callback(job._on_task_done, context=context)
+
+    def _launch_for_caller(self, job: Job[Any]) -> None:
+        """Launch; if the task factory fails, ``spawn`` raises that and nothing is left behind."""
+        try:
+            self._launch(job)
+        except BaseException as exc:
+            self._conclude(job, self._retire_unlaunchable(job, exc), received=True)
+            raise
+
+    def _retire_unlaunchable(self, job: Job[Any], exc: BaseException) -> Next:
+        cast("Coroutine[Any, Any, Any]", job._coro).close()
+        return self._retire(job, Event.FINISH, Outcome.RAISED, (exc, exc.__traceback__))
+
+    def _follow(self, next_: Next) -> None:
+        """Do what a free slot or a free place calls for, until nothing more does."""
+        unlaunchable: list[Job[Any]] = []
+        interrupt: BaseException | None = None
+        while next_ is not Next.NOTHING:
+            starting = None if next_ is Next.ADMIT else self._pop_queue()
+            if next_ is not Next.START:
+                self._admit_blocked()
+            next_ = Next.NOTHING
+            if starting is not None and starting not in self._arriving:
+                try:
+                    self._launch(starting)
+                except BaseException as exc:  # noqa: BLE001 - the job's outcome, whatever it is
+                    next_ = self._retire_unlaunchable(starting, exc)
+                    unlaunchable.append(starting)
+                    if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                        interrupt = exc
+        for job in unlaunchable:
+            job._tell(self)
+        if interrupt is not None:
+            raise interrupt
+
+    def _pop_queue(self) -> Job[Any]:
+        job, _ = self._queue.popitem(last=False)
+        self._running[job] = None
+        job._fire(Event.START)
+        return job
+
+    def _admit_blocked(self) -> None:
+        """Accept the job of the call that has waited longest, on the call's behalf."""
+        place, job = self._blocked.popitem(last=False)
+        self._queue[job] = None
+        self._arriving[job] = True
+        if self._observer is not None:
+            self._observe(job, ACCEPT, None, job._state)
+        if not place.done():
+            place.set_result(None)
+
+    # --- Ending -----------------------------------------------------------------------------------
+
+    def _ended(self, job: Job[Any]) -> None:
+        """A job's task has ended: take its outcome and go on."""
+        task = cast("asyncio.Task[Any]", job._task)
+        if task.cancelled():
+            next_ = self._retire(job, Event.CANCEL, Outcome.CANCELLED, None)
+        elif (exc := task.exception()) is not None:
+            next_ = self._retire(job, Event.FINISH, Outcome.RAISED, (exc, exc.__traceback__))
+        else:
+            next_ = self._retire(job, Event.FINISH, Outcome.RETURNED, task.result())
+        self._conclude(job, next_)
+
+    def _conclude(self, job: Job[Any], next_: Next, *, received: bool = False) -> None:
+        """With the books of `job` closed: first the next job, then whoever wants to know."""
+        if next_ is not Next.NOTHING:
+            self._follow(next_)
+        job._tell(self, received=received)
+        if not self._running:
+            self._shutdown.consider()
+
+    def _retire(self, job: Job[Any], event: Event, outcome: Outcome, result: object) -> Next:
+        """Close the books of a running job; what must follow is the caller's to do."""
+        job._fire(event)
+        del self._running[job]
+        _owned.discard(id(job._coro))
+        job._end(outcome, result)
+        return self._admission.ended()
+
+    def _ask_to_stop(self, job: Job[Any]) -> None:
+        """``close`` was asked of a job that has not ended (``CLOSE-1``, ``CLOSE-3``, ``START-2``)."""
+        if job._state is State.PENDING or job in self._arriving:
+            self._stop_unlaunched(job)
+        elif job._task is not None and job._task.done():
+            self._ended(job)
+        elif job._fire(Event.CLOSE):
+            self._call_soon(job._deliver)
+
+    def _stop_unlaunched(self, job: Job[Any]) -> None:
+        """Stop a job that has no task: it ends on the spot, and nothing of it ever runs."""
+        if job._state is State.PENDING:
+            del self._queue[job]
+            self._dismiss(job)
+            next_ = self._admission.withdrawn()
+        else:
+            job._fire(Event.CLOSE)
+            cast("Coroutine[Any, Any, Any]", job._coro).close()
+            next_ = self._retire(job, Event.CANCEL, Outcome.CANCELLED, None)
+        self._conclude(job, next_)
+
+    def _dismiss(self, job: Job[Any]) -> None:
+        """Close a job that has left the queue without a start (``START-2``)."""
+        job._fire(Event.CLOSE)
+        self._disown(job)
+        job._end(Outcome.NEVER_STARTED, None)
+
+    # --- Shielding --------------------------------------------------------------------------------
+
+    def shield(self, arg: Awaitable[_T]) -> asyncio.Future[_T]:
+        """As ``asyncio.shield``, and the scheduler keeps track of what is shielded.
+
+        ``wait_and_close`` waits for it and ``close`` cancels it. If the future that is returned was cancelled
+        and `arg` fails later, the exception handler hears of it (``EXC-4``).
+
+        Raises:
+            TypeError: `arg` can't be awaited.
+            RuntimeError: as ``spawn``; after closing has begun a coroutine has been closed (``SPAWN-2``).
+        """
+        is_coroutine = asyncio.iscoroutine(arg)
+        if not is_coroutine and not asyncio.isfuture(arg) and not inspect.isawaitable(arg):
+            raise TypeError(f"arg must be awaitable, got {arg!r}")
+        self._check_loop()
+        if is_coroutine:
+            self._check_spawn(arg, None, None)
+        elif asyncio.isfuture(arg) and arg.get_loop() is not self._loop:
+            raise RuntimeError(f"{self!r} is bound to a different event loop than {arg!r}")
+        if self.closed:
+            if is_coroutine:
+                cast("Coroutine[Any, Any, Any]", arg).close()
+            raise RuntimeError("Shielding an awaitable after closing")
+        inner = asyncio.ensure_future(arg)
+        if inner.done():
+            return inner
+        shielded = Shielded(inner, self)
+        self._shielded[shielded] = None
+        return shielded.outer
+
+    def _shielded_ended(self, shielded: Shielded, unreceived: BaseException | None) -> None:
+        del self._shielded[shielded]
+        if unreceived is not None:
+            self.call_exception_handler(_reports.shield_failure(shielded, unreceived))
+        self._shutdown.consider()
+
+    # --- Closing ----------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Stop every job and every shielded awaitable, and wait until they have (``SHUT-1`` … ``SHUT-5``).
+
+        Returns when nothing runs any more, or ``close_timeout`` seconds after all of them were asked to
+        stop; each that still runs then is reported to the exception handler, once, and stays in the
+        books until it ends. Never raises the exception of a job. Cancelling the caller leaves closing
+        under way; another ``close()`` waits for the same end.
+
+        Raises:
+            RuntimeError: a job closes its own scheduler (``WAIT-4``), or the loop is another one.
+        """
+        if self.phase is Phase.CLOSED:
+            return
+        self._check_loop()
+        self._refuse_own_job("close")
+        await self._shutdown.close()
+
+    async def wait_and_close(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in aiojobs 1.4
+        """Wait until every job and every shielded awaitable has ended, then close (``SHUT-4``).
+
+        Those added meanwhile are waited for too. `timeout` is in seconds; None means ``wait_timeout``.
+        Cancelled while it waits, it leaves the scheduler open.
+
+        Raises:
+            RuntimeError: as ``close``.
+            TypeError, ValueError: `timeout` makes no sense.
+        """
+        within = _arguments.seconds("timeout", timeout)
+        if self.phase is Phase.CLOSED:
+            return
+        self._check_loop()
+        self._refuse_own_job("wait for")
+        await self._shutdown.drain(self._wait_within if timeout is None else within)
+        await self._shutdown.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Drain and close; at once if the body was cancelled, or if draining is (``SHUT-6``)."""
+        if exc_type is not None and not issubclass(exc_type, Exception):
+            await self.close()
+            return
+        try:
+            await self.wait_and_close()
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    def _refuse_own_job(self, verb: str) -> None:
+        task = asyncio.current_task(self._loop)
+        if any(job._is_run_by(task) for job in self._running) or any(
+            shielded.inner is task for shielded in self._shielded
+        ):
+            raise RuntimeError(
+                f"a job can't {verb} its own scheduler, which would have to wait for the job itself: "
+                "let the code that owns the scheduler do it"
+            )
+
+    # --- Asyncio, for the other modules -----------------------------------------------------------
+
+    @property
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        return cast("asyncio.AbstractEventLoop", self._loop)
+
+    def _check_loop(self) -> None:
+        """Bind to the running loop on first use; no other will do after that (``SPAWN-3``)."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise RuntimeError(f"{self!r} is bound to a different event loop")
+
+    def _new_waiter(self) -> asyncio.Future[bool]:
+        return self._running_loop.create_future()
+
+    def _call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        self._running_loop.call_soon(callback, *args)
+
+    def _call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        return self._running_loop.call_later(seconds, callback, *args)
+
+    # --- Telling ----------------------------------------------------------------------------------
+
+    def _report_failure(self, job: Job[Any]) -> None:
+        self.call_exception_handler(_reports.failure(job))
+
+    def _observe(
+        self, job: Job[Any] | None, event: Any, source: State | Phase | None, dest: State | Phase
+    ) -> None:
+        loop = self._running_loop
+        observer = cast("Observer", self._observer)
+        record = Record(job, event, source, dest, loop.time())
+        _reports.call_guarded(loop, "observer", lambda: observer(record))
+
+    def _move(self, event: PhaseEvent) -> None:
+        """Change the phase through the table, and tell the observer."""
+        source = self._admission.phase
+        if event is PhaseEvent.CLOSE:
+            self._admission.shutdown()
+        else:
+            self._admission.settle()
+        if self._observer is not None:
+            self._observe(None, event, source, self._admission.phase)
