@@ -34,7 +34,7 @@ __all__ = [
     "State",
 ]
 
-SPEC_DIGEST: Final = "sha256:a649d0265f2a53cb054efea5a909cbdacab7ab17a25f06608b2ceb2e2da06a6e"
+SPEC_DIGEST: Final = "sha256:20faf91ffc8f08a1d1474e14f7ce1cc8f8d362fba53d7ba5b46cc9d120c618f3"
 """The digest of the files that this one was generated from."""
 
 
@@ -96,7 +96,7 @@ class Phase(StrEnum):
     """Accepts jobs."""
 
     CLOSING = "closing"
-    """Accepts nothing, starts nothing. Every job has been asked to stop, and their end, or the deadline, is
+    """Accepts nothing and starts nothing. Every job was asked to stop; their end, or the deadline, is
     awaited."""
 
     CLOSED = "closed"

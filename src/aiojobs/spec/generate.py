@@ -112,12 +112,14 @@ def _sets(job: JobSpec) -> str:
     terminal = _members(s for s in states if s in job.machine.final)
     holds = _members(s for s in states if s in job.properties["holds_slot"])
     seen = _members(s for s in states if s in job.properties["closed"])
-    return "\n\n".join([
-        f'INITIAL: Final = State.{job.machine.initial.upper()}\n"""The state in which every job is accepted."""',
-        f'TERMINAL: Final[frozenset[State]] = {terminal}\n"""The states that are never left."""',
-        f'HOLDS_SLOT: Final[frozenset[State]] = {holds}\n"""The states in which a job counts against the limit."""',
-        f'SEEN_AS_CLOSED: Final[frozenset[State]] = {seen}\n"""The states in which `Job.closed` is true."""',
-    ])
+    return "\n\n".join(
+        [
+            f'INITIAL: Final = State.{job.machine.initial.upper()}\n"""The state in which every job is accepted."""',
+            f'TERMINAL: Final[frozenset[State]] = {terminal}\n"""The states that are never left."""',
+            f'HOLDS_SLOT: Final[frozenset[State]] = {holds}\n"""The states in which a job counts against the limit."""',
+            f'SEEN_AS_CLOSED: Final[frozenset[State]] = {seen}\n"""The states in which `Job.closed` is true."""',
+        ]
+    )
 
 
 def _members(states: Iterable[str]) -> str:

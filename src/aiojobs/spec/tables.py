@@ -25,7 +25,13 @@ __all__ = ["Table", "read_toml"]
 
 T = TypeVar("T")
 
-_KINDS: dict[type, str] = {str: "a string", bool: "true or false", int: "an integer", list: "an array", dict: "a table"}
+_KINDS: dict[type, str] = {
+    str: "a string",
+    bool: "true or false",
+    int: "an integer",
+    list: "an array",
+    dict: "a table",
+}
 
 
 def read_toml(path: Path) -> Table:
