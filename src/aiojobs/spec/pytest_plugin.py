@@ -16,15 +16,17 @@ Deliberately not here: durations. Two runs on the same commit must give the same
 from __future__ import annotations
 
 import json
-import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from aiojobs.spec.errors import SpecError
+from aiojobs.spec.requirements import read_requirements
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 MARKER: Final = "requirement"
 
@@ -108,21 +110,10 @@ def known_requirements(root: Path) -> frozenset[str] | None:
     path = root / "spec" / "requirements.toml"
     if not path.is_file():
         return None
-    with path.open("rb") as file:
-        data = tomllib.load(file)
-    return frozenset(_ids_in(data))
-
-
-def _ids_in(data: object) -> Iterator[str]:
-    """Every ``id = "…"`` of the file, whatever tables it is arranged in."""
-    if isinstance(data, dict):
-        if isinstance(data.get("id"), str):
-            yield data["id"]
-        for value in data.values():
-            yield from _ids_in(value)
-    elif isinstance(data, list):
-        for value in data:
-            yield from _ids_in(value)
+    try:
+        return frozenset(read_requirements(path).by_id)
+    except SpecError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _named(item: pytest.Item, known: frozenset[str] | None) -> Iterable[str]:

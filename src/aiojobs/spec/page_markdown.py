@@ -1,0 +1,135 @@
+"""The report as Markdown, from the document that `report.compose` makes.
+
+Rules of this file: a pure function of the document. Whatever differs between two runs of the same sources
+stands in a line that begins with "timing", so that ``grep -v ^timing`` makes two reports comparable.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    Document = Mapping[str, Any]
+
+
+def page(document: Document) -> str:
+    """The whole page."""
+    parts = (_head, _chain, _requirements, _lifecycle, _skips, _assumptions, _differences, _subject, _timings)
+    return "\n".join(line for part in parts for line in part(document)) + "\n"
+
+
+def _head(document: Document) -> Iterator[str]:
+    yield f"# {document['verdict']}"
+    yield ""
+    tier = document["tier"]
+    yield f"The chain of evidence of aiojobs, tier {tier}. Repeat it: `make verify TIER={tier}`."
+    yield ""
+    if document["failures"]:
+        yield from ("**Failed**", "", *_bullets(document["failures"]))
+    if document["gaps"]:
+        yield from ("**Open: not known, and therefore no PASS**", "", *_bullets(document["gaps"]))
+
+
+def _chain(document: Document) -> Iterator[str]:
+    yield from ("## The links of the chain", "")
+    steps = {step["step"]: step for step in document["steps"]}
+    for link in document["links"]:
+        yield from (f"### {link['number']}. {link['title']}", "")
+        if not link["built"]:
+            yield from ("Not built.", "")
+            continue
+        rows = [(name, *_row(steps.get(name))) for name in link["steps"]]
+        yield from _table(("step", "status", "found", "repeat"), rows)
+    for step in document["steps"]:
+        if step["status"] == "fail":
+            yield from (f"What step {step['step']} said:", "", "```", step["reason"], "```", "")
+
+
+def _row(step: Mapping[str, Any] | None) -> tuple[str, str, str]:
+    if step is None:
+        return "no evidence", "", ""
+    found = ", ".join(f"{name} {value}" for name, value in step["figures"].items())
+    seeds = ", ".join(f"seed of {name} {value}" for name, value in step["seeds"].items())
+    said = step["reason"].splitlines()[0] if step["reason"] else "; ".join(filter(None, (found, seeds)))
+    return step["status"], f"{step['title']}: {said}" if said else step["title"], f"`{step['repeat']}`"
+
+
+def _requirements(document: Document) -> Iterator[str]:
+    yield from ("## The requirements, and how each was checked in this run", "")
+    rows = [
+        (f"**{one['id']}**", one["text"], "<br>".join(_way(way) for way in one["checks"]))
+        for one in document["requirements"]
+    ]
+    yield from _table(("id", "promise", "checked"), rows)
+    yield from ("What each kind of check can say:", "")
+    yield from _bullets(f"**{kind}**: {meaning}" for kind, meaning in document["kinds"].items())
+
+
+def _way(way: Mapping[str, Any]) -> str:
+    count = f" by {len(way['by'])}" if way["by"] else ""
+    return f"{way['kind']}: {way['standing']}{count}"
+
+
+def _lifecycle(document: Document) -> Iterator[str]:
+    lifecycle = document["lifecycle"]
+    if lifecycle is None:
+        return
+    yield from ("## The lifecycle of a job", "")
+    yield from ("Empty: illegal, raises and changes nothing. `·`: a declared no-op.", "")
+    events = list(lifecycle["events"])
+    rows = [
+        (state, *("·" if row[event] == state else row[event] or "" for event in events))
+        for state, row in lifecycle["cells"].items()
+    ]
+    yield from _table(("state", *events), rows)
+
+
+def _skips(document: Document) -> Iterator[str]:
+    yield from ("## What did not run", "")
+    lines = [f"{skip['step']} {skip['id']}: {skip['reason']}" for skip in document["skips"]]
+    yield from _bullets(lines or ["Nothing was skipped."])
+
+
+def _assumptions(document: Document) -> Iterator[str]:
+    yield from ("## What is assumed", "")
+    rows = [(one["id"], one["text"], one["checked_by"], one["without"]) for one in document["assumptions"]]
+    yield from _table(("id", "assumption", "who checks it", "without it"), rows)
+
+
+def _differences(document: Document) -> Iterator[str]:
+    yield from ("## What aiojobs 1.4.0 does instead", "")
+    rows = [(one["id"], text) for one in document["requirements"] for text in one["differences"]]
+    yield from _table(("id", "difference"), rows)
+
+
+def _subject(document: Document) -> Iterator[str]:
+    subject = document["subject"]
+    yield from ("## What was checked, and with what", "")
+    yield from _bullets(
+        [
+            *(f"commit {commit}" for commit in subject["commits"]),
+            *(f"digest of everything that was checked: {source}" for source in subject["sources"]),
+            *(f"spec/{name}: {digest}" for name, digest in subject["specification"].items()),
+            *(f"{name} {', '.join(found)}" for name, found in subject["versions"].items()),
+        ]
+    )
+
+
+def _timings(document: Document) -> Iterator[str]:
+    yield from ("## Timings", "", "Only these lines differ between two runs of the same sources.", "", "```")
+    for name, timing in document["timings"].items():
+        yield f"timing {name}: {timing['timing_seconds']} s, started {timing['timing_started']}"
+    yield "```"
+
+
+def _bullets(lines: Iterable[str]) -> Iterator[str]:
+    yield from (f"- {line}" for line in lines)
+    yield ""
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    for row in (head, ("---",) * len(head), *rows):
+        yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
+    yield ""
