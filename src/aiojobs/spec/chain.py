@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from aiojobs.spec import findings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiojobs.spec.evidence import Findings
 
@@ -70,6 +70,27 @@ class Step:
         """The command as a person would type it at the root of the source tree."""
         words = (word for word in self.arguments(tier) if WRITTEN not in word)
         return "sh .ci/env " + shlex.join("python" if word == PYTHON else word for word in words)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Links and steps together: the table against which evidence is read."""
+
+    links: Sequence[Link]
+    steps: Sequence[Step]
+
+    def due(self, tier: str) -> list[Step]:
+        """The steps that a run of this tier has to have evidence of."""
+        return [step for step in self.steps if tier in step.tiers]
+
+    def kinds(self) -> tuple[str, ...]:
+        """Every kind that some link provides, built or not, in the order of the links."""
+        return tuple(link.kind for link in self.links if link.kind)
+
+    def order(self, kind: str) -> tuple[int, str]:
+        """The place of a kind among its like; what no link provides comes last."""
+        kinds = self.kinds()
+        return (kinds.index(kind) if kind in kinds else len(kinds), kind)
 
 
 LINKS: Final = (
@@ -142,3 +163,5 @@ STEPS: Final = (
         needs=("pytest", "build", "hatchling"),
     ),
 )  # fmt: skip
+
+CHAIN: Final = Chain(LINKS, STEPS)

@@ -63,7 +63,8 @@ class Progress:
         self._stream.flush()
 
     def _head(self) -> str:
-        return f"[{self._number:>2}/{self._total}] {self._name:<{self._width}}"
+        number = f"{self._number:>{len(str(self._total))}}"
+        return f"[{number}/{self._total}] {self._name:<{self._width}}"
 
 
 def summary(evidence: Evidence) -> str:

@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiojobs.spec import evidence as files
 from aiojobs.spec import page_html, page_markdown
-from aiojobs.spec.chain import LINKS, STEPS
+from aiojobs.spec.chain import CHAIN
 from aiojobs.spec.errors import SpecError
 from aiojobs.spec.evidence import Status
 from aiojobs.spec.job import read_job
 from aiojobs.spec.locate import find_repository
 from aiojobs.spec.picture import svg
 from aiojobs.spec.requirements import read_assumptions, read_requirements
-from aiojobs.spec.verdict import Chain, Judgement, Verdict, judge, settled_so_far
+from aiojobs.spec.verdict import Judgement, Verdict, judge, settled_so_far
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from aiojobs.spec.chain import Link
+    from aiojobs.spec.chain import Chain, Link
     from aiojobs.spec.evidence import Evidence
     from aiojobs.spec.machine import Machine
     from aiojobs.spec.requirements import Assumption, Requirement
@@ -82,11 +82,11 @@ def _main(_arguments: argparse.Namespace) -> int:
     return publish(root, sys.stdout)
 
 
-def publish(root: Path, stream: TextIO) -> int:
+def publish(root: Path, stream: TextIO, chain: Chain = CHAIN) -> int:
     """Write the three reports under ``build``, the verdict to `stream`, and return the exit code."""
     gathered = gather(root)
-    judgement = judge(Chain(LINKS, STEPS), gathered.requirements, gathered.evidence, gathered.unreadable)
-    document = compose(gathered, judgement)
+    judgement = judge(chain, gathered.requirements, gathered.evidence, gathered.unreadable)
+    document = compose(gathered, judgement, chain)
     build = root / "build"
     build.mkdir(exist_ok=True)
     picture = svg(gathered.lifecycle) if gathered.lifecycle else ""
@@ -121,9 +121,9 @@ def gather(root: Path) -> Gathered:
     )
 
 
-def compose(gathered: Gathered, judgement: Judgement) -> dict[str, Any]:
+def compose(gathered: Gathered, judgement: Judgement, chain: Chain) -> dict[str, Any]:
     """The report as a plain document."""
-    steps = [gathered.evidence[step.name] for step in STEPS if step.name in gathered.evidence]
+    steps = [gathered.evidence[step.name] for step in chain.steps if step.name in gathered.evidence]
     return {
         "schema": SCHEMA,
         "verdict": str(judgement.verdict),
@@ -132,7 +132,7 @@ def compose(gathered: Gathered, judgement: Judgement) -> dict[str, Any]:
         "gaps": list(judgement.gaps),
         "subject": _subject(steps, gathered.digests),
         "lifecycle": _lifecycle(gathered.lifecycle),
-        "links": [_link(link) for link in LINKS],
+        "links": [_link(link, chain) for link in chain.links],
         "steps": [_step(step) for step in steps],
         "kinds": dict(gathered.kinds),
         "requirements": [_requirement(one, judgement) for one in gathered.requirements],
@@ -191,8 +191,8 @@ def _lifecycle(machine: Machine | None) -> dict[str, Any] | None:
     }
 
 
-def _link(link: Link) -> dict[str, Any]:
-    steps = [step.name for step in STEPS if step.link == link.number]
+def _link(link: Link, chain: Chain) -> dict[str, Any]:
+    steps = [step.name for step in chain.steps if step.link == link.number]
     return {**asdict(link), "built": bool(steps), "steps": steps}
 
 

@@ -28,7 +28,7 @@ from aiojobs.spec.evidence import Status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aiojobs.spec.chain import Link, Step
+    from aiojobs.spec.chain import Chain
     from aiojobs.spec.evidence import Evidence
     from aiojobs.spec.requirements import Requirement
 
@@ -69,27 +69,6 @@ class Judgement:
     failures: tuple[str, ...]
     gaps: tuple[str, ...]
     checks: Mapping[str, tuple[Check, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """The table against which evidence is read."""
-
-    links: Sequence[Link]
-    steps: Sequence[Step]
-
-    def due(self, tier: str) -> list[Step]:
-        """The steps that a run of this tier has to have evidence of."""
-        return [step for step in self.steps if tier in step.tiers]
-
-    def kinds(self) -> tuple[str, ...]:
-        """Every kind that some link provides, built or not, in the order of the links."""
-        return tuple(link.kind for link in self.links if link.kind)
-
-    def order(self, kind: str) -> tuple[int, str]:
-        """The place of a kind among its like; what no link provides comes last."""
-        kinds = self.kinds()
-        return (kinds.index(kind) if kind in kinds else len(kinds), kind)
 
 
 def judge(

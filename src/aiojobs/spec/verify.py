@@ -28,6 +28,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs.spec import evidence, report
@@ -40,7 +41,6 @@ from aiojobs.spec.progress import Progress
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
-    from pathlib import Path
 
 _TICK: Final = 0.25
 
@@ -124,6 +124,7 @@ def _execute(step: Step, root: Path, tier: str, progress: Progress) -> Findings:
             process = subprocess.Popen(
                 command,
                 cwd=root,
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=to_out,
                 stderr=to_err,
@@ -159,6 +160,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             else:
                 process.kill()
         process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """That of this process; tools that ask for `python` get the one that runs the chain."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path}
 
 
 def _filled(word: str, values: dict[str, str]) -> str:

@@ -1,0 +1,133 @@
+"""Does the report say what the evidence says, in every form, and the same for the same evidence?"""
+
+import json
+import re
+import shutil
+from io import StringIO
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+
+from aiojobs.spec import evidence, findings, report, verify
+from aiojobs.spec.chain import CHAIN, Chain, Link
+from aiojobs.spec.job import read_job
+from aiojobs.spec.picture import svg
+from support.chain import LINKS, ROOT, TWO, a_step
+
+SCHEMA = json.loads((ROOT / "src/aiojobs/spec/report.schema.json").read_text(encoding="utf-8"))
+
+
+def published(root, chain=TWO):
+    """What a run with these steps prints and writes, for a copy of the real specification."""
+    shutil.copytree(ROOT / "spec", root / "spec", dirs_exist_ok=True)
+    verify.run(root, chain.steps, "smoke")
+    stream = StringIO()
+    code = report.publish(root, stream, chain)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (root / "build").glob("report.*")}
+    return code, stream.getvalue(), texts
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "word"),
+    [
+        ("pass", 3, "INCOMPLETE"),
+        ("raise SystemExit(1)", 1, "FAIL"),
+        ("raise SystemExit(77)", 3, "INCOMPLETE"),
+    ],
+)
+def test_the_report_says_the_verdict_in_every_form(tmp_path, code, exit_code, word):
+    chain = Chain(CHAIN.links, (a_step("unit", code=code, kind=""),))
+    got, said, texts = published(tmp_path, chain)
+    assert got == exit_code
+    assert re.search(rf"^{word}, tier smoke:", said, re.MULTILINE)
+    assert json.loads(texts["report.json"])["verdict"] == word
+    assert texts["report.md"].startswith(f"# {word}\n")
+    assert f'<p class="verdict {word}">{word}</p>' in texts["report.html"]
+    jsonschema.validate(json.loads(texts["report.json"]), SCHEMA)
+
+
+def test_a_run_in_which_everything_passed_ends_with_0(tmp_path):
+    known = report.gather(ROOT).requirements
+    covers = json.dumps({"figures": {"n": 1}, "covers": {one.id: ["a check"] for one in known}})
+    kinds = sorted({kind for one in known for kind in one.checks})
+    steps = [
+        a_step(kind, link, kind, f"print({covers!r})", findings.document(kind))
+        for link, kind in enumerate(kinds)
+    ]
+    chain = Chain([Link(link, kind, kind) for link, kind in enumerate(kinds)], steps)
+    code, said, texts = published(tmp_path, chain)
+    assert code == 0
+    assert f"PASS, tier smoke: 0 failed, 0 open; {len(known)} of {len(known)}" in said
+    jsonschema.validate(json.loads(texts["report.json"]), SCHEMA)
+
+
+def test_two_runs_on_the_same_sources_differ_only_in_lines_that_say_timing(tmp_path):
+    chain = Chain(
+        LINKS, (a_step("unit", code="raise SystemExit('3 passed in 0.1s')"), a_step("proofs", 1, "prove"))
+    )
+
+    def everything(root):
+        root.mkdir()
+        _, _, texts = published(root, chain)
+        files = sorted((root / evidence.EVIDENCE).glob("*.json"))
+        texts |= {path.name: path.read_text(encoding="utf-8") for path in files}
+        lines = {name: text.splitlines() for name, text in texts.items()}
+        return {name: [line for line in found if "timing" not in line] for name, found in lines.items()}
+
+    assert everything(tmp_path / "one") == everything(tmp_path / "two")
+
+
+def test_the_same_evidence_gives_the_same_bytes(tmp_path):
+    _, _, first = published(tmp_path)
+    report.publish(tmp_path, StringIO(), TWO)
+    assert first == {
+        path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "build").glob("report.*")
+    }
+
+
+def test_a_broken_evidence_file_is_reported_and_fails(tmp_path):
+    published(tmp_path)
+    (tmp_path / evidence.EVIDENCE / "unit.json").write_text("{}")
+    stream = StringIO()
+    assert report.publish(tmp_path, stream, TWO) == 1
+    assert "failed: unit.json: key 'step' is missing" in stream.getvalue()
+
+
+def test_a_broken_specification_is_reported_and_fails(tmp_path):
+    published(tmp_path)
+    for name in ("job.toml", "requirements.toml"):
+        (tmp_path / "spec" / name).write_text("not toml")
+    stream = StringIO()
+    assert report.publish(tmp_path, stream, TWO) == 1
+    assert "requirements.toml" in stream.getvalue()
+    document = json.loads((tmp_path / "build" / "report.json").read_text())
+    assert document["lifecycle"] is None
+    jsonschema.validate(document, SCHEMA)
+
+
+def test_a_report_whose_verdict_does_not_fit_its_failures_is_refused_by_the_schema(tmp_path):
+    _, _, texts = published(tmp_path)
+    document = json.loads(texts["report.json"]) | {"verdict": "PASS"}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, SCHEMA)
+
+
+def test_the_page_is_self_contained_and_escapes_what_it_shows(tmp_path):
+    hostile = "raise SystemExit('<script>alert(1)</script> | & <b>')"
+    _, _, texts = published(tmp_path, Chain(LINKS, (a_step("unit", code=hostile),)))
+    page = texts["report.html"].replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert not re.search(r"\b(src|href)=|@import|url\((?!#)", page)
+    assert all(one.id in page for one in report.gather(ROOT).requirements)
+
+
+def test_the_picture_shows_every_state_and_every_transition():
+    machine = read_job(ROOT / "spec" / "job.toml").machine
+    picture = svg(machine)
+    assert picture == svg(machine)
+    words = " ".join(text for text in ET.fromstring(picture).itertext())
+    assert all(state in words for state in machine.states)
+    assert all(event in words for _, event, _ in machine.moves())
+    assert picture.count("marker-end") == len({(source, dest) for source, _, dest in machine.moves()})
