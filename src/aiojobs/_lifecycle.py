@@ -34,7 +34,7 @@ __all__ = [
     "State",
 ]
 
-SPEC_DIGEST: Final = "sha256:20faf91ffc8f08a1d1474e14f7ce1cc8f8d362fba53d7ba5b46cc9d120c618f3"
+SPEC_DIGEST: Final = "sha256:5194dc835494a990e1272a3ef08277dfa936bec295c754bd3e1e48ae91060ad6"
 """The digest of the files that this one was generated from."""
 
 
@@ -165,7 +165,7 @@ PHASES: Final[Mapping[Phase, Mapping[PhaseEvent, Phase | None]]] = {
 """What each event does to a scheduler in each phase."""
 
 INITIAL: Final = State.PENDING
-"""The state in which every job is accepted."""
+"""The state of every new job."""
 
 TERMINAL: Final[frozenset[State]] = frozenset({State.DONE, State.CLOSED})
 """The states that are never left."""

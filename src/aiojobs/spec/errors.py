@@ -1,10 +1,11 @@
 """What is wrong with a specification file, and where.
 
-The one rule of this file: a fault names its place. A person who edits `spec/` must be able to go from the message to
-the line without reading any Python, so every error carries the file, the table and the key, and, inside an expression,
-the column.
+The one rule of this file: a fault names its place. A person who edits `spec/` must be able to go from the
+message to the line without reading any Python, so every error carries the file, the table and the key, and,
+inside an expression, the column.
 
-Deliberately not here: any knowledge of what the files say. `tables`, `machine`, `expressions` and `load` know that.
+Deliberately not here: any knowledge of what the files say. `tables`, `machine`, `expressions` and `load`
+know that.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ __all__ = ["SpecError"]
 class SpecError(Exception):
     """A specification file is malformed.
 
-    The attributes `file`, `table`, `key` and `column` say where; an empty string, or None for the column, means that
-    the fault concerns the whole of the level above.
+    The attributes `file`, `table`, `key` and `column` say where; an empty string, or None for the column,
+    means that the fault concerns the whole of the level above.
     """
 
     def __init__(

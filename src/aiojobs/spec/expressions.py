@@ -1,13 +1,14 @@
 """The language of guards, effects and invariants: one text, several readers.
 
-Rules of this file. An expression is a small part of Python: whole numbers, names, the words of an enumeration in
-quotes, `and`, `or`, `not`, comparisons (chained ones too), `+`, `-`, `*` by a number, and `x if condition else y`.
-Anything else is refused with file, table, key and column, and so is an unknown name or a number where a truth value
-belongs. Everything that is accepted is linear arithmetic, so that the proofs are decidable.
+Rules of this file. An expression is a small part of Python: whole numbers, names, the words of an
+enumeration in quotes, `and`, `or`, `not`, comparisons (chained ones too), `+`, `-`, `*` by a number, and `x
+if condition else y`. Anything else is refused with file, table, key and column, and so is an unknown name
+or a number where a truth value belongs. Everything that is accepted is linear arithmetic, so that the
+proofs are decidable.
 
-How it works. `parse` walks Python's syntax tree once, checks sorts on the way, and gives a small tree of `Node`s.
-A reader makes something else of that tree, node by node (`read`). Readers never see Python's syntax, so none can
-take an expression for something that the others don't:
+How it works. `parse` walks Python's syntax tree once, checks sorts on the way, and gives a small tree of
+`Node`s. A reader makes something else of that tree, node by node (`read`). Readers never see Python's
+syntax, so none can take an expression for something that the others don't:
 
 * `compiled`: a Python function, for the interpreter and the monitor;
 * `written`: text, for TLA+ and for the documentation;
@@ -19,14 +20,14 @@ Deliberately not here: function calls, attributes, division, quantifiers.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from aiojobs.spec.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from aiojobs.spec.tables import Table
 
 __all__ = [
@@ -65,7 +66,9 @@ _ARITHMETIC: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mu
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One part of an expression: what it is (`kind`), its sort, its value if it is a leaf, its parts if not."""
+    """One part of an expression: what it is (`kind`), its sort, its value if it is a leaf, its parts if
+    not.
+    """
 
     kind: Literal["int", "bool", "phase", "name", "not", "and", "or", "compare", "arithmetic", "if"]
     sort: Sort
@@ -87,7 +90,7 @@ class Scope:
     phases: tuple[str, ...]
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------
 # From text to tree
 
 
@@ -125,24 +128,25 @@ class _Parser:
     def _read(self, tree: ast.expr) -> Node:
         match tree:
             case ast.Constant():
-                return self._constant(tree)
+                node = self._constant(tree)
             case ast.Name():
-                return self._name(tree)
+                node = self._name(tree)
             case ast.UnaryOp(op=ast.Not()):
-                return Node("not", "bool", parts=(self._walk(tree.operand, "bool"),))
+                node = Node("not", "bool", parts=(self._walk(tree.operand, "bool"),))
             case ast.BoolOp():
                 parts = tuple(self._walk(value, "bool") for value in tree.values)
-                return Node("and" if isinstance(tree.op, ast.And) else "or", "bool", parts=parts)
+                node = Node("and" if isinstance(tree.op, ast.And) else "or", "bool", parts=parts)
             case ast.Compare():
-                return self._comparison(tree)
+                node = self._comparison(tree)
             case ast.BinOp() if type(tree.op) in _ARITHMETIC:
-                return self._arithmetic(tree, _ARITHMETIC[type(tree.op)])
+                node = self._arithmetic(tree, _ARITHMETIC[type(tree.op)])
             case ast.IfExp():
                 yes = self._walk(tree.body)
                 parts = (self._walk(tree.test, "bool"), yes, self._walk(tree.orelse, yes.sort))
-                return Node("if", yes.sort, parts=parts)
+                node = Node("if", yes.sort, parts=parts)
             case _:
-                return self._wrong(tree, f"'{ast.unparse(tree)}' is outside the language of expressions")
+                self._wrong(tree, f"'{ast.unparse(tree)}' is outside the language of expressions")
+        return node
 
     def _constant(self, tree: ast.Constant) -> Node:
         value = tree.value
@@ -162,7 +166,8 @@ class _Parser:
         return Node("name", self.scope.names[tree.id], tree.id)
 
     def _comparison(self, tree: ast.Compare) -> Node:
-        # `a <= b <= c` is `a <= b and b <= c`: nothing here has side effects, so reading `b` twice is the same.
+        # `a <= b <= c` is `a <= b and b <= c`: nothing here has side effects, so reading `b` twice is the
+        # same.
         operands = [tree.left, *tree.comparators]
         links: list[Node] = []
         for operator, left, right in zip(tree.ops, operands, operands[1:], strict=False):
@@ -191,7 +196,7 @@ class _Parser:
         raise SpecError(fault, file=self.table.file, table=self.table.name, key=self.key, column=column)
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------------
 # From tree to something else
 
 
@@ -252,48 +257,54 @@ def written(node: Node, notation: Notation, definitions: Mapping[str, Node] | No
 
     Names that are in `definitions` are replaced by what they stand for.
     """
-    text, _ = read(node, partial(_write, notation, definitions or {}))
-    return text
+    known = definitions or {}
+
+    def make(part: Node, parts: list[_Part]) -> _Part:
+        return _write(notation, known, part, parts)
+
+    return read(node, make).text
 
 
-def _write(
-    notation: Notation, definitions: Mapping[str, Node], node: Node, parts: list[tuple[str, int]]
-) -> tuple[str, int]:
-    """The text of one node, and how tightly it binds."""
+class _Part(NamedTuple):
+    text: str
+    binding: int
+
+    def within(self, least: int) -> str:
+        """The text, in brackets if it binds less tightly than it must."""
+        return self.text if self.binding >= least else f"({self.text})"
+
+
+def _write(notation: Notation, definitions: Mapping[str, Node], node: Node, parts: list[_Part]) -> _Part:
     binding = _binding(node)
     match node.kind:
         case "bool":
-            return notation.truth[bool(node.value)], binding
+            text = notation.truth[bool(node.value)]
         case "phase":
-            return notation.phase.format(node.value), binding
+            text = notation.phase.format(node.value)
         case "name" if node.value in definitions:
-            return f"({written(definitions[str(node.value)], notation, definitions)})", binding
+            text = f"({written(definitions[str(node.value)], notation, definitions)})"
         case "int" | "name":
-            return str(node.value), binding
+            text = str(node.value)
         case "not":
-            return notation.signs["not "] + _bracketed(parts[0], 7), binding
+            text = notation.signs["not "] + parts[0].within(7)
         case "if":
-            return notation.choice.format(*(_bracketed(part, 1) for part in parts)), binding
+            text = notation.choice.format(*(part.within(1) for part in parts))
         case "and" | "or":
             # "and" inside "or" is bracketed although it need not be: TLA+ wants it, and people do too.
-            texts = [_bracketed(part, 3) for part in parts]
-            return f" {notation.signs[node.kind]} ".join(texts), binding
+            text = f" {notation.signs[node.kind]} ".join(part.within(3) for part in parts)
         case _:
             sign = str(node.value)
             words = notation.phase_signs if node.parts[0].sort == "phase" else {}
-            left, right = _bracketed(parts[0], binding), _bracketed(parts[1], binding + 1)
-            return f"{left} {words.get(sign, notation.signs[sign])} {right}", binding
-
-
-def _bracketed(part: tuple[str, int], least: int) -> str:
-    text, binding = part
-    return text if binding >= least else f"({text})"
+            left, right = parts[0].within(binding), parts[1].within(binding + 1)
+            text = f"{left} {words.get(sign, notation.signs[sign])} {right}"
+    return _Part(text, binding)
 
 
 def compiled(
     node: Node, arguments: Sequence[str], definitions: Mapping[str, Node], values: Mapping[str, object]
 ) -> Callable[..., Any]:
-    """The expression as a Python function of the named arguments, taken by position; `values` are known already.
+    """The expression as a Python function of the named arguments, taken by position; `values` are known
+    already.
 
     The text that is compiled is written from the tree, never taken from a file: it can't hold anything else.
     """

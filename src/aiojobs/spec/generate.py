@@ -1,27 +1,38 @@
-"""Writing what is generated from the specification; `python -m aiojobs.spec generate`.
+"""`python -m aiojobs.spec generate`: write the files that are derived from the specification.
 
-Rules of this file: what is written is a function of the specification files and nothing else (no date, no version, no
-path), so that writing it twice gives the same bytes and a check can compare. What is written says from what and by
-which command.
+Rules of this file: what is written is a function of the specification files and nothing else (no date, no
+version, no path), so that writing it twice gives the same bytes and a check can compare. What is written says
+from what, and by which command.
 
 Deliberately not here: pictures and tables of the documentation (`draw`).
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import sys
 import textwrap
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from itertools import islice
+from typing import TYPE_CHECKING
 
+from aiojobs.spec.commands import FAILED, PASSED, Subparsers
 from aiojobs.spec.job import JobSpec, read_job
+from aiojobs.spec.load import load
+from aiojobs.spec.locate import repository
 from aiojobs.spec.machine import Machine, read_machine
 from aiojobs.spec.tables import read_toml
+from aiojobs.spec.tla import counters_text
 
-__all__ = ["digest", "lifecycle_text"]
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
-_WIDTH = 110
+__all__ = ["derived", "digest", "lifecycle_text", "register", "settle_files"]
+
 _SOURCES = ("job.toml", "scheduler.toml")
+_WIDTH = 110
 
 _HEADER = '''\
 # Generated from spec/job.toml and spec/scheduler.toml by `make generate`. Do not edit.
@@ -60,6 +71,56 @@ __all__ = [
     "State",
 ]
 '''
+_DIGEST_DOC = "The digest of the files that this one was generated from."
+
+
+def register(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("generate", help="write the files that are derived from the specification")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    return settle_files(derived(repository()), check=arguments.check)
+
+
+def derived(root: Path) -> dict[Path, str]:
+    """Every derived file of the source tree at `root`, with the text that it should have."""
+    folder = root / "spec"
+    spec = load(folder)
+    return {
+        root / "src" / "aiojobs" / "_lifecycle.py": lifecycle_text(folder),
+        folder / "tla" / "Counters.tla": counters_text(spec.scheduler),
+    }
+
+
+def settle_files(files: Mapping[Path, str], *, check: bool) -> int:
+    """Write the files that differ from their text, or, to `check`, show how they differ; the exit code."""
+    stale = {path: text for path, text in files.items() if _content(path) != text}
+    for path in files:
+        said = "fresh" if path not in stale else "stale" if check else "written"
+        print(f"{said:8} {path}")
+    for path, text in stale.items():
+        if check:
+            _show_difference(path, text)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+    return FAILED if stale and check else PASSED
+
+
+def _content(path: Path) -> str | None:
+    # Bytes, so that line ends count: a file is fresh only if writing it again would change nothing.
+    return path.read_bytes().decode("utf-8", "replace") if path.is_file() else None
+
+
+def _show_difference(path: Path, text: str) -> None:
+    old = (_content(path) or "").splitlines()
+    lines = difflib.unified_diff(
+        old, text.splitlines(), f"{path} as it is", f"{path} as it should be", lineterm=""
+    )
+    print("\n".join(islice(lines, 20)), file=sys.stderr)
 
 
 def digest(folder: Path) -> str:
@@ -75,7 +136,7 @@ def lifecycle_text(folder: Path) -> str:
     outcomes = {name: outcome.meaning for name, outcome in job.outcomes.items()}
     parts = [
         _HEADER,
-        f'SPEC_DIGEST: Final = "{digest(folder)}"\n"""The digest of the files that this one was generated from."""\n',
+        f'SPEC_DIGEST: Final = "{digest(folder)}"\n"""{_DIGEST_DOC}"""\n',
         _enum("State", "Where a job is in its life.", job.machine.states),
         _enum("Event", "What can happen to a job.", job.machine.events),
         _enum("Outcome", "How a job ended.", outcomes),
@@ -88,11 +149,14 @@ def lifecycle_text(folder: Path) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
+def _doc(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(f'"""{text}"""', _WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
 def _enum(name: str, doc: str, members: Mapping[str, str]) -> str:
-    lines = [f"\nclass {name}(StrEnum):", f'    """{doc}"""']
+    lines = [f"\nclass {name}(StrEnum):", *_doc(doc, "    ")]
     for member, meaning in members.items():
-        doc_lines = textwrap.wrap(f'"""{meaning}"""', _WIDTH, initial_indent="    ", subsequent_indent="    ")
-        lines += ["", f'    {member.upper()} = "{member}"', *doc_lines]
+        lines += ["", f'    {member.upper()} = "{member}"', *_doc(meaning, "    ")]
     return "\n".join(lines)
 
 
@@ -104,23 +168,21 @@ def _table(name: str, states: str, events: str, machine: Machine, doc: str) -> s
             value = "None" if dest is None else f"{states}.{dest.upper()}"
             lines.append(f"        {events}.{event.upper()}: {value},")
         lines.append("    },")
-    return "\n".join([*lines, "}", f'"""{doc}"""'])
+    return "\n".join([*lines, "}", *_doc(doc)])
 
 
 def _sets(job: JobSpec) -> str:
-    states = job.machine.states
-    terminal = _members(s for s in states if s in job.machine.final)
-    holds = _members(s for s in states if s in job.properties["holds_slot"])
-    seen = _members(s for s in states if s in job.properties["closed"])
-    return "\n\n".join(
-        [
-            f'INITIAL: Final = State.{job.machine.initial.upper()}\n"""The state in which every job is accepted."""',
-            f'TERMINAL: Final[frozenset[State]] = {terminal}\n"""The states that are never left."""',
-            f'HOLDS_SLOT: Final[frozenset[State]] = {holds}\n"""The states in which a job counts against the limit."""',
-            f'SEEN_AS_CLOSED: Final[frozenset[State]] = {seen}\n"""The states in which `Job.closed` is true."""',
-        ]
-    )
+    sets = {
+        "TERMINAL": (job.machine.final, "The states that are never left."),
+        "HOLDS_SLOT": (job.properties["holds_slot"], "The states in which a job counts against the limit."),
+        "SEEN_AS_CLOSED": (job.properties["closed"], "The states in which `Job.closed` is true."),
+    }
+    lines = [f"INITIAL: Final = State.{job.machine.initial.upper()}", *_doc("The state of every new job.")]
+    for name, (states, doc) in sets.items():
+        members = _members(state for state in job.machine.states if state in states)
+        lines += ["", f"{name}: Final[frozenset[State]] = frozenset({{{members}}})", *_doc(doc)]
+    return "\n".join(lines)
 
 
 def _members(states: Iterable[str]) -> str:
-    return f"frozenset({{{', '.join(f'State.{state.upper()}' for state in states)}}})"
+    return ", ".join(f"State.{state.upper()}" for state in states)

@@ -1,21 +1,22 @@
 """The scheduler's counters, run as a program: what can happen, and what then is.
 
-Rules of this file: it decides nothing. Guards, effects and invariants are the expressions of `scheduler.toml`, compiled
-to Python once for given parameters. A state is a tuple of the counters in the order of the file; it has their names as
-attributes.
+Rules of this file: it decides nothing. Guards, effects and invariants are the expressions of
+`scheduler.toml`, compiled to Python once for given parameters. A state is a tuple of the counters in the
+order of the file; it has their names as attributes.
 
-How it is used: as the oracle that the real scheduler is compared with after every pass of the loop, by the monitor of
-recorded runs, and by `prove` to show that each action really comes about. One check of all invariants costs a fraction
-of a microsecond.
+How it is used: as the oracle that the real scheduler is compared with after every pass of the loop, by the
+monitor of recorded runs, and by `prove` to show that each action really comes about. One check of all
+invariants costs a fraction of a microsecond.
 
 Deliberately not here: which job starts next. Counters know no order.
 """
 
 from __future__ import annotations
 
-from collections import deque, namedtuple
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aiojobs.spec.errors import SpecError
 from aiojobs.spec.expressions import Node, compiled
 
 if TYPE_CHECKING:
@@ -25,8 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Counters", "Interpreter", "NotEnabledError", "parameters"]
 
-Counters: TypeAlias = Any
-"""A state: a named tuple of the counters that the file declares."""
+
+class Counters(NamedTuple):
+    """A state. The counters are spelt out, so that whoever compares a real scheduler with it is typed."""
+
+    phase: str
+    pending: int
+    active: int
+    closing: int
+    blocked: int
 
 
 class NotEnabledError(ValueError):
@@ -50,9 +58,11 @@ class Interpreter:
         self.spec = spec
         self.values = dict(values)
         self._names = tuple(spec.counters)
-        self._state = namedtuple("Counters", self._names)  # noqa: PYI024 - the file declares the fields
+        if self._names != Counters._fields:
+            fault = f"the counters must be {', '.join(Counters._fields)}, in this order"
+            raise SpecError(fault, file="scheduler.toml", table="counter")
         self._check_domain()
-        self.initial: Counters = self._state(*(counter.initial for counter in spec.counters.values()))
+        self.initial = Counters._make(counter.initial for counter in spec.counters.values())
         self._guards = {name: self._function(action.guard) for name, action in spec.actions.items()}
         self._effects = {name: self._effect(action.effect) for name, action in spec.actions.items()}
         self._rules = {name: self._function(rule.whole) for name, rule in spec.invariants.items()}
@@ -72,10 +82,12 @@ class Interpreter:
         """The state after the action; `NotEnabledError` if it can't happen."""
         if not self._guards[action](*state):
             raise NotEnabledError(action, state)
-        return self._state(*(effect(*state) for effect in self._effects[action]))
+        return Counters._make([effect(*state) for effect in self._effects[action]])
 
     def entries(self, state: Counters, action: str) -> dict[str, int]:
-        """What the action writes into the ledger if it happens in this state; columns without an entry are 0."""
+        """What the action writes into the ledger if it happens in this state; columns without an entry are
+        0.
+        """
         given = self.spec.actions[action].ledger
         return {
             name: self._function(given[name])(*state) if name in given else 0 for name in self.spec.ledger

@@ -2,23 +2,27 @@
 
 Beyond the machine itself the file says what a user sees of a job in each state, and how a job can have ended.
 
-Rules of this file: each state says every visible property; each way into a final state has an outcome; an outcome
-comes about by transitions that exist and lead into a final state.
+Rules of this file: each state says every visible property; each way into a final state has an outcome; an
+outcome comes about by transitions that exist and lead into a final state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiojobs.spec.machine import Machine, read_machine
 from aiojobs.spec.tables import Table, read_toml
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
 __all__ = ["PROPERTIES", "JobSpec", "Outcome", "read_job"]
 
 PROPERTIES = ("pending", "active", "closed", "done", "holds_slot")
-"""What can be seen of a job: its three attributes, its method `done()`, and whether it counts against the limit."""
+"""What can be seen of a job: its three attributes, its method `done()`, and whether it counts against the
+limit."""
 
 
 @dataclass(frozen=True, slots=True)

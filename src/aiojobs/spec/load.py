@@ -1,8 +1,9 @@
 """The whole specification, read and validated as one.
 
-Rules of this file: each file is valid by itself (`job`, `scheduler`, `requirements` see to that), and together they
-are linked: a statement speaks only for requirements that exist and that say they are proved, a requirement that says
-it is proved has a statement that speaks for it, and a liveness rule rests on assumptions that exist.
+Rules of this file: each file is valid by itself (`job`, `scheduler`, `requirements` see to that), and
+together they are linked: a statement speaks only for requirements that exist and that say they are proved,
+a requirement that says it is proved has a statement that speaks for it, and a liveness rule rests on
+assumptions that exist.
 
 Deliberately not here: where the files are (`locate`) and whether what they say is true (`prove`).
 """

@@ -2,27 +2,29 @@
 
 The job's lifecycle and the scheduler's phases are machines of the same kind and are read by the same code.
 
-Rules of this file. The table is *total*: each pair of a state and an event is a transition, a declared no-op, or
-declared illegal, exactly once. One state is initial, each can be reached, a final one is never left and one that is
-never left is final. Whatever breaks a rule is a `SpecError`.
+Rules of this file. The table is *total*: each pair of a state and an event is a transition, a declared
+no-op, or declared illegal, exactly once. One state is initial, each can be reached, a final one is never
+left and one that is never left is final. Whatever breaks a rule is a `SpecError`.
 
-How it works: the part named `machine` holds exactly the arguments of `transitions.Machine(model=None, **machine)`;
-`illegal` fills the remaining cells; `state` and `event` say what the words mean. `transitions` itself accepts an
-unknown state in silence, so nothing is left for it to find.
+How it works: the part named `machine` holds exactly the arguments of `transitions.Machine(model=None,
+**machine)`; `illegal` fills the remaining cells; `state` and `event` say what the words mean. `transitions`
+itself accepts an unknown state in silence, so nothing is left for it to find.
 
-Deliberately not here: firing an event. The library does that with the generated table, the tests with `oracle`.
+Deliberately not here: firing an event. The library does that with the generated table, the tests with
+`oracle`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiojobs.spec.tables import Table
 
-__all__ = ["Machine", "NOOP", "read_machine"]
+__all__ = ["NOOP", "Machine", "read_machine"]
 
 NOOP = "="
 """How a transition says that it changes nothing; `transitions` calls it reflexive."""
@@ -68,9 +70,9 @@ def read_machine(part: Table) -> Machine:
     _check_paths(table, initial, final, cells)
     group = part.table("state")
     meanings = {name: group.table(name).text("meaning") for name in states}
-    for name in group.keys():
+    for name in group.names():
         group.known(name, states, "state", name)
-    arguments = {key: table.raw(key) for key in table.keys()}
+    arguments = {key: table.raw(key) for key in table.names()}
     return Machine(initial, meanings, events, frozenset(final), cells, arguments)
 
 
@@ -112,18 +114,25 @@ def _read_cells(
         if source in final and dest != NOOP:
             entry.fault(f"'{source}' is final and must not be left", "source")
         found[source, event] = source if dest == NOOP else dest
-    for state in illegal.keys():
-        illegal.known(state, states, "state", state)
-        for event in illegal.texts(state):
-            illegal.known(event, events, "event", state)
-            if (state, event) in found:
-                illegal.fault(f"the cell of state '{state}' and event '{event}' is declared twice", state)
-            found[state, event] = None
+    for state, event in _read_illegal(illegal, states, events):
+        if (state, event) in found:
+            illegal.fault(f"the cell of state '{state}' and event '{event}' is declared twice", state)
+        found[state, event] = None
     for state in states:
         for event in events:
             if (state, event) not in found:
                 illegal.fault(f"the cell of state '{state}' and event '{event}' is missing", state)
     return {state: {event: found[state, event] for event in events} for state in states}
+
+
+def _read_illegal(illegal: Table, states: list[str], events: list[str]) -> list[tuple[str, str]]:
+    cells: list[tuple[str, str]] = []
+    for state in illegal.names():
+        illegal.known(state, states, "state", state)
+        for event in illegal.texts(state):
+            illegal.known(event, events, "event", state)
+            cells.append((state, event))
+    return cells
 
 
 def _check_paths(

@@ -1,7 +1,7 @@
 """The promises and what they rest on: `requirements.toml` and `assumptions.toml`.
 
-Rules of this file: ids are unique and have one form; each requirement says why it is made (`goal`) and which kinds of
-check must speak for it; each assumption says who checks it and what breaks without it.
+Rules of this file: ids are unique and have one form; each requirement says why it is made (`goal`) and
+which kinds of check must speak for it; each assumption says who checks it and what breaks without it.
 
 Deliberately not here: whether a requirement was checked. That is a matter of evidence, not of the files.
 """
@@ -72,7 +72,11 @@ def read_requirements(path: Path) -> Requirements:
     """Read and validate `requirements.toml`."""
     file = read_toml(path)
     kinds = {name: _read_kind(entry) for name, entry in file.tables("kind")}
-    by_id = _read_all(file, "requirement", _REQUIREMENT_ID, lambda *place: _read_requirement(*place, kinds))
+
+    def read_one(entry: Table, name: str) -> Requirement:
+        return _read_requirement(entry, name, kinds)
+
+    by_id = _read_all(file, "requirement", _REQUIREMENT_ID, read_one)
     file.end()
     return Requirements(kinds, by_id)
 

@@ -1,9 +1,9 @@
 """The scheduler's part of the specification: `scheduler.toml`.
 
-Rules of this file. Every name is declared once and can be used in TLA+ as it is. Every expression is read in the scope
-it belongs to and has the sort that is wanted there. An action changes the phase exactly when it says by which event of
-the phase machine. Every cell of the job's table that changes a state is in one column of the ledger, and every state
-that a job can leave is counted by one counter.
+Rules of this file. Every name is declared once and can be used in TLA+ as it is. Every expression is read
+in the scope it belongs to and has the sort that is wanted there. An action changes the phase exactly when
+it says by which event of the phase machine. Every cell of the job's table that changes a state is in one
+column of the ledger, and every state that a job can leave is counted by one counter.
 
 Deliberately not here: whether any of it is true. `prove` says so.
 """
@@ -77,10 +77,11 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the ledger, and the cells of the job's table that it counts."""
+    """A column of the ledger: the cells of the job's table that it counts, or that it counts new jobs."""
 
     meaning: str
     cells: tuple[Cell, ...]
+    births: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,9 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Enabled:
-    """Of these actions one can happen if `when` holds (`exactly_one`, or at least one), and none otherwise."""
+    """Of these actions one can happen if `when` holds (`exactly_one`, or at least one), and none
+    otherwise.
+    """
 
     meaning: str
     requirements: tuple[str, ...]
@@ -143,6 +146,10 @@ class SchedulerSpec:
     """The validated content of `scheduler.toml`."""
 
     phase: Machine
+    job_initial: str
+    """The state of every new job."""
+    job_moves: Mapping[Cell, str]
+    """The cells of the job's table that change a state, and where they lead."""
     parameters: Mapping[str, Parameter]
     counters: Mapping[str, Counter]
     definitions: Mapping[str, Definition]
@@ -197,6 +204,8 @@ class _Reader:
         _end_phase(part)
         spec = SchedulerSpec(
             phase=self.phase,
+            job_initial=self.job.machine.initial,
+            job_moves={Cell(state, event): dest for state, event, dest in self.job.machine.moves()},
             parameters={name: self.parameter(name, entry) for name, entry in self.named("parameter")},
             counters={name: self.counter(name, entry) for name, entry in self.named("counter")},
             definitions={name: self.definition(name, entry) for name, entry in self.named("define")},
@@ -267,7 +276,7 @@ class _Reader:
             if Cell(state, event) not in moves:
                 entry.fault(f"in state '{state}' the event '{event}' changes no state", "cells")
             cells.append(Cell(state, event))
-        return Column(entry.text("meaning"), tuple(cells))
+        return Column(entry.text("meaning"), tuple(cells), entry.flag("births", default=False))
 
     def rule(self, entry: Table, names: Mapping[str, Sort], actions: tuple[str, ...] = ()) -> Rule:
         when = self.expression(entry, "when", "bool", names) if "when" in entry else None
@@ -275,7 +284,9 @@ class _Reader:
         return Rule(entry.text("meaning"), entry.texts("requirements"), when, holds, actions)
 
     def balance(self, entry: Table) -> Rule:
-        rule = self.rule(entry, {**self.names, **self.columns})
+        # Only what can be summed over a run: not parameters, not phases, not abbreviations.
+        counted: dict[str, Sort] = {n: "int" for n in self.counters() if self.names[n] == "int"}
+        rule = self.rule(entry, {**counted, **self.columns})
         if rule.when is not None:
             entry.fault("a balance holds always", "when")
         if not _is_balance(rule.holds):
@@ -295,7 +306,7 @@ class _Reader:
     def action(self, entry: Table) -> Action:
         effect: dict[str, Node] = {}
         part = entry.table("effect")
-        for name in part.keys():
+        for name in part.names():
             part.known(name, self.counters(), "counter", name)
             effect[name] = self.expression(part, name, self.names[name])
         event = entry.one_of("phase_event", self.phase.events, "event") if "phase_event" in entry else None
@@ -310,12 +321,12 @@ class _Reader:
         )
 
     def counters(self) -> list[str]:
-        return list(self.file.table("counter").keys())
+        return list(self.file.table("counter").names())
 
     def ledger_entries(self, part: Table) -> dict[str, Node]:
         entries: dict[str, Node] = {}
         scope = Scope(self.names, tuple(self.phase.states))
-        for name in part.keys():
+        for name in part.names():
             part.known(name, self.columns, "column of the ledger", name)
             value = part.raw(name)
             entries[name] = parse(part, name, scope, "int", text=str(value) if type(value) is int else None)
@@ -371,6 +382,9 @@ class _Reader:
             if number != 1:
                 fault = f"the cell '{state} {event}' is in {number} columns, not in one"
                 self.file.table("ledger").fault(fault)
+        births = sum(column.births for column in spec.ledger.values())
+        if births != 1:
+            self.file.table("ledger").fault(f"new jobs are counted by {births} columns, not by one")
 
 
 def _end_phase(part: Table) -> None:

@@ -1,10 +1,10 @@
 """Expressions as terms of z3, and questions about them.
 
-Rules of this file: it is the only one that imports z3, and it translates the tree of `expressions` node by node, so
-that what is proved is what the interpreter runs.
+Rules of this file: it is the only one that imports z3, and it translates the tree of `expressions` node by
+node, so that what is proved is what the interpreter runs.
 
-How it works: `State` gives every name a term: parameters are shared by all states, counters belong to one state,
-abbreviations are built from both. `ask` looks for values that satisfy some terms.
+How it works: `State` gives every name a term: parameters are shared by all states, counters belong to one
+state, abbreviations are built from both. `ask` looks for values that satisfy some terms.
 
 Deliberately not here: which questions are asked (`prove`).
 """
@@ -28,6 +28,7 @@ __all__ = ["UNKNOWN", "State", "Terms", "version"]
 UNKNOWN: Final = "unknown"
 """What `ask` says if z3 gives up."""
 
+_SMALL = (-2, 4)
 _TIME_LIMIT = 30_000
 """Milliseconds for one question; they take about one."""
 
@@ -69,7 +70,7 @@ class Terms:
         """The state in which a scheduler is created."""
         return self._state(
             {
-                name: self._phases[counter.initial]
+                name: self._phases[str(counter.initial)]
                 if counter.sort == "phase"
                 else self.number(counter.initial)
                 for name, counter in self.spec.counters.items()
@@ -119,6 +120,13 @@ class Terms:
             return None
         if answer != z3.sat:
             return UNKNOWN
+        # The same again with small numbers, for the sake of whoever has to read them.
+        numbers = [term for term in shown.values() if z3.is_int(term)]
+        solver.push()
+        solver.add(*(z3.And(term >= _SMALL[0], term <= _SMALL[1]) for term in numbers))
+        if solver.check() != z3.sat:
+            solver.pop()
+            solver.check()
         model = solver.model()
         return {name: str(model.eval(term, model_completion=True)) for name, term in shown.items()}
 
@@ -144,26 +152,25 @@ class Terms:
     def _make(self, terms: Mapping[str, Any], node: Node, parts: list[Any]) -> Any:
         match node.kind:
             case "int":
-                return self.number(node.value)
+                term = self.number(node.value)
             case "bool":
-                return z3.BoolVal(bool(node.value), ctx=self._context)
+                term = z3.BoolVal(bool(node.value), ctx=self._context)
             case "phase":
-                return self._phases[str(node.value)]
+                term = self._phases[str(node.value)]
             case "name":
-                return terms[str(node.value)]
-            case "not":
-                return z3.Not(parts[0])
-            case "and":
-                return z3.And(*parts)
-            case "or":
-                return z3.Or(*parts)
-            case "if":
-                return z3.If(*parts)
+                term = terms[str(node.value)]
             case "compare" | "arithmetic":
-                return _OPERATIONS[str(node.value)](*parts)
+                term = _OPERATIONS[str(node.value)](*parts)
+            case _:
+                term = _OPERATIONS[node.kind](*parts)
+        return term
 
 
 _OPERATIONS: dict[str, Any] = {
+    "not": z3.Not,
+    "and": z3.And,
+    "or": z3.Or,
+    "if": z3.If,
     "==": lambda left, right: left == right,
     "!=": lambda left, right: left != right,
     "<": lambda left, right: left < right,

@@ -1,11 +1,11 @@
 """Reading TOML tables strictly.
 
-Rules of this file: every value is asked for by key and type; every key that was not asked for is an error; every error
-is a `SpecError` that names file, table and key. A misspelt key is therefore never silently ignored, which is how most
-declarative files go wrong.
+Rules of this file: every value is asked for by key and type; every key that was not asked for is an error;
+every error is a `SpecError` that names file, table and key. A misspelt key is therefore never silently
+ignored, which is how most declarative files go wrong.
 
-How it works: a `Table` wraps one TOML table and remembers its path and which of its keys have been read. The reader
-of a table calls `end()` when it has read all it knows; what is left over is refused.
+How it works: a `Table` wraps one TOML table and remembers its path and which of its keys have been read.
+The reader of a table calls `end()` when it has read all it knows; what is left over is refused.
 
 Deliberately not here: what the tables mean.
 """
@@ -13,12 +13,12 @@ Deliberately not here: what the tables mean.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, final
 
 from aiojobs.spec.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 __all__ = ["Table", "read_toml"]
@@ -60,7 +60,7 @@ class Table:
         """Refuse the file: `message` is what is wrong with `key` of this table."""
         raise SpecError(message, file=self.file, table=self.name, key=key, column=column)
 
-    def keys(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """The keys of the table in the order of the file."""
         return tuple(self._values)
 
@@ -89,7 +89,9 @@ class Table:
         return self._get(key, object)
 
     def texts(self, key: str, *, optional: bool = False, empty: bool = False) -> tuple[str, ...]:
-        """An array of distinct strings, not empty unless `empty`; absent, it counts as empty if `optional`."""
+        """An array of distinct strings, not empty unless `empty`; absent, it counts as empty if
+        `optional`.
+        """
         if optional and key not in self._values:
             return ()
         values = self._get(key, list)
@@ -107,9 +109,9 @@ class Table:
         return Table(self._get(key, dict), file=self.file, name=self._path(key))
 
     def tables(self, key: str) -> Iterator[tuple[str, Table]]:
-        """The named tables under `key`, in the order of the file: `[key.one]`, `[key.two]`, …"""
+        """The named tables under `key`, as in `[key.one]`, in the order of the file."""
         group = self.table(key)
-        for name in group.keys():
+        for name in group.names():
             yield name, group.table(name)
 
     def array(self, key: str) -> Iterator[Table]:

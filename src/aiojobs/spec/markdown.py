@@ -1,0 +1,25 @@
+"""Tables as text: aligned for people, and valid Markdown.
+
+Deliberately not here: what is in them (`narrate`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["grid"]
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table. A stroke inside a cell is escaped, so that it can't end the cell."""
+    table = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    lines = [_line([cell.ljust(width) for cell, width in zip(row, widths, strict=True)]) for row in table]
+    return [lines[0], _line(["-" * max(3, width) for width in widths]), *lines[1:]]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
