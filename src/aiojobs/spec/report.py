@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from aiojobs.spec.chain import Chain, Link
+    from aiojobs.spec.commands import Subparsers
     from aiojobs.spec.evidence import Evidence
     from aiojobs.spec.machine import Machine
     from aiojobs.spec.requirements import Assumption, Requirement
@@ -68,7 +69,7 @@ class Gathered:
     unreadable: Sequence[str]
 
 
-def register(subparsers: argparse._SubParsersAction[Any]) -> None:
+def register(subparsers: Subparsers) -> None:
     """Add ``report`` to the command line."""
     parser = subparsers.add_parser("report", help="make the report from the evidence files of the last run")
     parser.set_defaults(run=_main)

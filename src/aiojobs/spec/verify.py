@@ -29,7 +29,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aiojobs.spec import evidence, report
 from aiojobs.spec.chain import PYTHON, STEPS, TIERS, WRITTEN, Step
@@ -42,10 +42,12 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
+    from aiojobs.spec.commands import Subparsers
+
 _TICK: Final = 0.25
 
 
-def register(subparsers: argparse._SubParsersAction[Any]) -> None:
+def register(subparsers: Subparsers) -> None:
     """Add ``verify`` to the command line."""
     parser = subparsers.add_parser("verify", help="run the chain of evidence and report")
     parser.add_argument("--tier", choices=TIERS, default="smoke", help="how far to go (default: smoke)")
