@@ -8,86 +8,94 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from types import CoroutineType
+import inspect
+from types import CoroutineType, GeneratorType
 from typing import Any
 
 __all__ = (
-    "callable_or_none",
+    "check_callable",
+    "check_context",
     "check_coroutine",
+    "check_count",
     "check_fresh",
-    "context_or_none",
-    "count",
-    "name_or_none",
+    "check_name",
     "seconds",
 )
 
 _PROBE = object()
 
+_LIFETIME = 1e9
+"""Thirty years in seconds. Event loops differ in what they make of longer timers; nobody waits for them."""
 
-def count(argument: str, value: object, *, least: int, none_means: str | None = None) -> int | None:
+
+def check_count(argument: str, value: object, *, least: int, none_means: str | None = None) -> None:
     """A whole number of at least `least`; None too, if it has a meaning."""
     if value is None and none_means is not None:
-        return None
+        return
     or_none = f", or None for {none_means}" if none_means is not None else ""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{argument} must be an int{or_none}, got {value!r}")
     if value < least:
         raise ValueError(f"{argument} must be at least {least}{or_none}, got {value!r}")
-    return value
 
 
 def seconds(argument: str, value: object) -> float | None:
-    """A duration in seconds, zero or more; None and infinity both mean "no deadline" and give None."""
+    """A duration in seconds, zero or more; None for no deadline, which is also what a lifetime means."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{argument} must be a number of seconds, or None for no deadline, got {value!r}")
     if not value >= 0:
         raise ValueError(f"{argument} must be zero or more seconds, or None for no deadline, got {value!r}")
-    return None if value == float("inf") else value
+    return None if value > _LIFETIME else value
 
 
-def callable_or_none(argument: str, value: object) -> None:
+def check_callable(argument: str, value: object) -> None:
     """Something that can be called, or None."""
     if value is not None and not callable(value):
         raise TypeError(f"{argument} must be callable or None, got {value!r}")
 
 
-def name_or_none(value: object) -> None:
+def check_name(value: object) -> None:
     """The name of a job."""
     if value is not None and not isinstance(value, str):
         raise TypeError(f"name must be a str or None, got {value!r}")
 
 
-def context_or_none(value: object) -> None:
+def check_context(value: object) -> None:
     """The context that a job is to run in."""
     if value is not None and not isinstance(value, contextvars.Context):
         raise TypeError(f"context must be a contextvars.Context or None, got {value!r}")
 
 
 def check_coroutine(value: object) -> None:
-    """Anything that asyncio runs as a task."""
-    if type(value) is not CoroutineType and not asyncio.iscoroutine(value):
+    """Anything that asyncio runs as a task and that can be awaited."""
+    if type(value) is not CoroutineType and not (asyncio.iscoroutine(value) and inspect.isawaitable(value)):
         hint = " (call the coroutine function: f(), not f)" if callable(value) else ""
         raise TypeError(f"coro must be a coroutine, got {value!r}{hint}")
 
 
 def check_fresh(coro: Any) -> None:
-    """A coroutine none of whose code has run yet.
+    """A coroutine none of whose code has run yet."""
+    if type(coro) is CoroutineType:
+        fresh = not (coro.cr_running or coro.cr_suspended) and _would_start(coro)
+    else:
+        fresh = not isinstance(coro, GeneratorType) or inspect.getgeneratorstate(coro) == inspect.GEN_CREATED
+    if not fresh:
+        raise RuntimeError(f"coro must not have been started before, got {coro!r}; call its function again")
 
-    Whether a coroutine is untouched or over is told by its frame, but to ask for the frame creates an
-    object that lives as long as the coroutine. Sending it something other than None tells as well: what
-    has not started refuses that with a TypeError and stays as it was, what is over says that it is over.
+
+def _would_start(coro: CoroutineType[Any, Any, Any]) -> bool:
+    """Whether a coroutine that does not run and is not suspended is untouched, rather than over.
+
+    Its frame would tell, but to ask for the frame creates an object that lives as long as the coroutine.
+    Sending it something other than None tells as well: what has not started refuses that with a TypeError
+    and stays as it was, what is over says that it is over.
     """
-    if type(coro) is not CoroutineType:
-        return
-    if not (coro.cr_running or coro.cr_suspended):
-        try:
-            coro.send(_PROBE)
-        except TypeError:
-            return
-        except RuntimeError:
-            pass
-    raise RuntimeError(
-        f"coro must not have been started before, got {coro!r}; call the coroutine function again"
-    )
+    try:
+        coro.send(_PROBE)
+    except TypeError:
+        return True
+    except RuntimeError:
+        pass
+    return False

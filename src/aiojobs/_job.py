@@ -5,12 +5,19 @@ The rules of this file
 ``Job._fire`` looks the event up in the table that was generated from ``spec/job.toml``, raises if the
 cell is illegal, and assigns the state. Nothing else in the package assigns it (``__init__`` writes the
 initial one), and a check of the source says so. Everything around it is asyncio's side of the story:
-who waits, who is told, and what is kept afterwards.
+the task, who waits, who is told, and what is kept afterwards.
 
 How it works
 ------------
-The scheduler decides when a job starts and takes its outcome when its task has ended; a job only knows
-its own waiters. Each caller of ``wait``, ``close`` or ``await`` that has to wait owns one plain future in
+*The task* runs ``_run``, which awaits the job's coroutine and tells the scheduler of its end in the very
+step in which it ends. ``_run`` is advanced to its gate before the task gets it, so that it is entered
+whatever happens. A cancellation that comes before the first step finds it there, lets the coroutine take
+that step, and is delivered after it (``START-1``).
+
+*A failure* is seen one loop pass after it happened. Somebody whom the coroutine has woken in its last step
+may be about to wait for the job or to close it, and is a better receiver than the handler (``CLOSE-3``).
+
+*Waiters.* Each caller of ``wait``, ``close`` or ``await`` that has to wait owns one plain future in
 ``_waiters``. The end of the job, or the caller's deadline, wakes it; cancelling the caller cancels that
 future and nothing else (``WAIT-1``).
 
@@ -19,9 +26,6 @@ very loop pass in which it was woken. So after a failure ``_waiters`` holds thos
 exception. The first that resumes with it empties the dict, and the matter is settled. One that leaves
 without it - cancelled, timed out, destroyed - takes itself out, and if it was the last, the exception
 goes to the handler. A caller that only wants to see the job end leaves in the same way.
-
-*Closing* asks once. The cancellation is delivered one loop pass later: the ready queue is first in, first
-out, so a task that was created a moment ago has taken its first step by then (``START-1``).
 
 What is kept
 ------------
@@ -39,6 +43,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
@@ -51,11 +56,11 @@ if TYPE_CHECKING:
 
     from ._scheduler import Scheduler
 
-__all__ = ("Job",)
+__all__ = ("Job", "qualified_name")
 
 _T_co = TypeVar("_T_co", covariant=True)
 
-_OWN_FRAMES = 4
+_OWN_FRAMES = 5
 """How many frames of this package end the stack that ``_caller_stack`` takes: its own to ``spawn``'s."""
 
 
@@ -89,11 +94,12 @@ class Job(Generic[_T_co]):
     _outcome: Outcome | None
     """How it ended. Set by ``_end``, once: ``_outcome is None`` as long as the state is not terminal."""
     _result: Any
-    """What it returned, or the pair of what it raised and that traceback; None before the end."""
+    """What it returned, or the pair of what it raised and that traceback. Before the end it is None, or
+    that pair if the coroutine has failed and the scheduler has not seen it yet."""
     _coro: Coroutine[Any, Any, Any] | str
     """The coroutine; after the end only its name."""
     _task: asyncio.Task[Any] | None
-    """Set by the scheduler when it starts the job, dropped by ``_end``."""
+    """Set when the job is launched or takes its first step, whichever is first; dropped by ``_end``."""
     _context: contextvars.Context | None
     """The context to start in, if it is not the starter's own; dropped when the task has taken it over."""
     _scheduler: Scheduler | None
@@ -293,12 +299,8 @@ class Job(Generic[_T_co]):
 
     def _check_waitable(self, scheduler: Scheduler, verb: str) -> None:
         scheduler._check_loop()
-        if self._is_run_by(asyncio.current_task(scheduler._loop)):
+        if self._task is not None and self._task is asyncio.current_task(scheduler._loop):
             raise RuntimeError(f"{self!r} can't {verb} itself: to end it, return from its coroutine or raise")
-
-    def _is_run_by(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether `task` runs this job's code; in an eager first step only the coroutine can tell."""
-        return task is not None and (task is self._task or task.get_coro() is self._coro)
 
     async def _until_end(
         self, scheduler: Scheduler, within: float | None, *, ask: bool = False, receive: bool = True
@@ -316,8 +318,10 @@ class Job(Generic[_T_co]):
         if self._waiters is None:
             self._waiters = {}
         self._waiters[waiter] = None
-        timer = None if within is None else scheduler._call_later(within, self._expire, waiter)
+        timer = None
         try:
+            if within is not None:
+                timer = scheduler._call_later(within, self._expire, waiter)
             if ask:
                 scheduler._ask_to_stop(self)
             in_time = await waiter
@@ -334,12 +338,10 @@ class Job(Generic[_T_co]):
         return in_time
 
     def _expire(self, waiter: asyncio.Future[bool]) -> None:
-        """A caller's deadline: what has ended by now but was not seen yet still counts as in time."""
-        if waiter.done():
-            return
-        if self._task is not None and self._task.done():
-            cast("Scheduler", self._scheduler)._ended(self)
-        else:
+        """A waiter's deadline has passed; a failure that has not been seen yet is still in time."""
+        if self._result is not None:
+            self._see_failure()
+        if not waiter.done():
             waiter.set_result(False)
 
     def _leave(self, waiter: asyncio.Future[bool], scheduler: Scheduler) -> None:
@@ -391,18 +393,18 @@ class Job(Generic[_T_co]):
             self._name = self._task.get_name()
         self._outcome = outcome
         self._result = result
-        self._coro = getattr(self._coro, "__qualname__", type(self._coro).__qualname__)
+        self._coro = qualified_name(self._coro)
         self._task = None
         self._context = None
         self._scheduler = None
 
-    def _tell(self, scheduler: Scheduler, *, received: bool = False) -> None:
-        """Wake the waiters and call the callbacks; a failure that nobody waits for goes to the handler.
+    def _wake(self, scheduler: Scheduler, *, received: bool) -> None:
+        """Wake the waiters and have the callbacks called.
 
-        Unless somebody has `received` it already, which is the case if ``spawn`` itself raises it.
+        A failure stays open until one of the waiters has received it, unless somebody has already.
         """
         waiters = self._waiters
-        if waiters:
+        if waiters is not None:
             if received or self._outcome is not Outcome.RAISED:
                 self._waiters = None
             for waiter in waiters:
@@ -412,18 +414,60 @@ class Job(Generic[_T_co]):
             for callback in self._callbacks:
                 scheduler._call_soon(callback, self)
             self._callbacks = None
-        if not waiters and not received and self._outcome is Outcome.RAISED:
-            scheduler._report_failure(self)
 
-    def _deliver(self) -> None:
-        """Deliver the one cancellation, a loop pass after the job was asked to stop (``CLOSE-1``)."""
-        if self._task is not None and self._state is State.CLOSING:
-            self._task.cancel()
+    async def _run(self, scheduler: Scheduler, coro: Coroutine[Any, Any, Any]) -> None:
+        """What the task runs: the coroutine, and in the same step the end of the job."""
+        try:
+            await _gate()
+        except asyncio.CancelledError as exc:
+            _cancel_later(exc)
+        if self._task is None:
+            self._task = asyncio.current_task()
+        try:
+            result = await coro
+        except asyncio.CancelledError:
+            scheduler._ended(self, Event.CANCEL, Outcome.CANCELLED, None)
+            raise
+        except (SystemExit, KeyboardInterrupt) as exc:
+            self._fail(scheduler, exc)
+            cast("asyncio.Task[Any]", self._task).add_done_callback(asyncio.Task.exception)
+            del self
+            raise  # out of the loop, as asyncio has it; the callback says that the task's copy is not lost
+        except BaseException as exc:
+            if isinstance(exc, GeneratorExit) and asyncio.current_task(scheduler._loop) is not self._task:
+                raise  # nobody runs this task any more: it is being destroyed, and nothing can follow
+            self._fail(scheduler, exc)
+        else:
+            scheduler._ended(self, Event.FINISH, Outcome.RETURNED, result)
 
-    def _on_task_done(self, task: asyncio.Task[Any]) -> None:
-        """The task has ended. If a close has seen that before, there is nothing left to do."""
-        if self._task is task:
-            cast("Scheduler", self._scheduler)._ended(self)
+    def _fail(self, scheduler: Scheduler, exc: BaseException) -> None:
+        """Keep what the coroutine raised, without the frame of ``_run``, until it is seen."""
+        original = exc.__traceback__ and exc.__traceback__.tb_next
+        self._result = (exc.with_traceback(original), original)
+        scheduler._call_soon(self._see_failure)
+
+    def _see_failure(self) -> None:
+        """The scheduler takes notice of a failure, unless it has done so before."""
+        if self._scheduler is not None:
+            self._scheduler._ended(self, Event.FINISH, Outcome.RAISED, self._result)
+
+
+def qualified_name(coro: object) -> str:
+    """The name of a coroutine for people; of an exotic one, that of its type."""
+    return getattr(coro, "__qualname__", None) or type(coro).__qualname__
+
+
+@types.coroutine
+def _gate() -> Generator[None, None, None]:
+    """Where ``_run`` stands when its task gets it; the task's first step passes."""
+    yield
+
+
+def _cancel_later(exc: asyncio.CancelledError) -> None:
+    """Deliver the current task's cancellation again, at the first point where its coroutine suspends."""
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
+    task.uncancel()
+    task.cancel(*exc.args)
 
 
 def _caller_stack() -> traceback.StackSummary:

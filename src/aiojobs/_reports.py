@@ -2,7 +2,8 @@
 
 A handler is user code that is called in the middle of the scheduler's work, so it is called last, when
 the books are in order, and nothing that it raises gets further than the loop's own handler (``EXC-2``).
-Only ``SystemExit`` and ``KeyboardInterrupt`` pass through, as they do in asyncio.
+``SystemExit`` and ``KeyboardInterrupt`` do stop the loop, as they do in asyncio, but from a callback of their
+own: the work that the handler was called from is finished first.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._job import Job
     from ._records import ExceptionContext
-    from ._shield import Shielded
 
-__all__ = ("call_guarded", "failure", "shield_failure", "shield_timeout", "timeout")
+__all__ = ("call_guarded", "failure", "shield_failure", "shield_timeout", "stop_loop", "timeout")
 
 
 def failure(job: Job[Any]) -> ExceptionContext:
@@ -31,12 +31,12 @@ def timeout(job: Job[Any], within: float | None) -> ExceptionContext:
     return _about(job, {"message": "Job closing timed out", "job": job, "exception": exception})
 
 
-def shield_failure(shielded: Shielded, exception: BaseException) -> ExceptionContext:
+def shield_failure(inner: asyncio.Future[Any], exception: BaseException) -> ExceptionContext:
     """A shielded awaitable has failed and its caller is gone (``EXC-4``)."""
     return {
         "message": "Shielded awaitable failed",
         "job": None,
-        "future": shielded.inner,
+        "future": inner,
         "exception": exception,
     }
 
@@ -55,12 +55,21 @@ def call_guarded(loop: asyncio.AbstractEventLoop, what: str, call: Callable[[], 
     """Call user code; what it raises goes to the handler of `loop`."""
     try:
         call()
-    except (SystemExit, KeyboardInterrupt):
-        raise
+    except (SystemExit, KeyboardInterrupt) as exc:
+        stop_loop(loop, exc)
     except BaseException as exc:  # noqa: BLE001 - whatever user code raises, the scheduler goes on
         loop.call_exception_handler(
             {"message": f"Unhandled error in {what} of a scheduler", "exception": exc}
         )
+
+
+def stop_loop(loop: asyncio.AbstractEventLoop, exc: BaseException) -> None:
+    """Have `exc` stop the loop, as soon as the work under way is finished."""
+    loop.call_soon(_raise, exc)
+
+
+def _raise(exc: BaseException) -> None:
+    raise exc
 
 
 def _about(job: Job[Any], context: ExceptionContext) -> ExceptionContext:

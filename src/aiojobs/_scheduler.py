@@ -9,15 +9,15 @@ follows when a job ends, is what ``Admission`` answers. Closing is ``_shutdown``
 How it works
 ------------
 *Books.* A job is in ``_queue`` while it is pending and in ``_running`` while it holds a slot, and nowhere
-else. Both are ordered, and since jobs start first in, first out, the running ones followed by the queue are in
-the order of spawning (``BOOK-2``). No set of jobs exists: nothing here depends on the order of hashes.
+else. Both are ordered, and since jobs start first in, first out, the running ones followed by the queue are
+in the order of spawning (``BOOK-2``). No set of jobs exists: nothing here depends on the order of hashes.
 
-*Starting.* A job's task is created the moment its slot is given, and one callback on that task brings
-its end back here. ``_ended`` closes the books, lets the next job start, and only then lets user code know:
-waiters, callbacks, handler. So whatever that code does, it finds a scheduler in order.
+*Starting.* A job's task is created the moment its slot is given, and in its last step the job calls
+``_ended``, which closes the books, wakes who waits, lets the next job start, and reports to the handler
+last. So whatever user code does, it finds a scheduler in order.
 
-*Spawns that wait outside.* ``_blocked`` holds them in order of arrival. When a place falls free the job of the
-first one is accepted there and then, and its caller wakes a loop pass later. In between the job
+*Spawns that wait outside.* ``_blocked`` holds them in order of arrival. When a place falls free the job of
+the first one is accepted there and then, and its caller wakes a loop pass later. In between the job
 is *arriving*: it has its place, even a slot, but no task, because the caller may be cancelled in that
 very pass and the job must then never run (``SPAWN-1``). The caller starts the task when it wakes.
 
@@ -32,7 +32,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -41,7 +41,7 @@ from typing import Any, NoReturn, Self, TypeVar, cast
 from . import _arguments, _reports
 from ._admission import Admission, Next, Verdict
 from ._exceptions import PendingQueueFull
-from ._job import Job
+from ._job import Job, qualified_name
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent, State
 from ._records import ACCEPT, ExceptionContext, ExceptionHandler, Observer, Record
 from ._shield import Shielded
@@ -88,10 +88,10 @@ class Scheduler(Collection[Job[Any]]):
         # The same durations as arguments and as deadlines: infinity is no deadline.
         self._close_within = _arguments.seconds("close_timeout", close_timeout)
         self._wait_within = _arguments.seconds("wait_timeout", wait_timeout)
-        _arguments.count("limit", limit, least=1, none_means="no limit")
-        _arguments.count("pending_limit", pending_limit, least=0)
-        _arguments.callable_or_none("exception_handler", exception_handler)
-        _arguments.callable_or_none("observer", observer)
+        _arguments.check_count("limit", limit, least=1, none_means="no limit")
+        _arguments.check_count("pending_limit", pending_limit, least=0)
+        _arguments.check_callable("exception_handler", exception_handler)
+        _arguments.check_callable("observer", observer)
         self._close_timeout = close_timeout
         self._wait_timeout = wait_timeout
         self._exception_handler = exception_handler
@@ -105,8 +105,13 @@ class Scheduler(Collection[Job[Any]]):
         self._queue: OrderedDict[Job[Any], None] = OrderedDict()
         self._blocked: OrderedDict[asyncio.Future[None], Job[Any]] = OrderedDict()
         # Jobs that were accepted for a blocked spawn which has not returned yet.
-        self._arriving: dict[Job[Any], bool] = {}
-        self._shielded: dict[Shielded, None] = {}
+        self._arriving: dict[Job[Any], None] = {}
+        self._shielded: dict[asyncio.Future[Any], Shielded] = {}
+        # Jobs whose start has fired and whose task is to be created, in order. Empty between loop passes,
+        # unless its head is arriving. _is_launching keeps eager jobs that end at once from starting each
+        # other ever deeper.
+        self._to_launch: deque[Job[Any]] = deque()
+        self._is_launching = False
 
     def __del__(self) -> None:
         with suppress(AttributeError):
@@ -163,14 +168,16 @@ class Scheduler(Collection[Job[Any]]):
     def call_exception_handler(self, context: ExceptionContext | dict[str, Any]) -> None:
         """Hand `context` to the exception handler, or to the loop's if none was given.
 
-        What the handler raises goes to the loop's handler (``EXC-2``).
+        What the handler raises goes to the loop's handler, once the scheduler has a loop (``EXC-2``).
         """
-        loop = self._loop or asyncio.get_running_loop()
         handler = cast("Callable[[Scheduler, Any], object] | None", self._exception_handler)
         if handler is None:
+            loop = self._loop or asyncio.get_running_loop()
             loop.call_exception_handler(cast("dict[str, Any]", context))
+        elif self._loop is None:
+            handler(self, context)
         else:
-            _reports.call_guarded(loop, "exception_handler", lambda: handler(self, context))
+            _reports.call_guarded(self._loop, "exception_handler", lambda: handler(self, context))
 
     def __len__(self) -> int:
         return len(self._running) + len(self._queue)
@@ -231,15 +238,15 @@ class Scheduler(Collection[Job[Any]]):
         """All that ``SPAWN-3`` asks, in its order: type, loop, ownership."""
         _arguments.check_coroutine(coro)
         if name is not None:
-            _arguments.name_or_none(name)
+            _arguments.check_name(name)
         if context is not None:
-            _arguments.context_or_none(context)
-        self._check_loop()
+            _arguments.check_context(context)
+        loop = self._check_loop()
         if id(coro) in _owned:
-            raise RuntimeError(
-                f"coro belongs to another job already, got {coro!r}; call the coroutine function again"
-            )
+            raise RuntimeError(f"coro belongs to another job already, got {coro!r}; call its function again")
         _arguments.check_fresh(coro)
+        if self._loop is None:
+            self._loop = loop
 
     def _enter(
         self,
@@ -250,7 +257,7 @@ class Scheduler(Collection[Job[Any]]):
     ) -> Job[_T]:
         """Carry out the verdict on a coroutine that does not have to wait outside."""
         if verdict is Verdict.QUEUE:
-            job = self._new_job(coro, name, context or contextvars.copy_context())
+            job = self._new_job(coro, name, contextvars.copy_context() if context is None else context)
             self._queue[job] = None
             if self._observer is not None:
                 self._observe(job, ACCEPT, None, job._state)
@@ -263,14 +270,21 @@ class Scheduler(Collection[Job[Any]]):
         if self._observer is not None:
             self._observe(job, ACCEPT, None, job._state)
         job._fire(Event.START)
-        self._launch_for_caller(job)
+        if self._to_launch:
+            self._to_launch.append(job)
+            return job
+        try:
+            self._launch_for_caller(job)
+        except BaseException:
+            del job
+            raise
         return job
 
     async def _spawn_blocked(
         self, coro: Coroutine[Any, Any, _T], name: str | None, context: contextvars.Context | None
     ) -> Job[_T]:
         """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
-        job = self._new_job(coro, name, context or contextvars.copy_context())
+        job = self._new_job(coro, name, contextvars.copy_context() if context is None else context)
         place = self._running_loop.create_future()
         self._blocked[place] = job
         try:
@@ -278,21 +292,32 @@ class Scheduler(Collection[Job[Any]]):
         except BaseException:
             self._withdraw(place, job)
             raise
-        self._arriving.pop(job, False)
         if self.closed:
+            self._withdraw(place, job)
             self._refuse(Verdict.REFUSE)
-        if job._state is State.ACTIVE:
-            self._launch_for_caller(job)
+        del self._arriving[job]
+        try:
+            if self._to_launch and self._to_launch[0] is job and job._outcome is None:
+                self._to_launch.popleft()
+                self._launch_for_caller(job)
+        except BaseException:
+            del job
+            raise
+        finally:
+            self._launch_all()
         return job
 
     def _withdraw(self, place: asyncio.Future[None], job: Job[Any]) -> None:
-        """A blocked spawn was cancelled: outside, or after its job had been accepted (``SPAWN-1``)."""
+        """A blocked spawn was cancelled or refused: outside, or with its job accepted (``SPAWN-1``)."""
         if self._blocked.pop(place, None) is not None:
             self._admission.give_up()
             self._disown(job)
             return
-        if self._arriving.pop(job, False) and job._outcome is None:
-            self._stop_unlaunched(job)
+        if job in self._arriving:
+            del self._arriving[job]
+            if job._outcome is None:
+                self._stop_unlaunched(job)
+            self._launch_all()
 
     def _new_job(
         self, coro: Coroutine[Any, Any, _T], name: str | None, context: contextvars.Context | None
@@ -317,63 +342,87 @@ class Scheduler(Collection[Job[Any]]):
     # --- Starting ---------------------------------------------------------------------------------
 
     def _launch(self, job: Job[Any]) -> None:
-        """Create the task of an active job. With an eager task factory its first step runs in here."""
+        """Create the task of an active job; raises what the task factory raises.
+
+        With an eager task factory the first step runs in here, and the job may have ended on return.
+        """
         loop = self._running_loop
         coro = cast("Coroutine[Any, Any, Any]", job._coro)
+        run = job._run(self, coro)
+        setattr(run, "__qualname__", qualified_name(coro))  # noqa: B010 - unknown to the stubs
+        run.send(None)
         context = job._context
-        if context is None:
-            job._task = task = loop.create_task(coro, name=job._name)
-            task.add_done_callback(job._on_task_done)
-        else:
-            job._context = None
-            job._task = task = loop.create_task(coro, name=job._name, context=context)
-            task.add_done_callback(job._on_task_done, context=context)
+        job._context = None
+        try:
+            if context is None:
+                task = loop.create_task(run, name=job._name)
+            else:
+                task = _create_task_in(loop, context, run, job._name)
+        except BaseException:
+            run.close()
+            coro.close()
+            raise
+        if job._outcome is None:
+            job._task = task
 
     def _launch_for_caller(self, job: Job[Any]) -> None:
-        """Launch; if the task factory fails, ``spawn`` raises that and nothing is left behind."""
+        """Launch; if that fails ``spawn`` raises the reason and nothing is left behind (``SPAWN-1``)."""
         try:
             self._launch(job)
         except BaseException as exc:
-            self._conclude(job, self._retire_unlaunchable(job, exc), received=True)
+            self._fail_launch(job, exc, received=True)
+            del job
             raise
 
-    def _retire_unlaunchable(self, job: Job[Any], exc: BaseException) -> Next:
-        cast("Coroutine[Any, Any, Any]", job._coro).close()
-        return self._retire(job, Event.FINISH, Outcome.RAISED, (exc, exc.__traceback__))
+    def _launch_queued(self, job: Job[Any]) -> None:
+        """Launch a job that was not stopped meanwhile; if that fails the reason is its outcome."""
+        if job._outcome is not None:
+            return
+        asked_to_stop = job._state is State.CLOSING
+        try:
+            self._launch(job)
+        except BaseException as exc:  # noqa: BLE001 - whatever the task factory or an eager first step raises
+            self._fail_launch(job, exc, received=False)
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                _reports.stop_loop(self._running_loop, exc)
+        else:
+            if asked_to_stop and job._task is not None:
+                job._task.cancel()
+
+    def _fail_launch(self, job: Job[Any], exc: BaseException, *, received: bool) -> None:
+        """Keep what the task factory raised, without the two frames here that know the job (``BOOK-3``)."""
+        own = cast("TracebackType", exc.__traceback__)
+        original = own.tb_next and own.tb_next.tb_next
+        result = job._result or (exc.with_traceback(original), original)
+        self._ended(job, Event.FINISH, Outcome.RAISED, result, received=received)
 
     def _follow(self, next_: Next) -> None:
-        """Do what a free slot or a free place calls for, until nothing more does."""
-        unlaunchable: list[Job[Any]] = []
-        interrupt: BaseException | None = None
-        while next_ is not Next.NOTHING:
-            starting = None if next_ is Next.ADMIT else self._pop_queue()
-            if next_ is not Next.START:
-                self._admit_blocked()
-            next_ = Next.NOTHING
-            if starting is not None and starting not in self._arriving:
-                try:
-                    self._launch(starting)
-                except BaseException as exc:  # noqa: BLE001 - the job's outcome, whatever it is
-                    next_ = self._retire_unlaunchable(starting, exc)
-                    unlaunchable.append(starting)
-                    if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                        interrupt = exc
-        for job in unlaunchable:
-            job._tell(self)
-        if interrupt is not None:
-            raise interrupt
+        """Do at once what a free slot or a free place calls for."""
+        starting: Job[Any] | None = None
+        if next_ is not Next.ADMIT:
+            starting, _ = self._queue.popitem(last=False)
+            self._running[starting] = None
+            starting._fire(Event.START)
+        if next_ is not Next.START:
+            self._admit_blocked()
+        if starting is not None:
+            self._to_launch.append(starting)
+            self._launch_all()
 
-    def _pop_queue(self) -> Job[Any]:
-        job, _ = self._queue.popitem(last=False)
-        self._running[job] = None
-        job._fire(Event.START)
-        return job
+    def _launch_all(self) -> None:
+        """Launch in the order of starting, up to a job whose caller has yet to wake (``LIMIT-5``)."""
+        if self._is_launching:
+            return
+        self._is_launching = True
+        while self._to_launch and self._to_launch[0] not in self._arriving:
+            self._launch_queued(self._to_launch.popleft())
+        self._is_launching = False
 
     def _admit_blocked(self) -> None:
         """Accept the job of the call that has waited longest, on the call's behalf."""
         place, job = self._blocked.popitem(last=False)
         self._queue[job] = None
-        self._arriving[job] = True
+        self._arriving[job] = None
         if self._observer is not None:
             self._observe(job, ACCEPT, None, job._state)
         if not place.done():
@@ -381,41 +430,31 @@ class Scheduler(Collection[Job[Any]]):
 
     # --- Ending -----------------------------------------------------------------------------------
 
-    def _ended(self, job: Job[Any]) -> None:
-        """A job's task has ended: take its outcome and go on."""
-        task = cast("asyncio.Task[Any]", job._task)
-        if task.cancelled():
-            next_ = self._retire(job, Event.CANCEL, Outcome.CANCELLED, None)
-        elif (exc := task.exception()) is not None:
-            next_ = self._retire(job, Event.FINISH, Outcome.RAISED, (exc, exc.__traceback__))
-        else:
-            next_ = self._retire(job, Event.FINISH, Outcome.RETURNED, task.result())
-        self._conclude(job, next_)
-
-    def _conclude(self, job: Job[Any], next_: Next, *, received: bool = False) -> None:
-        """With the books of `job` closed: first the next job, then whoever wants to know."""
-        if next_ is not Next.NOTHING:
-            self._follow(next_)
-        job._tell(self, received=received)
-        if not self._running:
-            self._shutdown.consider()
-
-    def _retire(self, job: Job[Any], event: Event, outcome: Outcome, result: object) -> Next:
-        """Close the books of a running job; what must follow is the caller's to do."""
+    def _ended(
+        self, job: Job[Any], event: Event, outcome: Outcome, result: object, *, received: bool = False
+    ) -> None:
+        """A running job has really ended: close its books, wake who waits, start the next, report."""
         job._fire(event)
         del self._running[job]
         _owned.discard(id(job._coro))
         job._end(outcome, result)
-        return self._admission.ended()
+        next_ = self._admission.ended()
+        job._wake(self, received=received)
+        if next_ is not Next.NOTHING:
+            self._follow(next_)
+        elif not self._running:
+            self._shutdown.consider()
+        if outcome is Outcome.RAISED and job._waiters is None and not received:
+            self._report_failure(job)
 
     def _ask_to_stop(self, job: Job[Any]) -> None:
         """``close`` was asked of a job that has not ended (``CLOSE-1``, ``CLOSE-3``, ``START-2``)."""
         if job._state is State.PENDING or job in self._arriving:
             self._stop_unlaunched(job)
-        elif job._task is not None and job._task.done():
-            self._ended(job)
-        elif job._fire(Event.CLOSE):
-            self._call_soon(job._deliver)
+        elif job._result is not None:
+            job._see_failure()
+        elif job._fire(Event.CLOSE) and job._task is not None:
+            job._task.cancel()
 
     def _stop_unlaunched(self, job: Job[Any]) -> None:
         """Stop a job that has no task: it ends on the spot, and nothing of it ever runs."""
@@ -423,11 +462,13 @@ class Scheduler(Collection[Job[Any]]):
             del self._queue[job]
             self._dismiss(job)
             next_ = self._admission.withdrawn()
+            job._wake(self, received=False)
+            if next_ is not Next.NOTHING:
+                self._follow(next_)
         else:
             job._fire(Event.CLOSE)
             cast("Coroutine[Any, Any, Any]", job._coro).close()
-            next_ = self._retire(job, Event.CANCEL, Outcome.CANCELLED, None)
-        self._conclude(job, next_)
+            self._ended(job, Event.CANCEL, Outcome.CANCELLED, None)
 
     def _dismiss(self, job: Job[Any]) -> None:
         """Close a job that has left the queue without a start (``START-2``)."""
@@ -450,27 +491,28 @@ class Scheduler(Collection[Job[Any]]):
         is_coroutine = asyncio.iscoroutine(arg)
         if not is_coroutine and not asyncio.isfuture(arg) and not inspect.isawaitable(arg):
             raise TypeError(f"arg must be awaitable, got {arg!r}")
-        self._check_loop()
+        loop = self._check_loop()
         if is_coroutine:
             self._check_spawn(arg, None, None)
-        elif asyncio.isfuture(arg) and arg.get_loop() is not self._loop:
+        elif asyncio.isfuture(arg) and arg.get_loop() is not loop:
             raise RuntimeError(f"{self!r} is bound to a different event loop than {arg!r}")
         if self.closed:
             if is_coroutine:
                 cast("Coroutine[Any, Any, Any]", arg).close()
             raise RuntimeError("Shielding an awaitable after closing")
+        self._loop = loop
         inner = asyncio.ensure_future(arg)
         if inner.done():
             return inner
-        shielded = Shielded(inner, self)
-        self._shielded[shielded] = None
-        return shielded.outer
+        if inner not in self._shielded:
+            self._shielded[inner] = Shielded(inner, self)
+        return self._shielded[inner].new_outer()
 
-    def _shielded_ended(self, shielded: Shielded, unreceived: BaseException | None) -> None:
-        del self._shielded[shielded]
-        if unreceived is not None:
-            self.call_exception_handler(_reports.shield_failure(shielded, unreceived))
+    def _shielded_ended(self, inner: asyncio.Future[Any], unreceived: BaseException | None) -> None:
+        del self._shielded[inner]
         self._shutdown.consider()
+        if unreceived is not None:
+            self.call_exception_handler(_reports.shield_failure(inner, unreceived))
 
     # --- Closing ----------------------------------------------------------------------------------
 
@@ -487,7 +529,7 @@ class Scheduler(Collection[Job[Any]]):
         """
         if self.phase is Phase.CLOSED:
             return
-        self._check_loop()
+        self._loop = self._check_loop()
         self._refuse_own_job("close")
         await self._shutdown.close()
 
@@ -504,7 +546,7 @@ class Scheduler(Collection[Job[Any]]):
         within = _arguments.seconds("timeout", timeout)
         if self.phase is Phase.CLOSED:
             return
-        self._check_loop()
+        self._loop = self._check_loop()
         self._refuse_own_job("wait for")
         await self._shutdown.drain(self._wait_within if timeout is None else within)
         await self._shutdown.close()
@@ -518,7 +560,13 @@ class Scheduler(Collection[Job[Any]]):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        """Drain and close; at once if the body was cancelled, or if draining is (``SHUT-6``)."""
+        """Drain and close; at once if the body was cancelled, or if draining is (``SHUT-6``).
+
+        If the enclosing coroutine is being destroyed nothing can be awaited, and closing is only begun.
+        """
+        if exc_type is GeneratorExit:
+            self._shutdown.begin_unawaited()
+            return
         if exc_type is not None and not issubclass(exc_type, Exception):
             await self.close()
             return
@@ -530,9 +578,7 @@ class Scheduler(Collection[Job[Any]]):
 
     def _refuse_own_job(self, verb: str) -> None:
         task = asyncio.current_task(self._loop)
-        if any(job._is_run_by(task) for job in self._running) or any(
-            shielded.inner is task for shielded in self._shielded
-        ):
+        if task in self._shielded or any(job._task is task for job in self._running):
             raise RuntimeError(
                 f"a job can't {verb} its own scheduler, which would have to wait for the job itself: "
                 "let the code that owns the scheduler do it"
@@ -544,13 +590,12 @@ class Scheduler(Collection[Job[Any]]):
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         return cast("asyncio.AbstractEventLoop", self._loop)
 
-    def _check_loop(self) -> None:
-        """Bind to the running loop on first use; no other will do after that (``SPAWN-3``)."""
+    def _check_loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop; after the first use only the same will do (``SPAWN-3``)."""
         loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
+        if self._loop is not None and self._loop is not loop:
             raise RuntimeError(f"{self!r} is bound to a different event loop")
+        return loop
 
     def _new_waiter(self) -> asyncio.Future[bool]:
         return self._running_loop.create_future()
@@ -583,3 +628,22 @@ class Scheduler(Collection[Job[Any]]):
             self._admission.settle()
         if self._observer is not None:
             self._observe(None, event, source, self._admission.phase)
+
+
+def _create_task_in(
+    loop: asyncio.AbstractEventLoop,
+    context: contextvars.Context,
+    run: Coroutine[Any, Any, None],
+    name: str | None,
+) -> asyncio.Task[None]:
+    """Create a task that runs in `context`, also with a task factory from before there was such an argument.
+
+    Such a factory makes a task that copies the context it is called in. Others are not called that way: an
+    eager one would have to enter the context a second time.
+    """
+    try:
+        return loop.create_task(run, name=name, context=context)
+    except TypeError:
+        if loop.get_task_factory() is None:
+            raise
+        return context.run(loop.create_task, run, name=name)

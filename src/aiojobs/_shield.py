@@ -1,8 +1,11 @@
 """A shielded awaitable: what ``Scheduler.shield`` keeps track of.
 
-Like ``asyncio.shield``: the caller awaits the *outer* future, and cancelling that leaves the *inner* one
-alone. Unlike it, the scheduler knows the inner one until it is done, waits for it when it drains, cancels
-it when it closes, and hears of a failure that no caller is left to receive (``EXC-4``).
+Like ``asyncio.shield``: a caller awaits an *outer* future, and cancelling that leaves the *inner* one alone.
+Unlike it, the scheduler knows the inner one until it is done, waits for it when it drains, cancels it when it
+closes, and hears of a failure that no caller is left to receive (``EXC-4``).
+
+One object stands for one inner future, however often it is shielded, so that it is cancelled once and
+reported once.
 
 What is deliberately not here: when to cancel, and whether to report. The scheduler decides both.
 """
@@ -19,32 +22,35 @@ __all__ = ("Shielded",)
 
 
 class Shielded:
-    """The pair of an inner future and the outer one that stands for it."""
+    """An inner future and the outer ones that stand for it."""
 
-    __slots__ = ("_scheduler", "inner", "outer")
+    __slots__ = ("_outers", "_scheduler", "inner")
 
     inner: asyncio.Future[Any]
     """What is shielded: a task, or a future of the user's."""
-    outer: asyncio.Future[Any]
-    """What the caller awaits, and may cancel."""
+    _outers: list[asyncio.Future[Any]]
+    """One for each call of ``shield``; the callers await, and may cancel, these."""
 
     def __init__(self, inner: asyncio.Future[Any], scheduler: Scheduler) -> None:
         self.inner = inner
-        self.outer = inner.get_loop().create_future()
+        self._outers = []
         self._scheduler = scheduler
         inner.add_done_callback(self._on_inner_done)
 
+    def new_outer(self) -> asyncio.Future[Any]:
+        """A future that gets what the inner one gets."""
+        outer = self.inner.get_loop().create_future()
+        self._outers.append(outer)
+        return outer
+
     def _on_inner_done(self, inner: asyncio.Future[Any]) -> None:
         exception = None if inner.cancelled() else inner.exception()
-        caller_gone = self.outer.cancelled()
-        if not caller_gone:
-            self._pass_on(inner, exception)
-        self._scheduler._shielded_ended(self, exception if caller_gone else None)
-
-    def _pass_on(self, inner: asyncio.Future[Any], exception: BaseException | None) -> None:
-        if inner.cancelled():
-            self.outer.cancel()
-        elif exception is not None:
-            self.outer.set_exception(exception)
-        else:
-            self.outer.set_result(inner.result())
+        waiting = [outer for outer in self._outers if not outer.done()]
+        for outer in waiting:
+            if inner.cancelled():
+                outer.cancel()
+            elif exception is not None:
+                outer.set_exception(exception)
+            else:
+                outer.set_result(inner.result())
+        self._scheduler._shielded_ended(inner, None if waiting else exception)

@@ -2,19 +2,18 @@
 
 The rules of this file
 ----------------------
-Closing is a chain of callbacks on the loop. A caller of ``close`` or ``wait_and_close`` only waits for its end, on
-a future of its own, so it may be cancelled, repeated or run beside others without any effect on the chain
-(``SHUT-3``, ``SHUT-5``).
+Closing is a chain of callbacks on the loop. A caller of ``close`` or ``wait_and_close`` only waits for its
+end, on a future of its own, so it may be cancelled, repeated or run beside others without any effect on the
+chain (``SHUT-3``, ``SHUT-5``).
 
 How it works
 ------------
-1. ``_begin``: the phase changes; the calls outside, the queue and then the running jobs are told. A job whose
-   task has ended unseen gets the outcome it has earned (``CLOSE-3``). From here on nothing starts (``SHUT-1``).
-2. One loop pass later ``_deliver`` cancels every task that is still there. By then each has taken its first
-   step (``START-1``).
-3. Behind all those cancellations in the ready queue stands ``_arm``: when it runs, each of them has been thrown
-   into its coroutine, however many there are, and the time allowed begins (``SHUT-2``).
-4. Either the last job ends (``consider``) or the deadline passes (``_expire``), which reports each job that
+1. ``_begin``: the phase changes, and from here on nothing starts (``SHUT-1``). The calls outside are refused,
+   the queue is dismissed, and every running job and shielded awaitable gets its cancellation.
+2. A cancellation is thrown into its coroutine one loop pass later, or two if the job has yet to take its
+   first step (``START-1``). Behind all of them in the ready queue stands ``_arm``: when it runs each has been
+   delivered, however many there are, and the time allowed begins (``SHUT-2``).
+3. Either the last job ends (``consider``) or the deadline passes (``_expire``), which reports each job that
    still runs, once. The phase becomes closed and everyone who waits is woken.
 
 Draining is waiting for the moment when nothing is left. New work may have come by the time the waiter wakes;
@@ -27,15 +26,14 @@ No second cancellation: a job that swallowed the first one is reported, and its 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import _reports
-from ._lifecycle import Event, Phase, PhaseEvent
+from ._lifecycle import Phase, PhaseEvent
 
 if TYPE_CHECKING:
     import asyncio
 
-    from ._job import Job
     from ._scheduler import Scheduler
 
 __all__ = ("Shutdown",)
@@ -51,7 +49,7 @@ class Shutdown:
         # Who waits for the end of closing, and who for the moment when nothing is left, in order of arrival.
         self._closers: dict[asyncio.Future[bool], None] = {}
         self._drainers: dict[asyncio.Future[bool], None] = {}
-        # Armed from step 3 until closing is over.
+        # Armed from step 2 until closing is over.
         self._deadline: asyncio.TimerHandle | None = None
 
     async def close(self) -> None:
@@ -60,6 +58,12 @@ class Shutdown:
             self._begin()
         if self._scheduler.phase is Phase.CLOSING:
             await self._wait_among(self._closers)
+
+    def begin_unawaited(self) -> None:
+        """Begin to close on behalf of a caller that can't wait, if the loop is there to go on with it."""
+        scheduler = self._scheduler
+        if scheduler.phase is Phase.OPEN and scheduler._loop is not None and scheduler._loop.is_running():
+            self._begin()
 
     async def drain(self, within: float | None) -> None:
         """Wait until nothing is left, or closing begins, or `within` seconds have passed."""
@@ -112,52 +116,36 @@ class Shutdown:
             scheduler._dismiss(job)
         self._ask_all()
         for job in pending:
-            job._tell(scheduler)
+            job._wake(scheduler, received=False)
         _wake(self._drainers)
         self.consider()
 
     def _ask_all(self) -> None:
-        """Ask every running job to stop; those that have ended unseen, or have no task yet, end here."""
+        """Ask everything that runs to stop, and have the time begin when all of it has been told."""
         scheduler = self._scheduler
-        running = list(scheduler._running)
-        over = [job for job in running if job in scheduler._arriving or _has_ended(job)]
-        asked = [job for job in running if job not in scheduler._arriving and not _has_ended(job)]
-        for job in asked:
-            job._fire(Event.CLOSE)
-        for job in over:
-            if job._outcome is None:
-                scheduler._ask_to_stop(job)
-        if asked or scheduler._shielded:
-            scheduler._call_soon(self._deliver, asked)
-
-    def _deliver(self, asked: list[Job[Any]]) -> None:
-        """Step 2: one cancellation for each job that was asked, and for each shielded awaitable."""
-        scheduler = self._scheduler
-        for job in asked:
-            job._deliver()
-        for inner in dict.fromkeys(shielded.inner for shielded in scheduler._shielded):
+        for job in list(scheduler._running):
+            scheduler._ask_to_stop(job)
+        for inner in list(scheduler._shielded):
             inner.cancel()
-        scheduler._call_soon(self._arm)
+        scheduler._call_soon(scheduler._call_soon, self._arm)
 
     def _arm(self) -> None:
-        """Step 3: every cancellation has been thrown by now, so the time allowed begins."""
+        """Step 2: every cancellation has been thrown by now, so the time allowed begins."""
         scheduler = self._scheduler
         within = scheduler._close_within
         if scheduler.phase is Phase.CLOSING and within is not None:
             self._deadline = scheduler._call_later(within, self._expire)
 
     def _expire(self) -> None:
-        """Step 4, the hard way: the deadline has passed, and what still runs is reported."""
+        """Step 3, the hard way: the deadline has passed, and what still runs is reported."""
         scheduler = self._scheduler
         for job in list(scheduler._running):
-            if _has_ended(job):
-                scheduler._ended(job)
+            if job._result is not None:
+                job._see_failure()
         if scheduler.phase is not Phase.CLOSING:
             return
         late_jobs = list(scheduler._running)
-        late_shielded = dict.fromkeys(
-            shielded.inner for shielded in scheduler._shielded if not shielded.inner.done()
-        )
+        late_shielded = [inner for inner in scheduler._shielded if not inner.done()]
         self._finish()
         within = scheduler._close_within
         for job in late_jobs:
@@ -172,10 +160,6 @@ class Shutdown:
             self._deadline = None
         self._scheduler._move(PhaseEvent.SETTLED)
         _wake(self._closers)
-
-
-def _has_ended(job: Job[Any]) -> bool:
-    return job._task is not None and job._task.done()
 
 
 def _wake(waiters: dict[asyncio.Future[bool], None], value: bool = True) -> None:
