@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 _WIDTH: Final = 110
 _HEIGHT: Final = 44
-_COLUMN: Final = 210
+_COLUMN: Final = 230
 _ROW: Final = 110
-_MARGIN: Final = 70
+_RISE: Final = 36
+_MARGIN: Final = 20
+_ABOVE: Final = 110
 
 _STYLE: Final = (
     "text{font:14px sans-serif;text-anchor:middle;dominant-baseline:middle;fill:currentColor}"
@@ -71,7 +73,7 @@ def _places(machine: Machine) -> dict[str, tuple[int, int]]:
     for state in machine.states:
         column = columns[state]
         row = rows[column] = rows.get(column, -1) + 1
-        places[state] = (_MARGIN + column * _COLUMN, _MARGIN + row * _ROW)
+        places[state] = (_MARGIN + column * _COLUMN, _ABOVE + row * _ROW)
     return places
 
 
@@ -103,15 +105,21 @@ def _arrow(source: tuple[int, int], dest: tuple[int, int], label: str) -> str:
 
 
 def _straight(x1: int, y1: int, x2: int, y2: int, label: str) -> str:
+    """A line; the label stands above it, or beside it where it is steep."""
     line = f'<path d="M{x1} {y1}L{x2} {y2}" marker-end="url(#head)"/>'
-    return line + _label((x1 + x2) // 2, (y1 + y2) // 2 - 12, label)
+    beside = 0 if y1 == y2 else 34
+    return line + _label((x1 + x2) // 2 + beside, (y1 + y2) // 2 - 12, label)
 
 
 def _arc(x1: int, y1: int, x2: int, y2: int, label: str) -> str:
-    """Over the boxes, from top to top."""
-    peak = min(y1, y2) - 60
-    curve = f'<path d="M{x1} {y1}C{x1 + 40} {peak} {x2 - 40} {peak} {x2} {y2}" marker-end="url(#head)"/>'
-    return curve + _label((x1 + x2) // 2, peak + 4, label)
+    """Over the boxes, from top to top; the longer, the higher, so that no two of them coincide."""
+    top = min(y1, y2)
+    rise = (x2 - x1) * _RISE // _COLUMN
+    curve = f"M{x1} {y1}C{x1 + 30} {top - rise} {x2 - 30} {top - rise} {x2} {y2}"
+    # The curve itself rises to three quarters of the height of its control points.
+    return f'<path d="{curve}" marker-end="url(#head)"/>' + _label(
+        (x1 + x2) // 2, top - rise * 3 // 4 - 10, label
+    )
 
 
 def _label(x: int, y: int, text: str) -> str:
