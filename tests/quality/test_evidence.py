@@ -126,6 +126,13 @@ def test_tests_cover_what_passed_and_only_if_none_let_it_down(tmp_path):
     assert findings.tests("test")(account).covers == (Cover("A-1", "test", ("t0",)),)
 
 
+def test_failing_tests_are_named_without_their_stories(tmp_path):
+    account = replace(pytest_account(tmp_path, ("passed", []), ("failed", []), ("error", [])), code=1)
+    found = findings.tests("test")(account)
+    assert (found.status, found.reason) == (Status.FAIL, "exit code 1: 2 failed\nt1\nt2")
+    assert found.figures == {"passed": 1, "failed": 1, "error": 1}
+
+
 def test_tests_that_were_all_skipped_are_a_failure(tmp_path):
     assert findings.tests("test")(pytest_account(tmp_path, ("skipped", ["A-1"]))).status is Status.FAIL
 

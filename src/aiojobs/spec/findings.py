@@ -82,24 +82,30 @@ def tests(kind: str) -> Callable[[Left], Findings]:
     """For pytest with ``aiojobs.spec.pytest_plugin`` and ``--evidence``."""
 
     def reader(left: Left) -> Findings:
-        if left.code != 0:
-            return _not_passed(left)
         try:
             found = json.loads(left.written.read_text(encoding="utf-8"))
-            outcomes: Mapping[str, int] = found["figures"]
-            if outcomes.get("passed", 0) == 0:
-                return Findings(Status.FAIL, "no test passed: there was nothing to check")
+            if left.code != 0 or not found["figures"].get("passed"):
+                return Findings(Status.FAIL, _let_down(left.code, found["tests"]), found["figures"])
             return Findings(
                 Status.PASS,
-                figures=outcomes,
+                figures=found["figures"],
                 covers=_covers(_spoken_for(found["tests"]), kind),
                 skips={skip["id"]: skip["reason"] for skip in found["skips"]},
                 seeds=found["seeds"],
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if left.code != 0:
+                return _not_passed(left)
             return Findings(Status.FAIL, f"pytest ended with 0 but its account can't be read: {error!r}")
 
     return reader
+
+
+def _let_down(code: int, tests: Iterable[Mapping[str, Any]]) -> str:
+    """Which tests failed. Their stories name temporary folders and addresses, so they stay in the logs."""
+    names = [test["id"] for test in tests if test["outcome"] not in {"passed", "skipped", "xfailed"}]
+    head = f"exit code {code}: {len(names)} failed" if names else f"exit code {code}, and no test passed"
+    return "\n".join([head, *names])
 
 
 def coverage(left: Left) -> Findings:

@@ -1,0 +1,66 @@
+"""The lock file and the Makefile: what a newcomer's first command stands on."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+LOCK = (ROOT / "requirements" / "dev.lock").read_text(encoding="utf-8")
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    "optional-dependencies"
+]
+
+
+def pins():
+    """Name -> version, and the hashes of every entry of the lock."""
+    entries = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", LOCK, flags=re.MULTILINE).strip())
+    heads = [re.match(r"([a-z0-9-]+)==(\S+)", entry) for entry in entries]
+    assert all(heads), "every entry pins one version"
+    return {
+        head[1]: (head[2], re.findall(r"--hash=sha256:[0-9a-f]{64}", entry))
+        for head, entry in zip(heads, entries, strict=True)
+    }
+
+
+def needed(extra):
+    """The requirements of an extra, those of the extras it includes among them."""
+    for line in EXTRAS[extra]:
+        one = Requirement(line)
+        if one.name == "aiojobs":
+            for included in one.extras:
+                yield from needed(included)
+        else:
+            yield one
+
+
+def test_the_lock_pins_everything_by_hash_and_names_no_index():
+    assert all(hashes for _, hashes in pins().values())
+    assert not re.search(r"https?:|file:|--(extra-)?index|--find-links", LOCK)
+
+
+def test_the_lock_satisfies_what_the_project_asks_for():
+    locked = pins()
+    unmet = [str(one) for one in needed("dev") if not one.specifier.contains(locked.get(one.name, ("0",))[0])]
+    assert unmet == [], "run make lock"
+
+
+def test_help_explains_every_target():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    explained = dict(re.findall(r"^  make (\S+) +(\S.*)$", done.stdout, re.MULTILINE))
+    assert explained.keys() == set(targets)
+
+
+@pytest.mark.parametrize("python", ["/no/such/python", "false"])
+def test_a_python_that_does_not_start_is_said_so(python):
+    done = subprocess.run(
+        ["sh", ".ci/env", "true"], cwd=ROOT, env={"PYTHON": python, "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"PYTHON={python} does not start" in done.stderr
