@@ -38,6 +38,9 @@ from ._lifecycle import PHASES, Phase, PhaseEvent
 __all__ = ("Admission", "Next", "Verdict")
 
 
+_OPEN = Phase.OPEN
+
+
 class Verdict(Enum):
     """What becomes of a coroutine that is offered to the scheduler."""
 
@@ -98,7 +101,7 @@ class Admission:
 
     def offer(self, *, may_block: bool) -> Verdict:
         """Decide on a new coroutine and count it in (``spawn_start``, ``spawn_queue``, ``spawn_block``)."""
-        if self.phase is not Phase.OPEN:
+        if self.phase is not _OPEN:
             return Verdict.REFUSE
         if self.limit is None or self.running < self.limit:
             self.running += 1
@@ -113,7 +116,7 @@ class Admission:
 
     def ended(self) -> Next:
         """A running job has really ended and gives its slot back (``end_active_*``, ``end_closing_*``)."""
-        if self.pending == 0 or self.phase is not Phase.OPEN:
+        if self.pending == 0 or self.phase is not _OPEN:
             self.running -= 1
             return Next.NOTHING
         if self.blocked == 0:
@@ -166,7 +169,7 @@ class Admission:
             "LIMIT-2": self.pending > 0 and not full,
             "LIMIT-3": queue_full and self.pending > self.pending_limit,
             "LIMIT-4": self.blocked > 0 and not queue_full,
-            "SHUT-1": self.phase is not Phase.OPEN and (self.pending > 0 or self.blocked > 0),
+            "SHUT-1": self.phase is not _OPEN and (self.pending > 0 or self.blocked > 0),
             "BOOK-1": min(self.running, self.pending, self.blocked) < 0,
         }
         return [requirement for requirement, is_broken in broken.items() if is_broken]

@@ -42,6 +42,7 @@ there is none that somebody could cancel (``SHUT-5``).
 from __future__ import annotations
 
 import asyncio
+import os
 import traceback
 import types
 from collections.abc import Callable, Coroutine, Generator
@@ -60,8 +61,8 @@ __all__ = ("Job", "qualified_name")
 
 _T_co = TypeVar("_T_co", covariant=True)
 
-_OWN_FRAMES = 5
-"""How many frames of this package end the stack that ``_caller_stack`` takes: its own to ``spawn``'s."""
+_OWN_FILES = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is much to import for this
+"""Where the frames of this package come from."""
 
 
 class Job(Generic[_T_co]):
@@ -117,7 +118,6 @@ class Job(Generic[_T_co]):
         scheduler: Scheduler,
         name: str | None,
         context: contextvars.Context | None,
-        *,
         debug: bool,
     ) -> None:
         self._state = INITIAL
@@ -382,9 +382,8 @@ class Job(Generic[_T_co]):
         if dest is source:
             return False
         self._state = dest
-        scheduler = self._scheduler
-        if scheduler is not None and scheduler._observer is not None:
-            scheduler._observe(self, event, source, dest)
+        if self._scheduler._observer is not None:  # type: ignore[union-attr]
+            self._scheduler._observe(self, event, source, dest)  # type: ignore[union-attr]
         return True
 
     def _end(self, outcome: Outcome, result: object) -> None:
@@ -471,6 +470,8 @@ def _cancel_later(exc: asyncio.CancelledError) -> None:
 
 
 def _caller_stack() -> traceback.StackSummary:
+    """The stack that led to this package, which is not itself of interest."""
     stack = traceback.extract_stack()
-    del stack[-_OWN_FRAMES:]
+    while stack and stack[-1].filename.startswith(_OWN_FILES):
+        stack.pop()
     return stack

@@ -32,10 +32,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+from asyncio import get_running_loop
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import suppress
-from types import TracebackType
+from contextvars import copy_context
+from types import CoroutineType, TracebackType
 from typing import Any, NoReturn, Self, TypeVar, cast
 
 from . import _arguments, _reports
@@ -50,6 +52,11 @@ from ._shutdown import Shutdown
 __all__ = ("Scheduler",)
 
 _T = TypeVar("_T")
+
+# Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
+_START, _QUEUE, _BLOCK = Verdict.START, Verdict.QUEUE, Verdict.BLOCK
+_NOTHING, _START_NEXT, _ADMIT = Next.NOTHING, Next.START, Next.ADMIT
+_CLOSING = State.CLOSING
 
 _owned: set[int] = set()
 """The ids of the coroutines of all jobs that have not ended, in any scheduler (``SPAWN-3``)."""
@@ -98,8 +105,9 @@ class Scheduler(Collection[Job[Any]]):
         self._observer = observer
         self._admission = Admission(limit, pending_limit)
         self._shutdown = Shutdown(self)
-        # The loop of the first use; never changes after that.
-        self._loop: asyncio.AbstractEventLoop | None = None
+        # The loop of the first use; never changes after that. None before, when there is no job either: to
+        # have that in the type would cost a test, or a cast, wherever there is a job.
+        self._loop: Any = None
         # Whenever user code runs, their lengths are what _admission counts.
         self._running: dict[Job[Any], None] = {}
         self._queue: OrderedDict[Job[Any], None] = OrderedDict()
@@ -214,7 +222,7 @@ class Scheduler(Collection[Job[Any]]):
         """
         self._check_spawn(coro, name, context)
         verdict = self._admission.offer(may_block=True)
-        if verdict is Verdict.BLOCK:
+        if verdict is _BLOCK:
             return await self._spawn_blocked(coro, name, context)
         return self._enter(verdict, coro, name, context)
 
@@ -234,19 +242,21 @@ class Scheduler(Collection[Job[Any]]):
         self._check_spawn(coro, name, context)
         return self._enter(self._admission.offer(may_block=False), coro, name, context)
 
-    def _check_spawn(self, coro: object, name: object, context: object) -> None:
-        """All that ``SPAWN-3`` asks, in its order: type, loop, ownership."""
-        _arguments.check_coroutine(coro)
+    def _check_spawn(self, coro: Any, name: object, context: object) -> None:
+        """All that ``SPAWN-3`` asks, in its order: type, loop, ownership. On success the loop is bound."""
+        if type(coro) is not CoroutineType:
+            _arguments.check_coroutine(coro)
         if name is not None:
             _arguments.check_name(name)
         if context is not None:
             _arguments.check_context(context)
-        loop = self._check_loop()
+        loop = get_running_loop()
+        if loop is not self._loop and self._loop is not None:
+            self._refuse_loop()
         if id(coro) in _owned:
             raise RuntimeError(f"coro belongs to another job already, got {coro!r}; call its function again")
         _arguments.check_fresh(coro)
-        if self._loop is None:
-            self._loop = loop
+        self._loop = loop
 
     def _enter(
         self,
@@ -256,36 +266,43 @@ class Scheduler(Collection[Job[Any]]):
         context: contextvars.Context | None,
     ) -> Job[_T]:
         """Carry out the verdict on a coroutine that does not have to wait outside."""
-        if verdict is Verdict.QUEUE:
-            job = self._new_job(coro, name, contextvars.copy_context() if context is None else context)
-            self._queue[job] = None
-            if self._observer is not None:
-                self._observe(job, ACCEPT, None, job._state)
-            return job
-        if verdict is not Verdict.START:
+        if verdict is _QUEUE:
+            return self._enqueue(coro, name, context)
+        if verdict is not _START:
             coro.close()
             self._refuse(verdict)
-        job = self._new_job(coro, name, context)
+        job = Job(coro, self, name, context, self._loop.get_debug())
+        _owned.add(id(coro))
         self._running[job] = None
         if self._observer is not None:
             self._observe(job, ACCEPT, None, job._state)
         job._fire(Event.START)
         if self._to_launch:
             self._to_launch.append(job)
-            return job
-        try:
-            self._launch_for_caller(job)
-        except BaseException:
+        elif (failure := self._launch(job)) is not None:
+            self._fail_launch(job, failure, received=True)
             del job
-            raise
+            raise failure
+        return job
+
+    def _enqueue(
+        self, coro: Coroutine[Any, Any, _T], name: str | None, context: contextvars.Context | None
+    ) -> Job[_T]:
+        """Give the coroutine a place in the queue, and a copy of the context of this moment."""
+        job = Job(coro, self, name, copy_context() if context is None else context, self._loop.get_debug())
+        _owned.add(id(coro))
+        self._queue[job] = None
+        if self._observer is not None:
+            self._observe(job, ACCEPT, None, job._state)
         return job
 
     async def _spawn_blocked(
         self, coro: Coroutine[Any, Any, _T], name: str | None, context: contextvars.Context | None
     ) -> Job[_T]:
         """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
-        job = self._new_job(coro, name, contextvars.copy_context() if context is None else context)
-        place = self._running_loop.create_future()
+        job = Job(coro, self, name, copy_context() if context is None else context, self._loop.get_debug())
+        _owned.add(id(coro))
+        place: asyncio.Future[None] = self._loop.create_future()
         self._blocked[place] = job
         try:
             await place
@@ -296,15 +313,16 @@ class Scheduler(Collection[Job[Any]]):
             self._withdraw(place, job)
             self._refuse(Verdict.REFUSE)
         del self._arriving[job]
-        try:
-            if self._to_launch and self._to_launch[0] is job and job._outcome is None:
-                self._to_launch.popleft()
-                self._launch_for_caller(job)
-        except BaseException:
+        failure = None
+        if self._to_launch and self._to_launch[0] is job and job._outcome is None:
+            self._to_launch.popleft()
+            failure = self._launch(job)
+        if failure is not None:
+            self._fail_launch(job, failure, received=True)
+        self._launch_all()
+        if failure is not None:
             del job
-            raise
-        finally:
-            self._launch_all()
+            raise failure
         return job
 
     def _withdraw(self, place: asyncio.Future[None], job: Job[Any]) -> None:
@@ -318,12 +336,6 @@ class Scheduler(Collection[Job[Any]]):
             if job._outcome is None:
                 self._stop_unlaunched(job)
             self._launch_all()
-
-    def _new_job(
-        self, coro: Coroutine[Any, Any, _T], name: str | None, context: contextvars.Context | None
-    ) -> Job[_T]:
-        _owned.add(id(coro))
-        return Job(coro, self, name, context, debug=self._running_loop.get_debug())
 
     def _refuse(self, verdict: Verdict) -> NoReturn:
         if verdict is Verdict.FULL:
@@ -341,81 +353,78 @@ class Scheduler(Collection[Job[Any]]):
 
     # --- Starting ---------------------------------------------------------------------------------
 
-    def _launch(self, job: Job[Any]) -> None:
-        """Create the task of an active job; raises what the task factory raises.
+    def _launch(self, job: Job[Any]) -> BaseException | None:
+        """Create the task of a job that has started; what the task factory raises is returned.
 
         With an eager task factory the first step runs in here, and the job may have ended on return.
         """
-        loop = self._running_loop
-        coro = cast("Coroutine[Any, Any, Any]", job._coro)
+        loop = self._loop
+        coro: Any = job._coro
+        asked_to_stop = job._state is _CLOSING
         run = job._run(self, coro)
-        setattr(run, "__qualname__", qualified_name(coro))  # noqa: B010 - unknown to the stubs
+        run.__qualname__ = qualified_name(coro)  # type: ignore[attr-defined]
         run.send(None)
         context = job._context
-        job._context = None
         try:
             if context is None:
                 task = loop.create_task(run, name=job._name)
             else:
-                task = _create_task_in(loop, context, run, job._name)
-        except BaseException:
+                job._context = None
+                task = self._create_task_in(context, run, job._name)
+        except BaseException as exc:  # noqa: BLE001 - whatever the factory or an eager first step raises
             run.close()
             coro.close()
-            raise
+            return exc
         if job._outcome is None:
             job._task = task
+            if asked_to_stop:
+                task.cancel()
+        return None
 
-    def _launch_for_caller(self, job: Job[Any]) -> None:
-        """Launch; if that fails ``spawn`` raises the reason and nothing is left behind (``SPAWN-1``)."""
-        try:
-            self._launch(job)
-        except BaseException as exc:
-            self._fail_launch(job, exc, received=True)
-            del job
-            raise
+    def _create_task_in(
+        self, context: contextvars.Context, run: Coroutine[Any, Any, None], name: str | None
+    ) -> asyncio.Task[None]:
+        """Create a task in `context`, also with a task factory from before there was such an argument.
 
-    def _launch_queued(self, job: Job[Any]) -> None:
-        """Launch a job that was not stopped meanwhile; if that fails the reason is its outcome."""
-        if job._outcome is not None:
-            return
-        asked_to_stop = job._state is State.CLOSING
+        Such a factory makes a task that copies the context it is called in. Others are not called that way:
+        an eager one would have to enter the context a second time.
+        """
+        loop: asyncio.AbstractEventLoop = self._loop
         try:
-            self._launch(job)
-        except BaseException as exc:  # noqa: BLE001 - whatever the task factory or an eager first step raises
-            self._fail_launch(job, exc, received=False)
-            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                _reports.stop_loop(self._running_loop, exc)
-        else:
-            if asked_to_stop and job._task is not None:
-                job._task.cancel()
+            return loop.create_task(run, name=name, context=context)
+        except TypeError:
+            if loop.get_task_factory() is None:
+                raise
+            return context.run(loop.create_task, run, name=name)
 
     def _fail_launch(self, job: Job[Any], exc: BaseException, *, received: bool) -> None:
-        """Keep what the task factory raised, without the two frames here that know the job (``BOOK-3``)."""
-        own = cast("TracebackType", exc.__traceback__)
-        original = own.tb_next and own.tb_next.tb_next
+        """End a job without a task, keeping the reason without the frame that knows the job (``BOOK-3``)."""
+        original = exc.__traceback__ and exc.__traceback__.tb_next
         result = job._result or (exc.with_traceback(original), original)
         self._ended(job, Event.FINISH, Outcome.RAISED, result, received=received)
 
     def _follow(self, next_: Next) -> None:
         """Do at once what a free slot or a free place calls for."""
-        starting: Job[Any] | None = None
-        if next_ is not Next.ADMIT:
-            starting, _ = self._queue.popitem(last=False)
-            self._running[starting] = None
-            starting._fire(Event.START)
-        if next_ is not Next.START:
+        if next_ is not _ADMIT:
+            job, _ = self._queue.popitem(last=False)
+            self._running[job] = None
+            job._fire(Event.START)
+            self._to_launch.append(job)
+        if next_ is not _START_NEXT:
             self._admit_blocked()
-        if starting is not None:
-            self._to_launch.append(starting)
+        if not self._is_launching:
             self._launch_all()
 
     def _launch_all(self) -> None:
         """Launch in the order of starting, up to a job whose caller has yet to wake (``LIMIT-5``)."""
-        if self._is_launching:
-            return
         self._is_launching = True
-        while self._to_launch and self._to_launch[0] not in self._arriving:
-            self._launch_queued(self._to_launch.popleft())
+        waiting = self._to_launch
+        while waiting and waiting[0] not in self._arriving:
+            job = waiting.popleft()
+            if job._outcome is None and (failure := self._launch(job)) is not None:
+                self._fail_launch(job, failure, received=False)
+                if isinstance(failure, (SystemExit, KeyboardInterrupt)):
+                    _reports.stop_loop(self._loop, failure)
         self._is_launching = False
 
     def _admit_blocked(self) -> None:
@@ -439,8 +448,9 @@ class Scheduler(Collection[Job[Any]]):
         _owned.discard(id(job._coro))
         job._end(outcome, result)
         next_ = self._admission.ended()
-        job._wake(self, received=received)
-        if next_ is not Next.NOTHING:
+        if job._waiters is not None or job._callbacks is not None:
+            job._wake(self, received=received)
+        if next_ is not _NOTHING:
             self._follow(next_)
         elif not self._running:
             self._shutdown.consider()
@@ -463,7 +473,7 @@ class Scheduler(Collection[Job[Any]]):
             self._dismiss(job)
             next_ = self._admission.withdrawn()
             job._wake(self, received=False)
-            if next_ is not Next.NOTHING:
+            if next_ is not _NOTHING:
                 self._follow(next_)
         else:
             job._fire(Event.CLOSE)
@@ -586,25 +596,24 @@ class Scheduler(Collection[Job[Any]]):
 
     # --- Asyncio, for the other modules -----------------------------------------------------------
 
-    @property
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        return cast("asyncio.AbstractEventLoop", self._loop)
-
     def _check_loop(self) -> asyncio.AbstractEventLoop:
         """The running loop; after the first use only the same will do (``SPAWN-3``)."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not None and self._loop is not loop:
-            raise RuntimeError(f"{self!r} is bound to a different event loop")
+        loop = get_running_loop()
+        if loop is not self._loop and self._loop is not None:
+            self._refuse_loop()
         return loop
 
+    def _refuse_loop(self) -> NoReturn:
+        raise RuntimeError(f"{self!r} is bound to a different event loop")
+
     def _new_waiter(self) -> asyncio.Future[bool]:
-        return self._running_loop.create_future()
+        return cast("asyncio.Future[bool]", self._loop.create_future())
 
     def _call_soon(self, callback: Callable[..., object], *args: Any) -> None:
-        self._running_loop.call_soon(callback, *args)
+        self._loop.call_soon(callback, *args)
 
     def _call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
-        return self._running_loop.call_later(seconds, callback, *args)
+        return cast("asyncio.TimerHandle", self._loop.call_later(seconds, callback, *args))
 
     # --- Telling ----------------------------------------------------------------------------------
 
@@ -614,7 +623,7 @@ class Scheduler(Collection[Job[Any]]):
     def _observe(
         self, job: Job[Any] | None, event: Any, source: State | Phase | None, dest: State | Phase
     ) -> None:
-        loop = self._running_loop
+        loop = self._loop
         observer = cast("Observer", self._observer)
         record = Record(job, event, source, dest, loop.time())
         _reports.call_guarded(loop, "observer", lambda: observer(record))
@@ -628,22 +637,3 @@ class Scheduler(Collection[Job[Any]]):
             self._admission.settle()
         if self._observer is not None:
             self._observe(None, event, source, self._admission.phase)
-
-
-def _create_task_in(
-    loop: asyncio.AbstractEventLoop,
-    context: contextvars.Context,
-    run: Coroutine[Any, Any, None],
-    name: str | None,
-) -> asyncio.Task[None]:
-    """Create a task that runs in `context`, also with a task factory from before there was such an argument.
-
-    Such a factory makes a task that copies the context it is called in. Others are not called that way: an
-    eager one would have to enter the context a second time.
-    """
-    try:
-        return loop.create_task(run, name=name, context=context)
-    except TypeError:
-        if loop.get_task_factory() is None:
-            raise
-        return context.run(loop.create_task, run, name=name)

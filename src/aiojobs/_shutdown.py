@@ -68,7 +68,7 @@ class Shutdown:
     async def drain(self, within: float | None) -> None:
         """Wait until nothing is left, or closing begins, or `within` seconds have passed."""
         scheduler = self._scheduler
-        deadline = None if within is None else scheduler._running_loop.time() + within
+        deadline = None if within is None else scheduler._loop.time() + within
         while scheduler.phase is Phase.OPEN and not self._is_idle():
             if not await self._wait_among(self._drainers, deadline):
                 return
@@ -92,7 +92,7 @@ class Shutdown:
         waiters[waiter] = None
         timer = None
         if deadline is not None:
-            timer = scheduler._running_loop.call_at(deadline, _wake, {waiter: None}, False)
+            timer = scheduler._loop.call_at(deadline, _wake, {waiter: None}, False)
         try:
             return await waiter
         finally:
