@@ -2,7 +2,7 @@
 \* Generated from spec/scheduler.toml by `make generate`. Do not edit: change the source and regenerate.
 \*
 \* The scheduler as counters: who starts, who waits, who is refused, without asking which job it is.
-\* spec/README.md says how to read it. The invariants are proved for all L and P; a model checker needs bounds.
+\* spec/README.md says how to read it. Invariants are proved for all L and P; a model checker needs bounds.
 
 EXTENDS Integers
 

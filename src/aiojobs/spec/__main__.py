@@ -1,7 +1,7 @@
 """`python -m aiojobs.spec`: see `commands`.
 
-Run as a folder, `python src/aiojobs/spec generate` does the same without importing the library. That is the way
-out when the library can't be imported because the table that is generated for it is stale or broken.
+Run as a folder, `python src/aiojobs/spec generate` does the same without importing the library. That is the
+way out when the library can't be imported because the table that is generated for it is stale or broken.
 """
 
 from __future__ import annotations

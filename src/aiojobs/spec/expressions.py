@@ -53,6 +53,9 @@ _SORT_NAMES: dict[Sort, str] = {"int": "a number", "bool": "a truth value", "pha
 
 T = TypeVar("T")
 
+_LONGEST = 500
+"""So many characters can't be nested so deeply that reading them fails."""
+
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
     ast.NotEq: "!=",
@@ -112,6 +115,8 @@ class _Parser:
     def parse(self, sort: Sort | None) -> Node:
         if "\n" in self.text or self.text != self.text.strip():
             self._refuse("an expression is one line without blanks around it", 1)
+        if len(self.text) > _LONGEST:
+            self._refuse(f"an expression has {_LONGEST} characters at most", _LONGEST + 1)
         try:
             tree = ast.parse(self.text, mode="eval")
         except (SyntaxError, ValueError) as error:

@@ -99,6 +99,8 @@ def _read_all(
             entry.fault(f"'{name}' doesn't have the form of the id of an entry here ({form.pattern})", "id")
         if name in found:
             entry.fault(f"the id '{name}' is given twice", "id")
+        # From here on the entry is called by its id: nobody wants to count entries.
+        entry.name = f"{key} {name}"
         found[name] = read_one(entry, name)
         entry.end()
     return found

@@ -1,0 +1,215 @@
+------------------------------------------------ MODULE Faults -----------------------------------------------
+(************************************************************************************************************)
+(* Seeded faults: what a checker of Jobs.tla must find.  Each is a wrong variant of an operator of Jobs;     *)
+(* a fault_*.cfg puts it in the place of the right one and names the rule that it breaks.  A fault that is   *)
+(* not found is a failure of the check.                                                                      *)
+(************************************************************************************************************)
+EXTENDS Jobs
+
+(* fault_lifo: the last one in the line is served first. *)
+FirstIsLast(line) == line[Len(line)]
+RestWithoutLast(line) == SubSeq(line, 1, Len(line) - 1)
+
+(* fault_one_too_many: the limit is off by one. *)
+FreeOneTooMany == taken <= L
+
+(* fault_queue_too_long: so is the pending limit. *)
+RoomForOneMore == Len(queue) <= P
+
+(* fault_slot_left_free: a slot is given back although a job waits for it. *)
+LeaveNextAsIdle(j, how) ==
+    /\ Leaves(j, how) /\ queue # <<>> /\ blocked = <<>>
+    /\ taken' = taken - 1
+    /\ call' = CallsAfter(call, j, how)
+    /\ state' = [state EXCEPT ![j] = StateAfter(j, how)]
+    /\ code' = [code EXCEPT ![j] = CodeAfter(how)]
+    /\ Conclude({j})
+    /\ UNCHANGED <<phase, queue, blocked, late>>
+
+(* fault_place_left_free: a place in the queue becomes free, and the blocked call does not get it. *)
+ClosePendingRefillLeavesPlace(j, how) ==
+    /\ state[j] = "pending" /\ Drops(j, how) /\ blocked # <<>>
+    /\ queue' = Without(queue, j)
+    /\ call' = CallsAfter(call, j, how)
+    /\ state' = [state EXCEPT ![j] = "closed"]
+    /\ code' = [code EXCEPT ![j] = "dropped"]
+    /\ Conclude({j})
+    /\ UNCHANGED <<phase, taken, blocked, late>>
+
+(* fault_blocks_too_early: a call is blocked although the queue has a place. *)
+SpawnBlockBeforeFull(j) ==
+    /\ NextCall(j) /\ phase = "open" /\ ~free
+    /\ blocked' = Append(blocked, j)
+    /\ call' = [call EXCEPT ![j] = "blocked"]
+    /\ code' = [code EXCEPT ![j] = "fresh"]
+    /\ UNCHANGED <<phase, taken, queue, state, late, telling, waiting>>
+
+(* fault_slot_released_early: when a job is asked to stop, instead of when it has ended. *)
+CloseActiveReleases(j) ==
+    /\ state[j] = "active" /\ code[j] = "running"
+    /\ taken' = taken - 1
+    /\ state' = [state EXCEPT ![j] = "closing"]
+    /\ UNCHANGED <<phase, queue, blocked, call, code, late, telling, waiting>>
+
+(* fault_slot_released_twice: by the one who closed the job, and by the end of the job. *)
+EndClosingIdleTwice(j, how) ==
+    /\ state[j] = "closing" /\ Leaves(j, how) /\ queue = <<>>
+    /\ taken' = taken - 2
+    /\ call' = CallsAfter(call, j, how)
+    /\ state' = [state EXCEPT ![j] = StateAfter(j, how)]
+    /\ code' = [code EXCEPT ![j] = CodeAfter(how)]
+    /\ Conclude({j})
+    /\ UNCHANGED <<phase, queue, blocked, late>>
+
+(* fault_slot_leaks: a job that is closed before its spawn returns keeps its slot for ever. *)
+EndActiveIdleLeaks(j, how) ==
+    /\ state[j] = "active" /\ Leaves(j, how) /\ queue = <<>>
+    /\ taken' = IF CodeAfter(how) = "dropped" THEN taken ELSE taken - 1
+    /\ call' = CallsAfter(call, j, how)
+    /\ state' = [state EXCEPT ![j] = StateAfter(j, how)]
+    /\ code' = [code EXCEPT ![j] = CodeAfter(how)]
+    /\ Conclude({j})
+    /\ UNCHANGED <<phase, queue, blocked, late>>
+
+(* fault_cancelled_spawn_runs: the caller is cancelled after its job was accepted, and the job stays. *)
+WithdrawLeavesJob(j) ==
+    /\ call[j] = "arriving"
+    /\ call' = [call EXCEPT ![j] = "withdrawn"]
+    /\ UNCHANGED <<phase, taken, queue, blocked, state, code, late, telling, waiting>>
+
+(* fault_runs_before_return: a job is started although its caller has yet to resume, and may be cancelled. *)
+BegunAtOnce(codes, j) == [codes EXCEPT ![j] = "running"]
+
+(* fault_call_stays_outside: a cancelled call keeps its place among the blocked ones. *)
+GiveUpStays(j) ==
+    /\ call[j] = "blocked"
+    /\ call' = [call EXCEPT ![j] = "withdrawn"]
+    /\ code' = [code EXCEPT ![j] = "dropped"]
+    /\ UNCHANGED <<phase, taken, queue, blocked, state, late, telling, waiting>>
+
+(* fault_arrives_after_close: a call that resumes after closing has begun returns its job. *)
+ArriveAlways(j) ==
+    /\ call[j] = "arriving"
+    /\ call' = [call EXCEPT ![j] = "returned"]
+    /\ code' = IF state[j] = "active" THEN [code EXCEPT ![j] = "running"] ELSE code
+    /\ UNCHANGED <<phase, taken, queue, blocked, state, late, telling, waiting>>
+
+(* fault_blocked_after_close: closing forgets the calls outside. *)
+ShutdownLeavesBlocked ==
+    /\ phase = "open"
+    /\ phase' = "closing"
+    /\ queue' = <<>>
+    /\ state' = [j \in Jobs |->
+            IF state[j] = "pending" THEN "closed" ELSE IF state[j] = "active" THEN "closing" ELSE state[j]]
+    /\ code' = [j \in Jobs |-> IF state[j] = "pending" THEN "dropped" ELSE code[j]]
+    /\ Conclude(Pending)
+    /\ UNCHANGED <<taken, blocked, call, late>>
+
+(* fault_queue_after_close: closing forgets the queue, whose jobs then start. *)
+ShutdownLeavesQueue ==
+    /\ phase = "open"
+    /\ phase' = "closing"
+    /\ blocked' = <<>>
+    /\ call' = [j \in Jobs |-> IF call[j] = "blocked" THEN "arriving" ELSE call[j]]
+    /\ state' = [j \in Jobs |-> IF state[j] = "active" THEN "closing" ELSE state[j]]
+    /\ code' = [j \in Jobs |-> IF call[j] = "blocked" THEN "dropped" ELSE code[j]]
+    /\ Conclude({})
+    /\ UNCHANGED <<taken, queue, late>>
+
+(* fault_starts_after_close: spawn does not look at the phase. *)
+SpawnStartAlways(j) ==
+    /\ NextCall(j) /\ free /\ queue = <<>>
+    /\ taken' = taken + 1
+    /\ call' = [call EXCEPT ![j] = "returned"]
+    /\ state' = [state EXCEPT ![j] = "active"]
+    /\ code' = [code EXCEPT ![j] = "running"]
+    /\ UNCHANGED <<phase, queue, blocked, late, telling, waiting>>
+
+(* fault_closed_pending_runs: a pending job that is closed runs, to be told of its cancellation. *)
+ClosePendingRuns(j, how) ==
+    /\ state[j] = "pending" /\ Drops(j, how) /\ blocked = <<>>
+    /\ queue' = Without(queue, j)
+    /\ call' = CallsAfter(call, j, how)
+    /\ state' = [state EXCEPT ![j] = "closed"]
+    /\ code' = [code EXCEPT ![j] = "cancelled"]
+    /\ Conclude({j})
+    /\ UNCHANGED <<phase, taken, blocked, late>>
+
+(* fault_closed_job_stays_queued: a pending job that is closed keeps its place in the queue. *)
+ClosePendingStays(j, how) ==
+    /\ state[j] = "pending" /\ Drops(j, how) /\ blocked = <<>>
+    /\ call' = CallsAfter(call, j, how)
+    /\ state' = [state EXCEPT ![j] = "closed"]
+    /\ code' = [code EXCEPT ![j] = "dropped"]
+    /\ Conclude({j})
+    /\ UNCHANGED <<phase, taken, queue, blocked, late>>
+
+(* fault_ended_job_closes: closing a job that has ended changes its state. *)
+CloseActiveOrDone(j) ==
+    /\ state[j] \in {"active", "done"}
+    /\ state' = [state EXCEPT ![j] = "closing"]
+    /\ UNCHANGED <<phase, taken, queue, blocked, call, code, late, telling, waiting>>
+
+(* fault_waiter_cancels_job: cancelling who waits for a job cancels the job, as `await task` does. *)
+CancelWaiterAndJob(c) ==
+    /\ waiter[c] \in {"waiting", "watching", "woken"}
+    /\ waiter' = [waiter EXCEPT ![c] = "leaving"]
+    /\ state' = IF state[on[c]] = "active" THEN [state EXCEPT ![on[c]] = "closing"] ELSE state
+    /\ UNCHANGED <<phase, taken, queue, blocked, call, code, late, telling, on>>
+
+(* fault_slot_freed_at_deadline: when the caller of close runs out of time, the job is taken for closed. *)
+ExpireClosesJob(c) ==
+    /\ waiter[c] \in {"waiting", "watching"}
+    /\ waiter' = [waiter EXCEPT ![c] = "leaving"]
+    /\ state' = IF state[on[c]] = "closing" THEN [state EXCEPT ![on[c]] = "closed"] ELSE state
+    /\ UNCHANGED <<phase, taken, queue, blocked, call, code, late, telling, on>>
+
+(* fault_waiter_not_woken: the end of a job wakes nobody. *)
+ConcludeSilently(ended) ==
+    /\ audience' = [j \in Jobs |-> IF j \in ended /\ code'[j] # "raised" THEN {} ELSE audience[j]]
+    /\ told' = [j \in Jobs |->
+            IF j \in ended /\ code'[j] = "raised" /\ audience[j] = {} THEN told[j] + 1 ELSE told[j]]
+    /\ UNCHANGED <<received, waiter, on>>
+
+(* fault_exception_lost: to have been woken counts as having received, even for a caller that is cancelled. *)
+LeaveQuietly(c, j) ==
+    /\ audience' = [audience EXCEPT ![j] = @ \ {c}]
+    /\ UNCHANGED <<received, told>>
+
+(* fault_exception_twice: the handler is told although somebody is about to receive the exception. *)
+ConcludeLoudly(ended) ==
+    /\ waiter' = [c \in Callers |->
+            IF on[c] \notin ended THEN waiter[c]
+            ELSE IF waiter[c] = "waiting" THEN "woken"
+            ELSE IF waiter[c] = "watching" THEN "leaving"
+            ELSE waiter[c]]
+    /\ audience' = [j \in Jobs |-> IF j \in ended /\ code'[j] # "raised" THEN {} ELSE audience[j]]
+    /\ told' = [j \in Jobs |-> IF j \in ended /\ code'[j] = "raised" THEN told[j] + 1 ELSE told[j]]
+    /\ UNCHANGED <<received, on>>
+
+(* fault_wakeup_lost: a caller whose job has got a slot before it resumed is never resumed. *)
+ArriveOnlyPending(j) ==
+    /\ call[j] = "arriving" /\ phase = "open" /\ state[j] = "pending"
+    /\ call' = [call EXCEPT ![j] = "returned"]
+    /\ UNCHANGED <<phase, taken, queue, blocked, state, code, late, telling, waiting>>
+
+(* fault_refusal_lost: a call that was blocked when closing began is never told. *)
+RefuseNever(j) == FALSE
+
+(* fault_end_unseen: the end of a coroutine is overlooked while others wait for its slot. *)
+LeaveNextNever(j, how) == FALSE
+
+(* fault_waits_for_ever: closing has a deadline, and does not keep it. *)
+SettleOnlyWhenIdle ==
+    /\ phase = "closing" /\ Running = {}
+    /\ phase' = "closed"
+    /\ UNCHANGED <<taken, queue, blocked, call, state, code, late, telling, waiting>>
+
+(* fault_reports_the_punctual: at the deadline jobs are reported that stopped in time. *)
+SettleReportsAll ==
+    /\ phase = "closing" /\ (Running # {} => Deadline)
+    /\ phase' = "closed"
+    /\ late' = [j \in Jobs |-> IF state[j] \in Holding \cup {"closed"} THEN late[j] + 1 ELSE late[j]]
+    /\ UNCHANGED <<taken, queue, blocked, call, state, code, telling, waiting>>
+
+==============================================================================================================

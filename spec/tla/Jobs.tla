@@ -1,0 +1,603 @@
+------------------------------------------------- MODULE Jobs ------------------------------------------------
+(************************************************************************************************************)
+(* The scheduler with named jobs: who is first, whose call was cancelled, who waits for whom, who was told.  *)
+(*                                                                                                          *)
+(* Counters.tla says how many jobs run and wait, for every limit.  It knows no order and no names.  This     *)
+(* module has both, and refines Counters: each of its actions either is the action of the same name there,   *)
+(* or changes none of the counters (the last section says so, and TLC checks it).                            *)
+(*                                                                                                          *)
+(* Jobs are numbered 1, 2, 3 ... in the order in which `spawn` was called, blocked calls included.  A rule   *)
+(* that says "first come, first served" can therefore speak of the order of arrival without looking at any   *)
+(* queue.  A queue that is served from the wrong end obeys every rule about its own order.                   *)
+(*                                                                                                          *)
+(* README.md beside this file explains the variables, what is left out, and how to run this.  Operators with *)
+(* the name of a requirement (LIMIT_1 for LIMIT-1) state what spec/requirements.toml promises; a suffix      *)
+(* tells the kind: none for what holds in every state, _Step for every step, another word for what must      *)
+(* happen in the end.                                                                                        *)
+(************************************************************************************************************)
+EXTENDS Integers, Sequences, FiniteSets
+
+CONSTANTS
+    N,          \* how many calls of spawn there are
+    W,          \* how many callers of wait and close there are
+    L,          \* the limit
+    P,          \* the pending limit; 0 means any number
+    unlimited,  \* whether there is no limit at all; then L means nothing
+    Deadline,   \* whether closing has a deadline (close_timeout is a number)
+    Ends        \* in which ways coroutines can end, of the three below
+
+ASSUME N \in Nat /\ W \in Nat /\ L \in Nat \ {0} /\ P \in Nat
+ASSUME unlimited \in BOOLEAN /\ Deadline \in BOOLEAN
+ASSUME Ends # {} /\ Ends \subseteq {"returned", "raised", "cancelled"}
+
+Jobs == 1 .. N
+Callers == 1 .. W
+
+VARIABLES
+    phase,      \* of the scheduler: open, closing, closed
+    taken,      \* how many slots are taken, by the scheduler's own count
+    queue,      \* the jobs that wait for a slot, the next one first
+    blocked,    \* the calls of spawn that wait for a place in the queue, the next one first
+    call,       \* what has become of each call of spawn
+    state,      \* the state of each job, as in spec/job.toml; none before it is accepted
+    code,       \* the coroutine of each job
+    received,   \* whether a caller that was waiting when the job failed has received its exception
+    told,       \* how often the handler was told of the job's failure
+    late,       \* how often the handler was told that the job did not stop in time
+    audience,   \* the callers for whose sake an exception of the job is held back from the handler
+    waiter,     \* what each caller does
+    on          \* the job that each caller waits for; 0 for none
+
+spawning == <<phase, taken, queue, blocked, call, state, code>>
+telling == <<received, told, audience>>
+waiting == <<waiter, on>>
+vars == <<phase, taken, queue, blocked, call, state, code, received, told, late, audience, waiter, on>>
+
+(*--------------------------------------------------------------------------------------------------------*)
+(* A call of spawn is                                                                                       *)
+(*   none       not made yet                                                                                *)
+(*   blocked    waiting for a place in the queue                                                            *)
+(*   arriving   woken: its job was accepted, or closing began; the caller resumes a pass later, and may     *)
+(*              still be cancelled before that                                                              *)
+(*   returned, withdrawn (its caller was cancelled), refused (it raised RuntimeError)                       *)
+(*                                                                                                          *)
+(* A coroutine is                                                                                           *)
+(*   none       not there yet                                                                               *)
+(*   fresh      has not run                                                                                 *)
+(*   running                                                                                                *)
+(*   dropped    closed without having run                                                                   *)
+(*   returned, raised, cancelled   ended in this way                                                        *)
+(*                                                                                                          *)
+(* A caller of wait or close is                                                                             *)
+(*   idle       not there yet                                                                               *)
+(*   waiting    for the outcome of its job                                                                  *)
+(*   watching   for the end only: a wait whose timeout has passed, which waits on until the job has stopped *)
+(*   woken      by the end of its job; resumes a pass later, and may still be cancelled before that         *)
+(*   leaving    cancelled, timed out, or at the end of watching: resumes a pass later, without the outcome  *)
+(*   answered                                                                                               *)
+(*--------------------------------------------------------------------------------------------------------*)
+CallStates == {"none", "blocked", "arriving", "returned", "withdrawn", "refused"}
+Answers == {"returned", "withdrawn", "refused"}
+JobStates == {"pending", "active", "closing", "done", "closed"}
+Holding == {"active", "closing"}
+Final == {"done", "closed"}
+Codes == {"none", "fresh", "running", "dropped", "returned", "raised", "cancelled"}
+Modes == {"idle", "waiting", "watching", "woken", "leaving", "answered"}
+
+Pending == {j \in Jobs : state[j] = "pending"}
+Active == {j \in Jobs : state[j] = "active"}
+Closing == {j \in Jobs : state[j] = "closing"}
+Running == {j \in Jobs : state[j] \in Holding}
+Books == Pending \cup Running
+
+free == ~unlimited => taken < L
+room == P > 0 => Len(queue) < P
+
+(* Who is next, and who stays.  The only places that read an order. *)
+First(line) == Head(line)
+Rest(line) == Tail(line)
+Without(line, j) == SelectSeq(line, LAMBDA i : i # j)
+Members(line) == {line[i] : i \in 1 .. Len(line)}
+
+----------------------------------------------------------------------------------------------------------
+(* Parts of actions. *)
+
+(* The next call of spawn: calls are made in the order of their numbers. *)
+NextCall(j) == call[j] = "none" /\ \A i \in 1 .. j - 1 : call[i] # "none"
+NextCaller(c) == waiter[c] = "idle" /\ \A d \in 1 .. c - 1 : waiter[d] # "idle"
+
+(* A job that is given a slot runs at once, unless its caller has yet to resume. *)
+Begun(codes, j) == IF call[j] = "returned" THEN [codes EXCEPT ![j] = "running"] ELSE codes
+
+(* In which ways a job can leave its slot: its coroutine ends, or is dropped because it was never to run.   *)
+(* The latter comes about for a job whose spawn has not returned: it is closed, or its spawn is cancelled.  *)
+Leaves(j, how) ==
+    \/ how \in Ends /\ code[j] = "running"
+    \/ how \in {"closed", "withdrawn"} /\ code[j] = "fresh"
+
+CodeAfter(how) == IF how \in {"closed", "withdrawn"} THEN "dropped" ELSE how
+StateAfter(j, how) == IF how \in {"returned", "raised"} /\ state[j] = "active" THEN "done" ELSE "closed"
+CallsAfter(calls, j, how) == IF how = "withdrawn" THEN [calls EXCEPT ![j] = "withdrawn"] ELSE calls
+
+(* A pending job can be closed by anybody, or taken back by the cancellation of its spawn. *)
+Drops(j, how) == how = "closed" \/ (how = "withdrawn" /\ call[j] = "arriving")
+
+Admitted(calls, j) == [calls EXCEPT ![j] = "arriving"]
+
+(* The jobs of a set have ended.  Their callers are woken.  A failure is held back as long as somebody may   *)
+(* receive it, and goes to the handler if there is nobody. *)
+Conclude(ended) ==
+    /\ waiter' = [c \in Callers |->
+            IF on[c] \notin ended THEN waiter[c]
+            ELSE IF waiter[c] = "waiting" THEN "woken"
+            ELSE IF waiter[c] = "watching" THEN "leaving"
+            ELSE waiter[c]]
+    /\ audience' = [j \in Jobs |-> IF j \in ended /\ code'[j] # "raised" THEN {} ELSE audience[j]]
+    /\ told' = [j \in Jobs |->
+            IF j \in ended /\ code'[j] = "raised" /\ audience[j] = {} THEN told[j] + 1 ELSE told[j]]
+    /\ UNCHANGED <<received, on>>
+
+----------------------------------------------------------------------------------------------------------
+(* Calls of spawn. *)
+
+spawn_start(j) ==
+    /\ NextCall(j) /\ phase = "open" /\ free /\ queue = <<>>
+    /\ taken' = taken + 1
+    /\ call' = [call EXCEPT ![j] = "returned"]
+    /\ state' = [state EXCEPT ![j] = "active"]
+    /\ code' = [code EXCEPT ![j] = "running"]
+    /\ UNCHANGED <<phase, queue, blocked, late, telling, waiting>>
+
+spawn_queue(j) ==
+    /\ NextCall(j) /\ phase = "open" /\ ~free /\ room /\ blocked = <<>>
+    /\ queue' = Append(queue, j)
+    /\ call' = [call EXCEPT ![j] = "returned"]
+    /\ state' = [state EXCEPT ![j] = "pending"]
+    /\ code' = [code EXCEPT ![j] = "fresh"]
+    /\ UNCHANGED <<phase, taken, blocked, late, telling, waiting>>
+
+spawn_block(j) ==
+    /\ NextCall(j) /\ phase = "open" /\ ~free /\ ~room
+    /\ blocked' = Append(blocked, j)
+    /\ call' = [call EXCEPT ![j] = "blocked"]
+    /\ code' = [code EXCEPT ![j] = "fresh"]
+    /\ UNCHANGED <<phase, taken, queue, state, late, telling, waiting>>
+
+(* A call that is made after closing has begun. *)
+spawn_refuse(j) ==
+    /\ NextCall(j) /\ phase # "open"
+    /\ call' = [call EXCEPT ![j] = "refused"]
+    /\ code' = [code EXCEPT ![j] = "dropped"]
+    /\ UNCHANGED <<phase, taken, queue, blocked, state, late, telling, waiting>>
+
+(* The caller of a blocked spawn is cancelled. *)
+give_up(j) ==
+    /\ call[j] = "blocked"
+    /\ blocked' = Without(blocked, j)
+    /\ call' = [call EXCEPT ![j] = "withdrawn"]
+    /\ code' = [code EXCEPT ![j] = "dropped"]
+    /\ UNCHANGED <<phase, taken, queue, state, late, telling, waiting>>
+
+(* The caller of a spawn that was blocked resumes, and has its job. *)
+arrive(j) ==
+    /\ call[j] = "arriving" /\ phase = "open"
+    /\ call' = [call EXCEPT ![j] = "returned"]
+    /\ code' = IF state[j] = "active" THEN [code EXCEPT ![j] = "running"] ELSE code
+    /\ UNCHANGED <<phase, taken, queue, blocked, state, late, telling, waiting>>
+
+(* It resumes, but closing has begun: it raises. *)
+refuse(j) ==
+    /\ call[j] = "arriving" /\ phase # "open" /\ state[j] \notin Holding
+    /\ call' = [call EXCEPT ![j] = "refused"]
+    /\ UNCHANGED <<phase, taken, queue, blocked, state, code, late, telling, waiting>>
+
+(* It is cancelled before it resumes, and its job is over already.  (If it is not, the job is taken back:    *)
+(* that is one of the actions below, with "withdrawn" for how.) *)
+withdraw(j) ==
+    /\ call[j] = "arriving" /\ j \notin Books
+    /\ call' = [call EXCEPT ![j] = "withdrawn"]
+    /\ UNCHANGED <<phase, taken, queue, blocked, state, code, late, telling, waiting>>
+
+----------------------------------------------------------------------------------------------------------
+(* A running job leaves its slot.  Three variants: nobody waits for the slot; a job does; and a call does as *)
+(* well.  What follows happens in the same step. *)
+
+LeaveIdle(j, how) ==
+    /\ Leaves(j, how) /\ queue = <<>>
+    /\ taken' = taken - 1
+    /\ call' = CallsAfter(call, j, how)
+    /\ state' = [state EXCEPT ![j] = StateAfter(j, how)]
+    /\ code' = [code EXCEPT ![j] = CodeAfter(how)]
+    /\ Conclude({j})
+    /\ UNCHANGED <<phase, queue, blocked, late>>
+
+LeaveNext(j, how) ==
+    /\ Leaves(j, how) /\ queue # <<>> /\ blocked = <<>>
+    /\ queue' = Rest(queue)
+    /\ call' = CallsAfter(call, j, how)
+    /\ state' = [state EXCEPT ![j] = StateAfter(j, how), ![First(queue)] = "active"]
+    /\ code' = [Begun(code, First(queue)) EXCEPT ![j] = CodeAfter(how)]
+    /\ Conclude({j})
+    /\ UNCHANGED <<phase, taken, blocked, late>>
+
+LeaveRefill(j, how) ==
+    /\ Leaves(j, how) /\ blocked # <<>>
+    /\ queue' = Append(Rest(queue), First(blocked))
+    /\ blocked' = Rest(blocked)
+    /\ call' = Admitted(CallsAfter(call, j, how), First(blocked))
+    /\ state' = [state EXCEPT ![j] = StateAfter(j, how),
+                              ![First(queue)] = "active",
+                              ![First(blocked)] = "pending"]
+    /\ code' = [Begun(code, First(queue)) EXCEPT ![j] = CodeAfter(how)]
+    /\ Conclude({j})
+    /\ UNCHANGED <<phase, taken, late>>
+
+end_active_idle(j, how) == state[j] = "active" /\ LeaveIdle(j, how)
+end_active_next(j, how) == state[j] = "active" /\ LeaveNext(j, how)
+end_active_refill(j, how) == state[j] = "active" /\ LeaveRefill(j, how)
+end_closing_idle(j, how) == state[j] = "closing" /\ LeaveIdle(j, how)
+end_closing_next(j, how) == state[j] = "closing" /\ LeaveNext(j, how)
+end_closing_refill(j, how) == state[j] = "closing" /\ LeaveRefill(j, how)
+
+----------------------------------------------------------------------------------------------------------
+(* A job is asked to stop.  For one that is closing or has ended that changes nothing, and is no step. *)
+
+close_active(j) ==
+    /\ state[j] = "active" /\ code[j] = "running"
+    /\ state' = [state EXCEPT ![j] = "closing"]
+    /\ UNCHANGED <<phase, taken, queue, blocked, call, code, late, telling, waiting>>
+
+close_pending(j, how) ==
+    /\ state[j] = "pending" /\ Drops(j, how) /\ blocked = <<>>
+    /\ queue' = Without(queue, j)
+    /\ call' = CallsAfter(call, j, how)
+    /\ state' = [state EXCEPT ![j] = "closed"]
+    /\ code' = [code EXCEPT ![j] = "dropped"]
+    /\ Conclude({j})
+    /\ UNCHANGED <<phase, taken, blocked, late>>
+
+close_pending_refill(j, how) ==
+    /\ state[j] = "pending" /\ Drops(j, how) /\ blocked # <<>>
+    /\ queue' = Append(Without(queue, j), First(blocked))
+    /\ blocked' = Rest(blocked)
+    /\ call' = Admitted(CallsAfter(call, j, how), First(blocked))
+    /\ state' = [state EXCEPT ![j] = "closed", ![First(blocked)] = "pending"]
+    /\ code' = [code EXCEPT ![j] = "dropped"]
+    /\ Conclude({j})
+    /\ UNCHANGED <<phase, taken, late>>
+
+----------------------------------------------------------------------------------------------------------
+(* The scheduler closes.  A job that has a slot but not its caller yet becomes closing here and leaves in a  *)
+(* step of its own; the library does both in one callback. *)
+
+shutdown ==
+    /\ phase = "open"
+    /\ phase' = "closing"
+    /\ queue' = <<>>
+    /\ blocked' = <<>>
+    /\ call' = [j \in Jobs |-> IF call[j] = "blocked" THEN "arriving" ELSE call[j]]
+    /\ state' = [j \in Jobs |->
+            IF state[j] = "pending" THEN "closed" ELSE IF state[j] = "active" THEN "closing" ELSE state[j]]
+    /\ code' = [j \in Jobs |-> IF state[j] = "pending" \/ call[j] = "blocked" THEN "dropped" ELSE code[j]]
+    /\ Conclude(Pending)
+    /\ UNCHANGED <<taken, late>>
+
+(* Closing is over: nothing runs, or the deadline has passed, and what still runs is reported. *)
+settle ==
+    /\ phase = "closing" /\ (Running # {} => Deadline)
+    /\ phase' = "closed"
+    /\ late' = [j \in Jobs |-> IF j \in Running THEN late[j] + 1 ELSE late[j]]
+    /\ UNCHANGED <<taken, queue, blocked, call, state, code, telling, waiting>>
+
+----------------------------------------------------------------------------------------------------------
+(* Callers of wait and close.  A close is an action above, by somebody, and a wait. *)
+
+Comes(c, j, mode) ==
+    /\ waiter' = [waiter EXCEPT ![c] = mode]
+    /\ on' = [on EXCEPT ![c] = j]
+    /\ audience' = [audience EXCEPT ![j] = @ \cup {c}]
+    /\ UNCHANGED <<spawning, received, told, late>>
+
+wait(c, j) ==
+    /\ NextCaller(c) /\ j \in Books
+    /\ Comes(c, j, "waiting")
+
+watch(c, j) ==
+    /\ NextCaller(c) /\ j \in Books
+    /\ Comes(c, j, "watching")
+
+cancel_waiter(c) ==
+    /\ waiter[c] \in {"waiting", "watching", "woken"}
+    /\ waiter' = [waiter EXCEPT ![c] = "leaving"]
+    /\ UNCHANGED <<spawning, late, telling, on>>
+
+(* The caller's timeout. *)
+expire(c) ==
+    /\ waiter[c] \in {"waiting", "watching"}
+    /\ waiter' = [waiter EXCEPT ![c] = "leaving"]
+    /\ UNCHANGED <<spawning, late, telling, on>>
+
+(* A caller that was woken by the end of its job has the outcome now; who leaves makes room for the handler, *)
+(* if nobody else can have a failure and nobody has had it. *)
+Receive(c, j) ==
+    /\ received' = IF code[j] = "raised" THEN [received EXCEPT ![j] = TRUE] ELSE received
+    /\ audience' = [audience EXCEPT ![j] = {}]
+    /\ UNCHANGED told
+
+Leave(c, j) ==
+    /\ audience' = [audience EXCEPT ![j] = @ \ {c}]
+    /\ told' = IF code[j] = "raised" /\ audience[j] = {c} THEN [told EXCEPT ![j] = @ + 1] ELSE told
+    /\ UNCHANGED received
+
+resume(c) ==
+    /\ waiter[c] \in {"woken", "leaving"}
+    /\ IF waiter[c] = "woken" THEN Receive(c, on[c]) ELSE Leave(c, on[c])
+    /\ waiter' = [waiter EXCEPT ![c] = "answered"]
+    /\ on' = [on EXCEPT ![c] = 0]
+    /\ UNCHANGED <<spawning, late>>
+
+----------------------------------------------------------------------------------------------------------
+Init ==
+    /\ phase = "open"
+    /\ taken = 0
+    /\ queue = <<>>
+    /\ blocked = <<>>
+    /\ call = [j \in Jobs |-> "none"]
+    /\ state = [j \in Jobs |-> "none"]
+    /\ code = [j \in Jobs |-> "none"]
+    /\ received = [j \in Jobs |-> FALSE]
+    /\ told = [j \in Jobs |-> 0]
+    /\ late = [j \in Jobs |-> 0]
+    /\ audience = [j \in Jobs |-> {}]
+    /\ waiter = [c \in Callers |-> "idle"]
+    /\ on = [c \in Callers |-> 0]
+
+Next ==
+    \/ \E j \in Jobs : spawn_start(j)
+    \/ \E j \in Jobs : spawn_queue(j)
+    \/ \E j \in Jobs : spawn_block(j)
+    \/ \E j \in Jobs : spawn_refuse(j)
+    \/ \E j \in Jobs : give_up(j)
+    \/ \E j \in Jobs : arrive(j)
+    \/ \E j \in Jobs : refuse(j)
+    \/ \E j \in Jobs : withdraw(j)
+    \/ \E j \in Jobs, how \in Ends \cup {"closed", "withdrawn"} : end_active_idle(j, how)
+    \/ \E j \in Jobs, how \in Ends \cup {"closed", "withdrawn"} : end_active_next(j, how)
+    \/ \E j \in Jobs, how \in Ends \cup {"closed", "withdrawn"} : end_active_refill(j, how)
+    \/ \E j \in Jobs, how \in Ends \cup {"closed", "withdrawn"} : end_closing_idle(j, how)
+    \/ \E j \in Jobs, how \in Ends \cup {"closed", "withdrawn"} : end_closing_next(j, how)
+    \/ \E j \in Jobs, how \in Ends \cup {"closed", "withdrawn"} : end_closing_refill(j, how)
+    \/ \E j \in Jobs : close_active(j)
+    \/ \E j \in Jobs, how \in {"closed", "withdrawn"} : close_pending(j, how)
+    \/ \E j \in Jobs, how \in {"closed", "withdrawn"} : close_pending_refill(j, how)
+    \/ shutdown
+    \/ settle
+    \/ \E c \in Callers, j \in Jobs : wait(c, j)
+    \/ \E c \in Callers, j \in Jobs : watch(c, j)
+    \/ \E c \in Callers : cancel_waiter(c)
+    \/ \E c \in Callers : expire(c)
+    \/ \E c \in Callers : resume(c)
+
+Spec == Init /\ [][Next]_vars
+
+(*--------------------------------------------------------------------------------------------------------*)
+(* What is assumed to happen in the end, and nothing more.  Nobody has to call spawn, to close anything or   *)
+(* to cancel anybody.                                                                                        *)
+(*--------------------------------------------------------------------------------------------------------*)
+
+(* The loop runs what is ready: who was woken resumes, and what was to be dropped is. *)
+Dropped(j) ==
+    \/ end_active_idle(j, "closed") \/ end_active_next(j, "closed") \/ end_active_refill(j, "closed")
+    \/ end_closing_idle(j, "closed") \/ end_closing_next(j, "closed") \/ end_closing_refill(j, "closed")
+LoopRuns ==
+    /\ \A j \in Jobs : WF_vars(arrive(j)) /\ WF_vars(refuse(j)) /\ WF_vars(phase # "open" /\ Dropped(j))
+    /\ \A c \in Callers : WF_vars(resume(c))
+
+(* Assumption TIME-PASSES: closing comes to its deadline, or to its end. *)
+TimePasses == WF_vars(settle)
+
+(* Assumption JOBS-END: every coroutine that runs ends. *)
+Ended(j) == \E how \in Ends :
+    \/ end_active_idle(j, how) \/ end_active_next(j, how) \/ end_active_refill(j, how)
+    \/ end_closing_idle(j, how) \/ end_closing_next(j, how) \/ end_closing_refill(j, how)
+JobsEnd == \A j \in Jobs : WF_vars(Ended(j))
+
+LoopSpec == Spec /\ LoopRuns
+TimeSpec == Spec /\ TimePasses
+FairSpec == Spec /\ LoopRuns /\ TimePasses /\ JobsEnd
+
+----------------------------------------------------------------------------------------------------------
+(* What holds in every state. *)
+
+TypeOK ==
+    /\ phase \in {"open", "closing", "closed"}
+    /\ taken \in Nat
+    /\ queue \in Seq(Jobs) /\ blocked \in Seq(Jobs)
+    /\ call \in [Jobs -> CallStates]
+    /\ state \in [Jobs -> {"none"} \cup JobStates]
+    /\ code \in [Jobs -> Codes]
+    /\ received \in [Jobs -> BOOLEAN]
+    /\ told \in [Jobs -> Nat]
+    /\ late \in [Jobs -> Nat]
+    /\ audience \in [Jobs -> SUBSET Callers]
+    /\ waiter \in [Callers -> Modes]
+    /\ on \in [Callers -> {0} \cup Jobs]
+
+(* Never more running jobs than the limit allows, by count of the jobs themselves. *)
+LIMIT_1 == unlimited \/ Cardinality(Running) <= L
+
+(* Never a free slot beside a job or a call that waits. *)
+LIMIT_2 == (\E j \in Jobs : state[j] = "pending" \/ call[j] = "blocked") =>
+    phase = "open" /\ ~unlimited /\ Cardinality(Running) = L
+
+LIMIT_3 == P > 0 => Cardinality(Pending) <= P
+
+LIMIT_4 == (\E j \in Jobs : call[j] = "blocked") => P > 0 /\ Cardinality(Pending) = P
+
+(* In terms of arrival: once a job has started nobody who came earlier still waits, and once it has a place  *)
+(* in the queue nobody who came earlier is still blocked. *)
+LIMIT_5 == \A j \in Jobs : \A i \in 1 .. j - 1 :
+    /\ state[j] \in Holding \cup {"done"} => state[i] # "pending" /\ call[i] # "blocked"
+    /\ state[j] # "none" => call[i] # "blocked"
+
+(* A slot is taken exactly as long as its job runs: until the coroutine has ended, and not a step longer. *)
+LIMIT_6 ==
+    /\ taken = Cardinality(Running)
+    /\ \A j \in Jobs : code[j] = "running" => j \in Running
+    /\ \A j \in Jobs : j \in Running => code[j] \in {"fresh", "running"}
+
+(* A call that returned has a job; one that raised left nothing behind; and until a call returns nothing of  *)
+(* its job runs. *)
+SPAWN_1 == \A j \in Jobs :
+    /\ call[j] = "returned" => state[j] # "none"
+    /\ call[j] \in {"withdrawn", "refused"} => state[j] \in {"none", "closed"} /\ code[j] = "dropped"
+    /\ call[j] \in {"none", "blocked"} => state[j] = "none"
+    /\ call[j] # "returned" => code[j] \in {"none", "fresh", "dropped"}
+    /\ j \in Members(blocked) <=> call[j] = "blocked"
+
+(* Once closing has begun no call is left outside, and the coroutine of one that is yet to raise is closed   *)
+(* or about to be. *)
+SPAWN_2 == phase # "open" => \A j \in Jobs :
+    /\ call[j] # "blocked"
+    /\ call[j] = "arriving" => state[j] \in {"none", "closed", "closing"}
+    /\ call[j] = "arriving" /\ state[j] # "closing" => code[j] = "dropped"
+
+(* A pending job has not run. *)
+START_2 == \A j \in Jobs : state[j] = "pending" => code[j] = "fresh"
+
+(* Once closing has begun nobody waits to start, and every running job has been asked to stop. *)
+SHUT_1 == phase # "open" => Pending = {} /\ Active = {} /\ queue = <<>>
+
+(* Who still ran when closing was over was reported, once, and nobody else. *)
+SHUT_2 == \A j \in Jobs :
+    /\ late[j] <= 1
+    /\ late[j] = 1 => phase = "closed"
+    /\ phase = "closed" /\ j \in Running => late[j] = 1
+
+(* A failure was received or given to the handler, once and not both, or is held back for callers each of    *)
+(* whom is about to resume. *)
+EXC_1 == \A j \in Jobs :
+    /\ code[j] # "raised" => told[j] = 0 /\ ~received[j]
+    /\ code[j] = "raised" =>
+        \/ told[j] = 1 /\ ~received[j] /\ audience[j] = {}
+        \/ told[j] = 0 /\ received[j] /\ audience[j] = {}
+        \/ told[j] = 0 /\ ~received[j] /\ audience[j] # {}
+           /\ \A c \in audience[j] : on[c] = j /\ waiter[c] \in {"woken", "leaving"}
+
+(* The books agree: the queue holds the pending jobs, the line outside the blocked calls, each once. *)
+BOOK_1 ==
+    /\ Members(queue) = Pending /\ Len(queue) = Cardinality(Pending)
+    /\ Len(blocked) = Cardinality({j \in Jobs : call[j] = "blocked"})
+    /\ taken + Len(queue) = Cardinality(Books)
+
+(* Nothing can happen any more only when everything is over. *)
+Finished ==
+    /\ phase = "closed" /\ Books = {}
+    /\ \A j \in Jobs : call[j] \in Answers
+    /\ \A c \in Callers : waiter[c] \in {"idle", "answered"}
+NotStuck == (ENABLED Next) \/ Finished
+
+----------------------------------------------------------------------------------------------------------
+(* What holds for every step. *)
+
+(* The table of spec/job.toml; "none" to "pending" or "active" is acceptance, at once with a start if a slot *)
+(* is free. *)
+Table == {
+    <<"none", "pending">>, <<"none", "active">>,
+    <<"pending", "active">>, <<"pending", "closed">>,
+    <<"active", "closing">>, <<"active", "done">>, <<"active", "closed">>,
+    <<"closing", "closed">>}
+Table_Step == [][\A j \in Jobs : state'[j] # state[j] => <<state[j], state'[j]>> \in Table]_vars
+
+(* A state that is final stays, and so does how the coroutine ended. *)
+Final_Step == [][\A j \in Jobs : state[j] \in Final => state'[j] = state[j] /\ code'[j] = code[j]]_vars
+
+(* The count of slots changes with the jobs that run, one for one. *)
+LIMIT_6_Step == [][
+    taken' - taken = Cardinality({j \in Jobs : state'[j] \in Holding}) - Cardinality(Running)]_vars
+
+(* An answer is given once; none of a blocked call is a job once closing has begun. *)
+SPAWN_1_Step == [][\A j \in Jobs : call[j] \in Answers => call'[j] = call[j]]_vars
+SPAWN_2_Step == [][phase # "open" => \A j \in Jobs : call'[j] = "returned" => call[j] = "returned"]_vars
+
+(* What was dropped never runs; a job that is closed while it is pending is dropped. *)
+START_2_Step == [][\A j \in Jobs :
+    /\ code[j] = "dropped" => code'[j] = "dropped"
+    /\ state[j] = "pending" /\ state'[j] = "closed" => code'[j] = "dropped"]_vars
+
+(* That a caller leaves touches no job. *)
+WAIT_1_Step == [][
+    (\E c \in Callers : waiter[c] \in {"waiting", "woken"} /\ waiter'[c] = "leaving") => UNCHANGED spawning]_vars
+
+(* A job that is closing leaves that state, and its slot, only by the end of its coroutine. *)
+CLOSE_2_Step == [][\A j \in Jobs : state[j] = "closing" /\ state'[j] # "closing" =>
+    state'[j] = "closed" /\ code'[j] \in {"dropped", "returned", "raised", "cancelled"}]_vars
+
+(* The step in which closing begins, and every later one, starts nothing; what waits is dropped. *)
+SHUT_1_Step == [][phase' # "open" => \A j \in Jobs :
+    /\ state'[j] = "active" => FALSE
+    /\ code'[j] = "running" => code[j] = "running"
+    /\ state[j] = "pending" => state'[j] = "closed" /\ code'[j] = "dropped"]_vars
+
+(* Only the end of closing reports anybody, and only who runs. *)
+SHUT_2_Step == [][\A j \in Jobs : late'[j] # late[j] =>
+    phase = "closing" /\ phase' = "closed" /\ j \in Running]_vars
+
+----------------------------------------------------------------------------------------------------------
+(* What must happen in the end. *)
+
+(* With a deadline, whatever the jobs do. *)
+SHUT_2_Ends == (phase = "closing") ~> (phase = "closed")
+
+(* A blocked call is answered; after closing has begun without any help from jobs. *)
+SPAWN_1_Answered == \A j \in Jobs : (call[j] \in {"blocked", "arriving"}) ~> (call[j] \in Answers)
+SPAWN_2_Refused == \A j \in Jobs :
+    (phase # "open" /\ call[j] \in {"blocked", "arriving"}) ~> (call[j] \in {"refused", "withdrawn"})
+
+(* A pending job starts or ends. *)
+LIMIT_2_Starts == \A j \in Jobs : (state[j] = "pending") ~> (state[j] # "pending")
+
+(* Every job comes to its end, and every call to its answer. *)
+SHUT_4_Drains == \A j \in Jobs :
+    (call[j] # "none") ~> (call[j] \in Answers /\ state[j] \in {"none"} \cup Final)
+
+WAIT_4_Answered == \A c \in Callers : (waiter[c] # "idle") ~> (waiter[c] = "answered")
+
+(* A failure reaches somebody. *)
+EXC_1_Reaches == \A j \in Jobs : (code[j] = "raised") ~> (received[j] \/ told[j] = 1)
+
+----------------------------------------------------------------------------------------------------------
+(* This module refines the counters of spec/scheduler.toml: the module as a whole, and action by action. *)
+
+C == INSTANCE Counters WITH
+    pending <- Len(queue),
+    active <- Cardinality(Active),
+    closing <- Cardinality(Closing),
+    blocked <- Len(blocked)
+
+Refinement == C!Spec
+CountersInvariant == C!Invariant
+
+Hows == Ends \cup {"closed", "withdrawn"}
+Same == UNCHANGED <<phase, Len(queue), Cardinality(Active), Cardinality(Closing), Len(blocked)>>
+Actions_Step == [][
+    /\ (\E j \in Jobs : spawn_start(j)) => C!spawn_start
+    /\ (\E j \in Jobs : spawn_queue(j)) => C!spawn_queue
+    /\ (\E j \in Jobs : spawn_block(j)) => C!spawn_block
+    /\ (\E j \in Jobs : give_up(j)) => C!give_up
+    /\ (\E j \in Jobs, how \in Hows : end_active_idle(j, how)) => C!end_active_idle
+    /\ (\E j \in Jobs, how \in Hows : end_active_next(j, how)) => C!end_active_next
+    /\ (\E j \in Jobs, how \in Hows : end_active_refill(j, how)) => C!end_active_refill
+    /\ (\E j \in Jobs, how \in Hows : end_closing_idle(j, how)) => C!end_closing_idle
+    /\ (\E j \in Jobs, how \in Hows : end_closing_next(j, how)) => C!end_closing_next
+    /\ (\E j \in Jobs, how \in Hows : end_closing_refill(j, how)) => C!end_closing_refill
+    /\ (\E j \in Jobs : close_active(j)) => C!close_active
+    /\ (\E j \in Jobs, how \in Hows : close_pending(j, how)) => C!close_pending
+    /\ (\E j \in Jobs, how \in Hows : close_pending_refill(j, how)) => C!close_pending_refill
+    /\ shutdown => C!shutdown
+    /\ settle => C!settle
+    /\ (\E j \in Jobs : spawn_refuse(j) \/ arrive(j) \/ refuse(j) \/ withdraw(j)) => Same
+    /\ (\E c \in Callers : cancel_waiter(c) \/ expire(c) \/ resume(c)) => Same
+    /\ (\E c \in Callers, j \in Jobs : wait(c, j) \/ watch(c, j)) => Same]_vars
+
+==============================================================================================================

@@ -1,0 +1,44 @@
+----------------------------------------------- MODULE Witnesses ---------------------------------------------
+(************************************************************************************************************)
+(* What must be possible.  A rule that holds because nothing ever comes near it proves nothing, so these     *)
+(* states must be reached: each operator says of a state that it is never reached, a witness_*.cfg gives it  *)
+(* to the checker as an invariant, and the checker must refute it.                                           *)
+(************************************************************************************************************)
+EXTENDS Jobs
+
+(* Every slot is taken, every place in the queue too, and two calls are blocked. *)
+Never_crowded ==
+    ~(Cardinality(Running) = L /\ Cardinality(Pending) = P /\ Cardinality({j \in Jobs : call[j] = "blocked"}) = 2)
+
+(* A job holds a slot, and its spawn has not returned. *)
+Never_slot_before_return == ~\E j \in Jobs : call[j] = "arriving" /\ state[j] = "active"
+
+(* A spawn is cancelled after its job was accepted. *)
+Never_withdrawn_after_acceptance == ~\E j \in Jobs : call[j] = "withdrawn" /\ state[j] = "closed"
+
+(* A spawn is refused after its job was accepted. *)
+Never_refused_after_acceptance == ~\E j \in Jobs : call[j] = "refused" /\ state[j] = "closed"
+
+(* A job was closed by somebody else while its spawn was on the way to return it. *)
+Never_returned_closed_unrun == ~\E j \in Jobs : call[j] = "returned" /\ code[j] = "dropped"
+
+(* A job fails; one caller receives the exception while another leaves without it. *)
+Never_received_beside_leaving ==
+    ~\E j \in Jobs, c \in Callers : received[j] /\ waiter[c] = "leaving" /\ on[c] = j
+
+(* A job fails while somebody waits, and the handler is told all the same, because all of them leave. *)
+Never_told_after_leaving ==
+    ~\E j \in Jobs : told[j] = 1 /\ Cardinality({c \in Callers : waiter[c] = "answered"}) = W
+
+(* Closing is over, and a job still runs; later it ends. *)
+Never_runs_after_close == ~\E j \in Jobs : phase = "closed" /\ state[j] = "closing" /\ late[j] = 1
+Never_ends_after_close == ~\E j \in Jobs : late[j] = 1 /\ state[j] = "closed"
+
+(* A job swallows the request to stop, and ends with a result. *)
+Never_stopped_with_result == ~\E j \in Jobs : state[j] = "closed" /\ code[j] = "returned"
+
+(* Everything is over, every job ended by itself, and every caller was answered. *)
+Never_well ==
+    ~(Finished /\ (\A j \in Jobs : state[j] = "done") /\ \A c \in Callers : waiter[c] = "answered")
+
+==============================================================================================================
