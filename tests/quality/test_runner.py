@@ -6,6 +6,7 @@ import subprocess
 import time
 import tomllib
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from aiojobs.spec import findings
 from aiojobs.spec.chain import CHAIN, PYTHON, WRITTEN, Step
 from aiojobs.spec.evidence import Findings, Status
-from support.chain import ROOT, a_step, ran
+from aiojobs.spec.progress import Progress
+from support.chain import ROOT, a_step, evidence_of, passed, ran
 
 
 def test_each_step_leaves_its_evidence_and_a_failure_stops_nothing(tmp_path, capsys):
@@ -60,6 +62,24 @@ def gone(process):
             return True
         time.sleep(0.05)
     return False
+
+
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_a_step_has_one_line_that_is_rewritten():
+    screen = Terminal()
+    progress = Progress(screen, ["unit"])
+    progress.begin("unit", "what unit checks")
+    progress.tick(1.0, "half of it")
+    progress.end(evidence_of("unit", passed("A-1")))
+    assert screen.getvalue().count("\n") == 1
+    last = screen.getvalue().rpartition("\r")[2]
+    assert "half of it" in screen.getvalue()
+    assert "half of it" not in last
+    assert re.search(r"\[1/1\] unit .*pass.* checks 1\n$", last)
 
 
 def test_the_place_of_the_source_tree_is_not_in_the_evidence(tmp_path):

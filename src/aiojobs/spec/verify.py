@@ -68,6 +68,9 @@ def _main(arguments: argparse.Namespace) -> int:
     chosen = [step for step in STEPS if arguments.tier in step.tiers]
     if arguments.step:
         chosen = [step for step in chosen if step.name in arguments.step]
+        if not chosen:
+            sys.stderr.write(f"not a step of tier {arguments.tier}: {', '.join(arguments.step)}\n")
+            return 2
     else:
         for stale in (EVIDENCE, "build/coverage"):
             shutil.rmtree(root / stale, ignore_errors=True)
