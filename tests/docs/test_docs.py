@@ -1,0 +1,223 @@
+"""The documentation is true: its examples run, its links lead somewhere, its ids and signatures are real.
+
+What the pages say about aiojobs 1.4 is checked in test_differences.py.
+"""
+
+import gc
+import inspect
+import re
+import typing
+from pathlib import PurePosixPath
+
+import pytest
+
+import aiojobs
+import aiojobs.aiohttp
+from aiojobs.spec.requirements import read_assumptions, read_requirements
+from aiojobs.spec.virtual_loop import VirtualLoop
+from docs import pages
+
+PAGES = pages.names()
+API = "docs/reference/api.md"
+REQUIREMENTS = read_requirements(pages.ROOT / "spec/requirements.toml").by_id
+ASSUMPTIONS = read_assumptions(pages.ROOT / "spec/assumptions.toml")
+
+# --- Examples -----------------------------------------------------------------------------------------------
+
+EXAMPLES = [example for page in PAGES for example in pages.examples(page)]
+
+
+class Loops:
+    """Makes virtual loops, and knows afterwards what was complained about on them."""
+
+    def __init__(self):
+        self.made = []
+
+    def __call__(self):
+        self.made.append(VirtualLoop())
+        return self.made[-1]
+
+    @property
+    def complaints(self):
+        return [complaint for loop in self.made for complaint in loop.complaints]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_an_example_runs_and_prints_what_the_page_says(example):
+    loops = Loops()
+    printed = pages.run(example, loops)
+    gc.collect()
+    assert loops.complaints == []
+    if example.output is not None:
+        assert printed == example.output
+
+
+def test_every_page_that_teaches_has_examples():
+    teaching = {page for page in PAGES if "/howto/" in page or page in {"README.md", "docs/tutorial.md"}}
+    assert teaching - {example.page for example in EXAMPLES} <= {"docs/howto/aiohttp.md"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_output_belongs_to_an_example(page):
+    assert pages.orphans(page) == 0
+
+
+def test_the_example_of_the_readme_is_the_quickstart():
+    marked = pages.text("README.md").split("<!-- example -->\n", 1)[1]
+    first = marked.split("```python\n", 1)[1].split("```", 1)[0]
+    assert pages.examples("README.md")[0].source == first
+    quickstart = pages.ROOT / "examples/quickstart.py"
+    if quickstart.exists():
+        assert quickstart.read_text(encoding="utf-8") == first
+
+
+# --- Links, ids, commands -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page):
+    lost = [target for target in pages.links(page) if not _exists(page, target)]
+    assert lost == []
+
+
+def _exists(page, target):
+    file, _, anchor = target.partition("#")
+    place = (pages.ROOT / PurePosixPath(page).parent / file).resolve() if file else pages.ROOT / page
+    if not place.exists():
+        return False
+    return not anchor or anchor in pages.anchors(place.relative_to(pages.ROOT).as_posix())
+
+
+def test_every_page_is_reached_from_the_index():
+    reached, new = set(), {"docs/index.md"}
+    while new:
+        reached |= new
+        files = {(page, target.partition("#")[0]) for page in new for target in pages.links(page)}
+        places = {(pages.ROOT / PurePosixPath(page).parent / file).resolve() for page, file in files if file}
+        new = {place.relative_to(pages.ROOT).as_posix() for place in places} & set(PAGES) - reached
+    assert set(PAGES) - reached <= {"README.md"}
+
+
+_ID = re.compile(r"\b[A-Z]+-[1-9][0-9]*\b")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_requirement_that_is_mentioned_exists(page):
+    assert set(_ID.findall(pages.text(page))) <= set(REQUIREMENTS)
+
+
+def test_every_requirement_is_explained_and_guaranteed():
+    explained = pages.text("docs/reference/requirements.md")
+    assert [name for name in REQUIREMENTS if f"- `{name}` " not in explained] == []
+    guaranteed = set(_ID.findall(pages.section("README.md", "## Guarantees")))
+    assert guaranteed == set(REQUIREMENTS)
+
+
+def test_every_assumption_is_explained_and_every_one_that_is_mentioned_exists():
+    explained = pages.text("docs/assumptions.md")
+    assert [name for name in ASSUMPTIONS if f"- `{name}` " not in explained] == []
+    mentioned = [re.findall(r"assumption `([A-Z-]+)`", pages.text(page)) for page in PAGES]
+    assert {name for names in mentioned for name in names} <= set(ASSUMPTIONS)
+
+
+def test_every_make_target_and_option_that_is_mentioned_exists():
+    makefile = (pages.ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    mentioned = {name for page in PAGES for name in re.findall(r"\bmake ([a-z-]+)", _code(page))}
+    assert {"verify", "test", "demo", "help"} <= mentioned <= targets
+
+
+def _code(page):
+    """What stands in code spans and in blocks."""
+    return "\n".join(re.findall(r"`[^`\n]+`|^```sh\n.*?^```", pages.text(page), re.MULTILINE | re.DOTALL))
+
+
+# --- The reference ------------------------------------------------------------------------------------------
+
+
+def _members(cls):
+    """The public methods and properties that a class defines."""
+    return {name: value for name, value in vars(cls).items() if not name.startswith("_")}
+
+
+def _documented():
+    """Every public callable by its name in the reference, with its heading's name."""
+    for cls in (aiojobs.Scheduler, aiojobs.Job):
+        for name, value in _members(cls).items():
+            yield f"{cls.__name__}.{name}", value
+    yield "create_scheduler", aiojobs.create_scheduler
+    for name in aiojobs.aiohttp.__all__:
+        yield f"aiojobs.aiohttp.{name}", getattr(aiojobs.aiohttp, name)
+
+
+DOCUMENTED = dict(_documented())
+
+
+def _heading(name, value):
+    """The heading that a public name has in the reference, its signature included."""
+    if not inspect.isfunction(value):
+        return f"### `{name}`"
+    parameters = inspect.signature(value).parameters.values()
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters if p.name != "self"]
+    wait = "await " if inspect.iscoroutinefunction(value) else ""
+    return f"### `{wait}{name}{inspect.Signature(plain)}`"
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTED))
+def test_a_public_name_has_its_section_with_its_real_signature(name):
+    value = DOCUMENTED[name]
+    section = pages.section(API, _heading(name, value))
+    unexplained = [p for p in _parameters(value) if section.count(f"`{p}`") == 0]
+    assert [p for p in unexplained if f"`{p}(" not in section] == []
+
+
+def _parameters(value):
+    if not inspect.isfunction(value):
+        return []
+    return [name for name in inspect.signature(value).parameters if name not in {"self", "kwargs"}]
+
+
+def test_the_constructor_has_its_section_with_its_real_signature():
+    parameters = inspect.signature(aiojobs.Scheduler).parameters.values()
+    plain = inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters])
+    section = pages.section(API, f"### `Scheduler{plain}`")
+    assert [p.name for p in parameters if f"| `{p.name}` |" not in section] == []
+
+
+@pytest.mark.parametrize("name", aiojobs.__all__)
+def test_a_name_of_the_package_has_a_heading_and_a_line_in_the_overview(name):
+    headings = [heading.strip("`").removeprefix("await ") for _, heading in pages.headings(API)]
+    assert name in {heading.partition("(")[0] for heading in headings}
+    overview = pages.text(API).partition("\n## ")[0]
+    assert f"[`{name}`](#{name.lower()})" in overview
+
+
+@pytest.mark.parametrize("name", ["State", "Event", "Outcome", "Phase", "PhaseEvent"])
+def test_every_member_of_an_enum_is_named(name):
+    section = pages.section(API, f"### `{name}`")
+    assert [member.name for member in getattr(aiojobs, name) if f"`{member.name}`" not in section] == []
+
+
+def test_every_field_of_a_record_and_key_of_a_context_is_explained():
+    record = pages.section(API, "### `Record`")
+    assert re.findall(r"^\| `(\w+)` \|", record, re.MULTILINE) == list(aiojobs.Record._fields)
+    context = pages.section(API, "### `ExceptionContext`")
+    keys = set(typing.get_type_hints(aiojobs.ExceptionContext, localns=vars(aiojobs)).keys())
+    assert set(re.findall(r"^\| `(\w+)` \|", context, re.MULTILINE)) == keys
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTED))
+def test_a_section_says_what_the_docstring_says_about_promises_and_errors(name):
+    value = DOCUMENTED[name]
+    doc = inspect.getdoc(value) if inspect.isfunction(value) or isinstance(value, property) else ""
+    assert doc or not callable(value)
+    section = pages.section(API, _heading(name, value))
+    assert [found for found in _ID.findall(doc) if f"`{found}`" not in section] == []
+    assert [error for error in _raised(doc) if error not in section] == []
+
+
+def _raised(doc):
+    """The exceptions that a docstring lists, apart from what comes out of the user's own coroutine."""
+    _, _, raises = doc.partition("Raises:\n")
+    names = re.findall(r"^ {4}([\w., ]+):", raises, re.MULTILINE)
+    return {name.strip() for line in names for name in line.split(",")} - {"BaseException"}

@@ -1,0 +1,90 @@
+"""The checks of the documentation can fail: each finds the fault that was planted for it."""
+
+import pytest
+
+from aiojobs.spec.virtual_loop import VirtualLoop
+from docs import pages
+
+PAGE = """# Title
+
+<!-- not run: needs a database -->
+```python
+raise SystemExit
+```
+
+```python
+import asyncio
+
+async def main():
+    await asyncio.sleep(1000)
+    print("a", asyncio.get_running_loop().time())
+
+asyncio.run(main())
+```
+
+```output
+a 1000.0
+```
+
+## `Some.heading(x, *, y=None)`
+
+Text with [a link](other.md#there), [one outside](https://example.org/), and `LIMIT-1`.
+
+```python
+print("no output is shown for this")
+```
+
+## Last
+"""
+
+
+@pytest.fixture(autouse=True)
+def _planted(tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text("# Readme\n")
+    (tmp_path / "docs/page.md").write_text(PAGE)
+    (tmp_path / "docs/other.md").write_text('<a id="there"></a>\n# Other\n```output\nnobody\n```\n')
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+
+
+def test_pages_are_found_in_a_fixed_order():
+    assert pages.names() == ["README.md", "docs/other.md", "docs/page.md"]
+
+
+def test_examples_are_found_with_their_lines_and_outputs_and_those_not_to_run_are_left_out():
+    first, second = pages.examples("docs/page.md")
+    assert (str(first), first.output) == ("docs/page.md:9", "a 1000.0\n")
+    assert second.output is None
+
+
+def test_an_example_runs_on_the_loop_it_is_given_and_what_it_prints_is_kept():
+    first, second = pages.examples("docs/page.md")
+    assert pages.run(first, VirtualLoop) == "a 1000.0\n"
+    assert pages.run(second, VirtualLoop) == "no output is shown for this\n"
+
+
+def test_an_example_that_raises_fails_at_its_line_of_the_page():
+    broken = pages.Example("docs/page.md", 41, "x = 1\nraise KeyError(x)\n", None)
+    with pytest.raises(KeyError) as caught:
+        pages.run(broken, VirtualLoop)
+    assert (caught.traceback[-1].lineno + 1, str(caught.traceback[-1].path)) == (42, "docs/page.md")
+
+
+def test_an_output_without_an_example_is_found():
+    assert pages.orphans("docs/page.md") == 0
+    assert pages.orphans("docs/other.md") == 1
+
+
+def test_links_lead_inside_and_anchors_are_headings_or_explicit():
+    assert pages.links("docs/page.md") == ["other.md#there"]
+    assert pages.anchors("docs/other.md") == {"there", "other"}
+    assert pages.anchors("docs/page.md") == {"title", "someheadingx--ynone", "last"}
+
+
+def test_a_section_ends_at_the_next_heading_of_its_level():
+    section = pages.section("docs/page.md", "## `Some.heading(x, *, y=None)`")
+    assert "LIMIT-1" in section
+    assert "no output is shown" in section
+    assert "Last" not in section
+    with pytest.raises(ValueError, match="not found"):
+        pages.section("docs/page.md", "## `Some.heading(x)`")
