@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from ._job import Job
     from ._lifecycle import Event, State
+    from ._machine import JobMachine
 
 __all__ = ("IllegalTransition", "JobClosed", "PendingQueueFull")
 
@@ -24,11 +25,11 @@ class IllegalTransition(RuntimeError):  # noqa: N818 - the noun of the specifica
         event: the event that was refused.
     """
 
-    def __init__(self, job: Job[Any], state: State, event: Event) -> None:
+    def __init__(self, job: JobMachine, state: State, event: Event) -> None:
         super().__init__(
             f"event {event.value!r} is illegal in state {state.value!r} (spec/job.toml); {job!r} is unchanged"
         )
-        self.job = job
+        self.job = cast("Job[Any]", job)
         self.state = state
         self.event = event
 

@@ -10,25 +10,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from ._job import Job
+    from ._machine import JobMachine
     from ._records import ExceptionContext
 
 __all__ = ("call_guarded", "failure", "shield_failure", "shield_timeout", "stop_loop", "timeout")
 
 
-def failure(job: Job[Any]) -> ExceptionContext:
+def failure(job: JobMachine) -> ExceptionContext:
     """A job has failed and nobody was there to receive it (``EXC-1``)."""
     exception = job._result[0]
-    return _about(job, {"message": "Job processing failed", "job": job, "exception": exception})
+    return _about(
+        job, {"message": "Job processing failed", "job": cast("Job[Any]", job), "exception": exception}
+    )
 
 
-def timeout(job: Job[Any], within: float | None) -> ExceptionContext:
+def timeout(job: JobMachine, within: float | None) -> ExceptionContext:
     """A job has not stopped by the deadline of the shutdown (``SHUT-2``)."""
     exception = TimeoutError(f"{job!r} did not stop within {within} s")
-    return _about(job, {"message": "Job closing timed out", "job": job, "exception": exception})
+    return _about(
+        job, {"message": "Job closing timed out", "job": cast("Job[Any]", job), "exception": exception}
+    )
 
 
 def shield_failure(inner: asyncio.Future[Any], exception: BaseException) -> ExceptionContext:
@@ -72,7 +77,7 @@ def _raise(exc: BaseException) -> None:
     raise exc
 
 
-def _about(job: Job[Any], context: ExceptionContext) -> ExceptionContext:
+def _about(job: JobMachine, context: ExceptionContext) -> ExceptionContext:
     if job._source_traceback is not None:
         context["source_traceback"] = job._source_traceback
     return context

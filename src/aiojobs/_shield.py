@@ -16,7 +16,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._scheduler import Scheduler
+    from ._engine import Engine
 
 __all__ = ("Shielded",)
 
@@ -31,7 +31,7 @@ class Shielded:
     _outers: list[asyncio.Future[Any]]
     """One for each call of ``shield``; the callers await, and may cancel, these."""
 
-    def __init__(self, inner: asyncio.Future[Any], scheduler: Scheduler) -> None:
+    def __init__(self, inner: asyncio.Future[Any], scheduler: Engine) -> None:
         self.inner = inner
         self._outers = []
         self._scheduler = scheduler

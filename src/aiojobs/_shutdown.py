@@ -34,7 +34,7 @@ from ._lifecycle import Phase, PhaseEvent
 if TYPE_CHECKING:
     import asyncio
 
-    from ._scheduler import Scheduler
+    from ._engine import Engine
 
 __all__ = ("Shutdown",)
 
@@ -44,7 +44,7 @@ class Shutdown:
 
     __slots__ = ("_closers", "_deadline", "_drainers", "_scheduler")
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Engine) -> None:
         self._scheduler = scheduler
         # Who waits for the end of closing, and who for the moment when nothing is left, in order of arrival.
         self._closers: dict[asyncio.Future[bool], None] = {}
@@ -54,29 +54,33 @@ class Shutdown:
 
     async def close(self) -> None:
         """Begin to close unless that has been done, and wait until closing is over."""
-        if self._scheduler.phase is Phase.OPEN:
+        if self._scheduler._admission.phase is Phase.OPEN:
             self._begin()
-        if self._scheduler.phase is Phase.CLOSING:
+        if self._scheduler._admission.phase is Phase.CLOSING:
             await self._wait_among(self._closers)
 
     def begin_unawaited(self) -> None:
         """Begin to close on behalf of a caller that can't wait, if the loop is there to go on with it."""
         scheduler = self._scheduler
-        if scheduler.phase is Phase.OPEN and scheduler._loop is not None and scheduler._loop.is_running():
+        if (
+            scheduler._admission.phase is Phase.OPEN
+            and scheduler._loop is not None
+            and scheduler._loop.is_running()
+        ):
             self._begin()
 
     async def drain(self, within: float | None) -> None:
         """Wait until nothing is left, or closing begins, or `within` seconds have passed."""
         scheduler = self._scheduler
         deadline = None if within is None else scheduler._loop.time() + within
-        while scheduler.phase is Phase.OPEN and not self._is_idle():
+        while scheduler._admission.phase is Phase.OPEN and not self._is_idle():
             if not await self._wait_among(self._drainers, deadline):
                 return
 
     def consider(self) -> None:
         """Something has ended: if nothing is left, those who wait for that are told."""
         if self._is_idle():
-            if self._scheduler.phase is Phase.CLOSING:
+            if self._scheduler._admission.phase is Phase.CLOSING:
                 self._finish()
             _wake(self._drainers)
 
@@ -133,7 +137,7 @@ class Shutdown:
         """Step 2: every cancellation has been thrown by now, so the time allowed begins."""
         scheduler = self._scheduler
         within = scheduler._close_within
-        if scheduler.phase is Phase.CLOSING and within is not None:
+        if scheduler._admission.phase is Phase.CLOSING and within is not None:
             self._deadline = scheduler._call_later(within, self._expire)
 
     def _expire(self) -> None:
@@ -142,7 +146,7 @@ class Shutdown:
         for job in list(scheduler._running):
             if job._result is not None:
                 job._see_failure()
-        if scheduler.phase is not Phase.CLOSING:
+        if scheduler._admission.phase is not Phase.CLOSING:
             return
         late_jobs = list(scheduler._running)
         late_shielded = [inner for inner in scheduler._shielded if not inner.done()]

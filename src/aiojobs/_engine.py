@@ -1,0 +1,405 @@
+"""What happens to the jobs of one scheduler: asyncio's hands around the decisions of ``_admission``.
+
+The rules of this file
+----------------------
+Policy is asked for, never made: whether a coroutine starts, queues, waits outside or is refused, and what
+follows when a job ends, is what ``Admission`` answers. Closing is ``_shutdown``'s, a job's state is
+``_machine``'s, what a user may call is ``_scheduler``'s. What is left is order, books and tasks.
+
+How it works
+------------
+*Books.* A job is in ``_queue`` while it is pending and in ``_running`` while it holds a slot, and nowhere
+else. Both are ordered, and since jobs start first in, first out, the running ones followed by the queue are
+in the order of spawning (``BOOK-2``). No set of jobs exists: nothing here depends on the order of hashes.
+
+*Starting.* A job's task is created the moment its slot is given, and in its last step the job calls
+``_ended``, which closes the books, wakes who waits, lets the next job start, and reports to the handler
+last. So whatever user code does, it finds a scheduler in order.
+
+*Spawns that wait outside.* ``_blocked`` holds them in order of arrival. When a place falls free the job of
+the first one is accepted there and then, and its caller wakes a loop pass later. In between the job
+is *arriving*: it has its place, even a slot, but no task, because the caller may be cancelled in that
+very pass and the job must then never run (``SPAWN-1``). The caller launches the job when it wakes, and
+``_to_launch`` keeps those that were started behind it from overtaking (``LIMIT-5``).
+
+What is deliberately not here
+-----------------------------
+No helper task: nothing that a stray ``task.cancel()`` could hit (``SHUT-5``). No search: every step finds its
+job by position or by hash (``COST-1``). No threads: one loop, its thread, and an error for any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import get_running_loop
+from collections import OrderedDict, deque
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+
+from . import _reports
+from ._admission import Admission, Next, Verdict
+from ._exceptions import PendingQueueFull
+from ._job import Job
+from ._lifecycle import Event, Outcome, Phase, PhaseEvent, State
+from ._machine import JobMachine, qualified_name
+from ._records import ACCEPT, ExceptionContext, ExceptionHandler, Observer, Record
+from ._shutdown import Shutdown
+
+if TYPE_CHECKING:
+    from ._scheduler import Scheduler
+    from ._shield import Shielded
+
+__all__ = ("Engine", "owned")
+
+_T = TypeVar("_T")
+
+# Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
+_START, _QUEUE = Verdict.START, Verdict.QUEUE
+_NOTHING, _START_NEXT, _ADMIT = Next.NOTHING, Next.START, Next.ADMIT
+_CLOSING = State.CLOSING
+
+owned: set[int] = set()
+"""The ids of the coroutines of all jobs that have not ended, in any scheduler (``SPAWN-3``)."""
+
+
+class Engine:
+    """The private half of a scheduler.
+
+    Arguments:
+        admission: decides; nobody else writes to it.
+        close_within: seconds that jobs have to stop when the scheduler closes; None for no deadline.
+        exception_handler: the user's, or None for the loop's.
+        observer: the user's, or None.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        close_within: float | None,
+        exception_handler: ExceptionHandler | None,
+        observer: Observer | None,
+    ) -> None:
+        self._admission = admission
+        self._close_within = close_within
+        self._exception_handler = exception_handler
+        self._observer = observer
+        self._shutdown = Shutdown(self)
+        # The loop of the first use; never changes after that. None before, when there is no job either: to
+        # have that in the type would cost a test, or a cast, wherever there is a job.
+        self._loop: Any = None
+        # Whenever user code runs, their lengths are what _admission counts.
+        self._running: dict[JobMachine, None] = {}
+        self._queue: OrderedDict[JobMachine, None] = OrderedDict()
+        self._blocked: OrderedDict[asyncio.Future[None], JobMachine] = OrderedDict()
+        # Jobs that were accepted for a blocked spawn which has not returned yet.
+        self._arriving: dict[JobMachine, None] = {}
+        self._shielded: dict[asyncio.Future[Any], Shielded] = {}
+        # Jobs whose start has fired and whose task is to be created, in order. Empty between loop passes,
+        # unless its head is arriving. _is_launching keeps eager jobs that end at once from starting each
+        # other ever deeper.
+        self._to_launch: deque[JobMachine] = deque()
+        self._is_launching = False
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):
+            for job in (*self._running, *self._queue, *self._blocked.values()):
+                owned.discard(id(job._coro))
+
+    # --- Telling user code -------------------------------------------------------------------------
+
+    def call_exception_handler(self, context: ExceptionContext | dict[str, Any]) -> None:
+        """Hand `context` to the exception handler, or to the loop's if none was given.
+
+        What the handler raises goes to the loop's handler, once the scheduler has a loop (``EXC-2``).
+        """
+        handler = cast("Callable[[Scheduler, Any], object] | None", self._exception_handler)
+        scheduler = cast("Scheduler", self)
+        if handler is None:
+            loop = self._loop or asyncio.get_running_loop()
+            loop.call_exception_handler(cast("dict[str, Any]", context))
+        elif self._loop is None:
+            handler(scheduler, context)
+        else:
+            _reports.call_guarded(self._loop, "exception_handler", lambda: handler(scheduler, context))
+
+    def _report_failure(self, job: JobMachine) -> None:
+        self.call_exception_handler(_reports.failure(job))
+
+    def _observe(
+        self, job: JobMachine | None, event: Any, source: State | Phase | None, dest: State | Phase
+    ) -> None:
+        loop = self._loop
+        observer = cast("Observer", self._observer)
+        record = Record(cast("Job[Any] | None", job), event, source, dest, loop.time())
+        _reports.call_guarded(loop, "observer", lambda: observer(record))
+
+    def _move(self, event: PhaseEvent) -> None:
+        """Change the phase through the table, and tell the observer."""
+        source = self._admission.phase
+        if event is PhaseEvent.CLOSE:
+            self._admission.shutdown()
+        else:
+            self._admission.settle()
+        if self._observer is not None:
+            self._observe(None, event, source, self._admission.phase)
+
+    # --- Letting in --------------------------------------------------------------------------------
+
+    def _enter(
+        self,
+        verdict: Verdict,
+        coro: Coroutine[Any, Any, _T],
+        name: str | None,
+        context: Context | None,
+    ) -> Job[_T]:
+        """Carry out the verdict on a coroutine that does not have to wait outside."""
+        if verdict is _QUEUE:
+            return self._enqueue(coro, name, context)
+        if verdict is not _START:
+            coro.close()
+            self._refuse(verdict)
+        job: Job[_T] = Job(coro, self, name, context, self._loop.get_debug())
+        owned.add(id(coro))
+        self._running[job] = None
+        if self._observer is not None:
+            self._observe(job, ACCEPT, None, job._state)
+        job._fire(Event.START)
+        if self._to_launch:
+            self._to_launch.append(job)
+        elif (failure := self._launch(job)) is not None:
+            self._fail_launch(job, failure, received=True)
+            del job
+            raise failure
+        return job
+
+    def _enqueue(self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None) -> Job[_T]:
+        """Give the coroutine a place in the queue, and a copy of the context of this moment."""
+        job: Job[_T] = Job(
+            coro, self, name, copy_context() if context is None else context, self._loop.get_debug()
+        )
+        owned.add(id(coro))
+        self._queue[job] = None
+        if self._observer is not None:
+            self._observe(job, ACCEPT, None, job._state)
+        return job
+
+    async def _spawn_blocked(
+        self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None
+    ) -> Job[_T]:
+        """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
+        job: Job[_T] = Job(
+            coro, self, name, copy_context() if context is None else context, self._loop.get_debug()
+        )
+        owned.add(id(coro))
+        place: asyncio.Future[None] = self._loop.create_future()
+        self._blocked[place] = job
+        try:
+            await place
+        except BaseException:
+            self._withdraw(place, job)
+            raise
+        if self._admission.phase is not Phase.OPEN:
+            self._withdraw(place, job)
+            self._refuse(Verdict.REFUSE)
+        del self._arriving[job]
+        failure = None
+        if self._to_launch and self._to_launch[0] is job and job._outcome is None:
+            self._to_launch.popleft()
+            failure = self._launch(job)
+        if failure is not None:
+            self._fail_launch(job, failure, received=True)
+        self._launch_all()
+        if failure is not None:
+            del job
+            raise failure
+        return job
+
+    def _withdraw(self, place: asyncio.Future[None], job: JobMachine) -> None:
+        """A blocked spawn was cancelled or refused: outside, or with its job accepted (``SPAWN-1``)."""
+        if self._blocked.pop(place, None) is not None:
+            self._admission.give_up()
+            self._disown(job)
+            return
+        if job in self._arriving:
+            del self._arriving[job]
+            if job._outcome is None:
+                self._stop_unlaunched(job)
+            self._launch_all()
+
+    def _refuse(self, verdict: Verdict) -> NoReturn:
+        if verdict is Verdict.FULL:
+            raise PendingQueueFull(
+                f"all {self._admission.limit} slots and all {self._admission.pending_limit} places in the queue "
+                "are taken; await spawn() to wait for one"
+            )
+        raise RuntimeError("Scheduling a new job after closing")
+
+    def _disown(self, job: JobMachine) -> None:
+        """Close a coroutine that will never run and forget whose it was."""
+        coro = cast("Coroutine[Any, Any, Any]", job._coro)
+        owned.discard(id(coro))
+        coro.close()
+
+    # --- Starting ----------------------------------------------------------------------------------
+
+    def _launch(self, job: JobMachine) -> BaseException | None:
+        """Create the task of a job that has started; what the task factory raises is returned.
+
+        With an eager task factory the first step runs in here, and the job may have ended on return.
+        """
+        loop = self._loop
+        coro: Any = job._coro
+        asked_to_stop = job._state is _CLOSING
+        run = job._run(self, coro)
+        run.__qualname__ = qualified_name(coro)  # type: ignore[attr-defined]
+        run.send(None)
+        context = job._context
+        try:
+            if context is None:
+                task = loop.create_task(run, name=job._name)
+            else:
+                job._context = None
+                task = self._create_task_in(context, run, job._name)
+        except BaseException as exc:  # noqa: BLE001 - whatever the factory or an eager first step raises
+            run.close()
+            coro.close()
+            return exc
+        if job._outcome is None:
+            job._task = task
+            if asked_to_stop:
+                task.cancel()
+        return None
+
+    def _create_task_in(
+        self, context: Context, run: Coroutine[Any, Any, None], name: str | None
+    ) -> asyncio.Task[None]:
+        """Create a task in `context`, also with a task factory from before there was such an argument.
+
+        Such a factory makes a task that copies the context it is called in. Others are not called that way:
+        an eager one would have to enter the context a second time.
+        """
+        loop: asyncio.AbstractEventLoop = self._loop
+        try:
+            return loop.create_task(run, name=name, context=context)
+        except TypeError:
+            if loop.get_task_factory() is None:
+                raise
+            return context.run(loop.create_task, run, name=name)
+
+    def _fail_launch(self, job: JobMachine, exc: BaseException, *, received: bool) -> None:
+        """End a job without a task, keeping the reason without the frame that knows the job (``BOOK-3``)."""
+        original = exc.__traceback__ and exc.__traceback__.tb_next
+        result = job._result or (exc.with_traceback(original), original)
+        self._ended(job, Event.FINISH, Outcome.RAISED, result, received=received)
+
+    def _follow(self, next_: Next) -> None:
+        """Do at once what a free slot or a free place calls for."""
+        if next_ is not _ADMIT:
+            job, _ = self._queue.popitem(last=False)
+            self._running[job] = None
+            job._fire(Event.START)
+            self._to_launch.append(job)
+        if next_ is not _START_NEXT:
+            self._admit_blocked()
+        if not self._is_launching:
+            self._launch_all()
+
+    def _launch_all(self) -> None:
+        """Launch in the order of starting, up to a job whose caller has yet to wake (``LIMIT-5``)."""
+        self._is_launching = True
+        waiting = self._to_launch
+        while waiting and waiting[0] not in self._arriving:
+            job = waiting.popleft()
+            if job._outcome is None and (failure := self._launch(job)) is not None:
+                self._fail_launch(job, failure, received=False)
+                if isinstance(failure, (SystemExit, KeyboardInterrupt)):
+                    _reports.stop_loop(self._loop, failure)
+        self._is_launching = False
+
+    def _admit_blocked(self) -> None:
+        """Accept the job of the call that has waited longest, on the call's behalf."""
+        place, job = self._blocked.popitem(last=False)
+        self._queue[job] = None
+        self._arriving[job] = None
+        if self._observer is not None:
+            self._observe(job, ACCEPT, None, job._state)
+        if not place.done():
+            place.set_result(None)
+
+    # --- Ending ------------------------------------------------------------------------------------
+
+    def _ended(
+        self, job: JobMachine, event: Event, outcome: Outcome, result: object, *, received: bool = False
+    ) -> None:
+        """A running job has really ended: close its books, wake who waits, start the next, report."""
+        job._fire(event)
+        del self._running[job]
+        owned.discard(id(job._coro))
+        job._end(outcome, result)
+        next_ = self._admission.ended()
+        if job._waiters is not None or job._callbacks is not None:
+            job._wake(self, received=received)
+        if next_ is not _NOTHING:
+            self._follow(next_)
+        elif not self._running:
+            self._shutdown.consider()
+        if outcome is Outcome.RAISED and job._waiters is None and not received:
+            self._report_failure(job)
+
+    def _ask_to_stop(self, job: JobMachine) -> None:
+        """``close`` was asked of a job that has not ended (``CLOSE-1``, ``CLOSE-3``, ``START-2``)."""
+        if job._state is State.PENDING or job in self._arriving:
+            self._stop_unlaunched(job)
+        elif job._result is not None:
+            job._see_failure()
+        elif job._fire(Event.CLOSE) and job._task is not None:
+            job._task.cancel()
+
+    def _stop_unlaunched(self, job: JobMachine) -> None:
+        """Stop a job that has no task: it ends on the spot, and nothing of it ever runs."""
+        if job._state is State.PENDING:
+            del self._queue[job]
+            self._dismiss(job)
+            next_ = self._admission.withdrawn()
+            job._wake(self, received=False)
+            if next_ is not _NOTHING:
+                self._follow(next_)
+        else:
+            job._fire(Event.CLOSE)
+            cast("Coroutine[Any, Any, Any]", job._coro).close()
+            self._ended(job, Event.CANCEL, Outcome.CANCELLED, None)
+
+    def _dismiss(self, job: JobMachine) -> None:
+        """Close a job that has left the queue without a start (``START-2``)."""
+        job._fire(Event.CLOSE)
+        self._disown(job)
+        job._end(Outcome.NEVER_STARTED, None)
+
+    def _shielded_ended(self, inner: asyncio.Future[Any], unreceived: BaseException | None) -> None:
+        del self._shielded[inner]
+        self._shutdown.consider()
+        if unreceived is not None:
+            self.call_exception_handler(_reports.shield_failure(inner, unreceived))
+
+    # --- Asyncio, for the other modules ------------------------------------------------------------
+
+    def _check_loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop; after the first use only the same will do (``SPAWN-3``)."""
+        loop = get_running_loop()
+        if loop is not self._loop and self._loop is not None:
+            self._refuse_loop()
+        return loop
+
+    def _refuse_loop(self) -> NoReturn:
+        raise RuntimeError(f"{self!r} is bound to a different event loop")
+
+    def _new_waiter(self) -> asyncio.Future[bool]:
+        return cast("asyncio.Future[bool]", self._loop.create_future())
+
+    def _call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        self._loop.call_soon(callback, *args)
+
+    def _call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        return cast("asyncio.TimerHandle", self._loop.call_later(seconds, callback, *args))

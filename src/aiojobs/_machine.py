@@ -1,0 +1,309 @@
+"""One job as a state machine, and its task: the only file in which a job's state changes.
+
+The rules of this file
+----------------------
+``_fire`` looks the event up in the table that was generated from ``spec/job.toml``, raises if the
+cell is illegal, and assigns the state. Nothing else in the package assigns it (``__init__`` writes the
+initial one), and a check of the source says so. Everything around it is asyncio's side of the story:
+the task, who waits, who is told, and what is kept afterwards.
+
+How it works
+------------
+*The task* runs ``_run``, which awaits the job's coroutine and tells the scheduler of its end in the very
+step in which it ends. ``_run`` is advanced to its gate before the task gets it, so that it is entered
+whatever happens. A cancellation that comes before the first step finds it there, lets the coroutine take
+that step, and is delivered after it (``START-1``).
+
+*A failure* is seen one loop pass after it happened. Somebody whom the coroutine has woken in its last step
+may be about to wait for the job or to close it, and is a better receiver than the handler (``CLOSE-3``).
+
+*Waiters.* Each caller of ``wait``, ``close`` or ``await`` that has to wait owns one plain future in
+``_waiters``. The end of the job, or the caller's deadline, wakes it; cancelling the caller cancels that
+future and nothing else (``WAIT-1``).
+
+*Who has received an exception* (``EXC-1``). Waking a waiter is not telling it: it may be cancelled in the
+very loop pass in which it was woken. So after a failure ``_waiters`` holds those that may still receive the
+exception. The first that resumes with it empties the dict, and the matter is settled. One that leaves
+without it - cancelled, timed out, destroyed - takes itself out, and if it was the last, the exception
+goes to the handler. A caller that only wants to see the job end leaves in the same way.
+
+What is kept
+------------
+A job that has ended keeps its name, its outcome and its result, and the name of its coroutine for the
+repr; coroutine, task, context and scheduler are let go (``BOOK-3``). Frames that raise a job's exception
+drop ``self`` first: the traceback holds the frame, and would keep the job alive in a cycle.
+
+What is deliberately not here
+-----------------------------
+No slot, no queue, no order: see ``_admission`` and ``_engine``. Nothing that a user may call: see ``_job``. No
+helper task and no inner task, so there is none that somebody could cancel (``SHUT-5``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import traceback
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from ._exceptions import IllegalTransition, JobClosed
+from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
+
+if TYPE_CHECKING:
+    import contextvars
+
+    from ._engine import Engine
+
+__all__ = ("JobMachine", "qualified_name")
+
+_OWN_FILES = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is much to import for this
+"""Where the frames of this package come from."""
+
+
+class JobMachine:
+    """The private half of a job.
+
+    Arguments:
+        coro: what it runs, never started before.
+        scheduler: whose it is.
+        name: what the user called it.
+        context: what it runs in, if not in the context of whoever launches it.
+        debug: whether to remember where it was spawned.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_context",
+        "_coro",
+        "_name",
+        "_outcome",
+        "_result",
+        "_scheduler",
+        "_source_traceback",
+        "_state",
+        "_task",
+        "_waiters",
+    )
+
+    _state: State
+    """Only ``_fire`` changes it."""
+    _outcome: Outcome | None
+    """How it ended. Set by ``_end``, once: ``_outcome is None`` as long as the state is not terminal."""
+    _result: Any
+    """What it returned, or the pair of what it raised and that traceback. Before the end it is None, or
+    that pair if the coroutine has failed and the scheduler has not seen it yet."""
+    _coro: Coroutine[Any, Any, Any] | str
+    """The coroutine; after the end only its name."""
+    _task: asyncio.Task[Any] | None
+    """Set when the job is launched or takes its first step, whichever is first; dropped by ``_end``."""
+    _context: contextvars.Context | None
+    """The context to start in, if it is not the starter's own; dropped when the task has taken it over."""
+    _scheduler: Engine | None
+    """None after the end, and only then."""
+    _name: str | None
+    _waiters: dict[asyncio.Future[bool], None] | None
+    """Before the end, who waits; after a failure, who may still receive it. In order of arrival."""
+    _callbacks: list[Callable[[Any], object]] | None
+    _source_traceback: traceback.StackSummary | None
+    """Where it was spawned; in debug mode only."""
+
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, Any],
+        scheduler: Engine,
+        name: str | None,
+        context: contextvars.Context | None,
+        debug: bool,
+    ) -> None:
+        self._state = INITIAL
+        self._outcome = None
+        self._result = None
+        self._coro = coro
+        self._task = None
+        self._context = context
+        self._scheduler = scheduler
+        self._name = name
+        self._waiters = None
+        self._callbacks = None
+        self._source_traceback = _caller_stack() if debug else None
+
+    # --- The state ---------------------------------------------------------------------------------
+
+    def _fire(self, event: Event) -> bool:
+        """Take one step of the table; whether the state has changed.
+
+        Raises:
+            IllegalTransition: the table forbids `event` here; nothing has changed.
+        """
+        source = self._state
+        dest = TRANSITIONS[source][event]
+        if dest is None:
+            raise IllegalTransition(self, source, event)
+        if dest is source:
+            return False
+        self._state = dest
+        if self._scheduler._observer is not None:  # type: ignore[union-attr]
+            self._scheduler._observe(self, event, source, dest)  # type: ignore[union-attr]
+        return True
+
+    def _end(self, outcome: Outcome, result: object) -> None:
+        """Keep the outcome and let go of everything else (``BOOK-3``)."""
+        if self._name is None and self._task is not None and outcome is not Outcome.RETURNED:
+            self._name = self._task.get_name()
+        self._outcome = outcome
+        self._result = result
+        self._coro = qualified_name(self._coro)
+        self._task = None
+        self._context = None
+        self._scheduler = None
+
+    # --- The task ----------------------------------------------------------------------------------
+
+    async def _run(self, scheduler: Engine, coro: Coroutine[Any, Any, Any]) -> None:
+        """What the task runs: the coroutine, and in the same step the end of the job."""
+        try:
+            await _gate()
+        except asyncio.CancelledError as exc:
+            _cancel_later(exc)
+        if self._task is None:
+            self._task = asyncio.current_task()
+        try:
+            result = await coro
+        except asyncio.CancelledError:
+            scheduler._ended(self, Event.CANCEL, Outcome.CANCELLED, None)
+            raise
+        except (SystemExit, KeyboardInterrupt) as exc:
+            self._fail(scheduler, exc)
+            cast("asyncio.Task[Any]", self._task).add_done_callback(asyncio.Task.exception)
+            del self
+            raise  # out of the loop, as asyncio has it; the callback says that the task's copy is not lost
+        except BaseException as exc:
+            if isinstance(exc, GeneratorExit) and asyncio.current_task(scheduler._loop) is not self._task:
+                raise  # nobody runs this task any more: it is being destroyed, and nothing can follow
+            self._fail(scheduler, exc)
+        else:
+            scheduler._ended(self, Event.FINISH, Outcome.RETURNED, result)
+
+    def _fail(self, scheduler: Engine, exc: BaseException) -> None:
+        """Keep what the coroutine raised, without the frame of ``_run``, until it is seen."""
+        original = exc.__traceback__ and exc.__traceback__.tb_next
+        self._result = (exc.with_traceback(original), original)
+        scheduler._call_soon(self._see_failure)
+
+    def _see_failure(self) -> None:
+        """The scheduler takes notice of a failure, unless it has done so before."""
+        if self._scheduler is not None:
+            self._scheduler._ended(self, Event.FINISH, Outcome.RAISED, self._result)
+
+    # --- The waiters -------------------------------------------------------------------------------
+
+    async def _until_end(
+        self, scheduler: Engine, within: float | None, *, ask: bool = False, receive: bool = True
+    ) -> bool:
+        """Wait for the end of the job during `within` seconds, having asked it to stop if so told.
+
+        Returns whether it has ended in time; a caller that is told so, and receives, has the outcome.
+        """
+        if self._outcome is not None:
+            return True
+        if ask and self._state is State.PENDING:
+            scheduler._ask_to_stop(self)
+            return True
+        waiter = scheduler._new_waiter()
+        if self._waiters is None:
+            self._waiters = {}
+        self._waiters[waiter] = None
+        timer = None
+        try:
+            if within is not None:
+                timer = scheduler._call_later(within, self._expire, waiter)
+            if ask:
+                scheduler._ask_to_stop(self)
+            in_time = await waiter
+        except BaseException:
+            self._leave(waiter, scheduler)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if in_time and receive:
+            self._waiters = None
+        else:
+            self._leave(waiter, scheduler)
+        return in_time
+
+    def _expire(self, waiter: asyncio.Future[bool]) -> None:
+        """A waiter's deadline has passed; a failure that has not been seen yet is still in time."""
+        if self._result is not None:
+            self._see_failure()
+        if not waiter.done():
+            waiter.set_result(False)
+
+    def _leave(self, waiter: asyncio.Future[bool], scheduler: Engine) -> None:
+        """A waiter goes without the outcome; the last one to go leaves a failure to the handler."""
+        if self._waiters is None:
+            return
+        del self._waiters[waiter]
+        if not self._waiters:
+            self._waiters = None
+            if self._outcome is Outcome.RAISED:
+                scheduler._report_failure(self)
+
+    def _wake(self, scheduler: Engine, *, received: bool) -> None:
+        """Wake the waiters and have the callbacks called.
+
+        A failure stays open until one of the waiters has received it, unless somebody has already.
+        """
+        waiters = self._waiters
+        if waiters is not None:
+            if received or self._outcome is not Outcome.RAISED:
+                self._waiters = None
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(True)
+        if self._callbacks is not None:
+            for callback in self._callbacks:
+                scheduler._call_soon(callback, self)
+            self._callbacks = None
+
+    def _raise_why_no_result(self) -> NoReturn:
+        try:
+            if self._outcome is None:
+                raise asyncio.InvalidStateError(f"{self!r} has not ended: wait for it first")
+            if self._outcome is Outcome.RAISED:
+                exception, original = self._result
+                raise exception.with_traceback(original)
+            how = "was closed before it ran" if self._outcome is Outcome.NEVER_STARTED else "was stopped"
+            raise JobClosed(f"{self!r} {how}")
+        finally:
+            exception = None
+            del self
+
+
+def qualified_name(coro: object) -> str:
+    """The name of a coroutine for people; of an exotic one, that of its type."""
+    return getattr(coro, "__qualname__", None) or type(coro).__qualname__
+
+
+@types.coroutine
+def _gate() -> Generator[None, None, None]:
+    """Where ``_run`` stands when its task gets it; the task's first step passes."""
+    yield
+
+
+def _cancel_later(exc: asyncio.CancelledError) -> None:
+    """Deliver the current task's cancellation again, at the first point where its coroutine suspends."""
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
+    task.uncancel()
+    task.cancel(*exc.args)
+
+
+def _caller_stack() -> traceback.StackSummary:
+    """The stack that led to this package, which is not itself of interest."""
+    stack = traceback.extract_stack()
+    while stack and stack[-1].filename.startswith(_OWN_FILES):
+        stack.pop()
+    return stack
