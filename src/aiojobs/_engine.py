@@ -59,6 +59,7 @@ _T = TypeVar("_T")
 _START, _QUEUE = Verdict.START, Verdict.QUEUE
 _NOTHING, _START_NEXT, _ADMIT = Next.NOTHING, Next.START, Next.ADMIT
 _CLOSING = State.CLOSING
+_RAISED = Outcome.RAISED
 
 owned: set[int] = set()
 """The ids of the coroutines of all jobs that have not ended, in any scheduler (``SPAWN-3``)."""
@@ -96,11 +97,9 @@ class Engine:
         # Jobs that were accepted for a blocked spawn which has not returned yet.
         self._arriving: dict[JobMachine, None] = {}
         self._shielded: dict[asyncio.Future[Any], Shielded] = {}
-        # Jobs whose start has fired and whose task is to be created, in order. Empty between loop passes,
-        # unless its head is arriving. _is_launching keeps eager jobs that end at once from starting each
-        # other ever deeper.
+        # Jobs whose start has fired and whose task is to be created, in order. Nothing stays here for more
+        # than a loop pass.
         self._to_launch: deque[JobMachine] = deque()
-        self._is_launching = False
 
     def __del__(self) -> None:
         with suppress(AttributeError):
@@ -167,6 +166,7 @@ class Engine:
             self._observe(job, ACCEPT, None, job._state)
         job._fire(Event.START)
         if self._to_launch:
+            job._context = copy_context() if context is None else context
             self._to_launch.append(job)
         elif (failure := self._launch(job)) is not None:
             self._fail_launch(job, failure, received=True)
@@ -210,7 +210,7 @@ class Engine:
             failure = self._launch(job)
         if failure is not None:
             self._fail_launch(job, failure, received=True)
-        self._launch_all()
+        self._launch_soon()
         if failure is not None:
             del job
             raise failure
@@ -226,13 +226,13 @@ class Engine:
             del self._arriving[job]
             if job._outcome is None:
                 self._stop_unlaunched(job)
-            self._launch_all()
+            self._launch_soon()
 
     def _refuse(self, verdict: Verdict) -> NoReturn:
         if verdict is Verdict.FULL:
             raise PendingQueueFull(
-                f"all {self._admission.limit} slots and all {self._admission.pending_limit} places in the queue "
-                "are taken; await spawn() to wait for one"
+                f"every one of {self._admission.limit} slots and {self._admission.pending_limit} places in the "
+                "queue is taken; await spawn() to wait for one"
             )
         raise RuntimeError("Scheduling a new job after closing")
 
@@ -303,12 +303,21 @@ class Engine:
             self._to_launch.append(job)
         if next_ is not _START_NEXT:
             self._admit_blocked()
-        if not self._is_launching:
+        self._launch_soon()
+
+    def _launch_soon(self) -> None:
+        """Launch what has started: now, or from a callback of its own if a task factory might run it at once.
+
+        In the last step of a job that another one follows, such a task would find the context entered that
+        both may share, and one that ended at once would start the next one ever deeper.
+        """
+        if self._loop.get_task_factory() is None:
             self._launch_all()
+        else:
+            self._loop.call_soon(self._launch_all)
 
     def _launch_all(self) -> None:
         """Launch in the order of starting, up to a job whose caller has yet to wake (``LIMIT-5``)."""
-        self._is_launching = True
         waiting = self._to_launch
         while waiting and waiting[0] not in self._arriving:
             job = waiting.popleft()
@@ -316,7 +325,6 @@ class Engine:
                 self._fail_launch(job, failure, received=False)
                 if isinstance(failure, (SystemExit, KeyboardInterrupt)):
                     _reports.stop_loop(self._loop, failure)
-        self._is_launching = False
 
     def _admit_blocked(self) -> None:
         """Accept the job of the call that has waited longest, on the call's behalf."""
@@ -341,11 +349,12 @@ class Engine:
         next_ = self._admission.ended()
         if job._waiters is not None or job._callbacks is not None:
             job._wake(self, received=received)
+        unreceived = outcome is _RAISED and job._waiters is None and not received
         if next_ is not _NOTHING:
             self._follow(next_)
         elif not self._running:
             self._shutdown.consider()
-        if outcome is Outcome.RAISED and job._waiters is None and not received:
+        if unreceived:
             self._report_failure(job)
 
     def _ask_to_stop(self, job: JobMachine) -> None:

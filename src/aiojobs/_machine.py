@@ -35,8 +35,8 @@ drop ``self`` first: the traceback holds the frame, and would keep the job alive
 
 What is deliberately not here
 -----------------------------
-No slot, no queue, no order: see ``_admission`` and ``_engine``. Nothing that a user may call: see ``_job``. No
-helper task and no inner task, so there is none that somebody could cancel (``SHUT-5``).
+No slot, no queue, no order: see ``_admission`` and ``_engine``. Nothing that a user may call: see ``_job``.
+No helper task and no inner task, so there is none that somebody could cancel (``SHUT-5``).
 """
 
 from __future__ import annotations

@@ -285,7 +285,7 @@ class Scheduler(Engine, Collection[Job[Any]]):
 
     def _refuse_own_job(self, verb: str) -> None:
         task = asyncio.current_task(self._loop)
-        if task in self._shielded or any(job._task is task for job in self._running):
+        if task is not None and (task in self._shielded or any(job._task is task for job in self._running)):
             raise RuntimeError(
                 f"a job can't {verb} its own scheduler, which would have to wait for the job itself: "
                 "let the code that owns the scheduler do it"
