@@ -132,12 +132,20 @@ def _code(page):
     return "\n".join(re.findall(r"`[^`\n]+`|^```sh\n.*?^```", pages.text(page), re.MULTILINE | re.DOTALL))
 
 
+def test_every_module_of_the_library_is_explained_and_every_one_that_is_mentioned_exists():
+    table = pages.section("docs/explanation/architecture.md", "## One direction")
+    explained = set(re.findall(r"`(_[a-z]+)`", "\n".join(re.findall(r"^\|[^|]+\|", table, re.MULTILINE))))
+    there = {path.stem for path in (pages.ROOT / "src/aiojobs").glob("_*.py")} - {"__init__"}
+    assert explained == there
+
+
 # --- The reference ------------------------------------------------------------------------------------------
 
 
 def _members(cls):
-    """The public methods and properties that a class defines."""
-    return {name: value for name, value in vars(cls).items() if not name.startswith("_")}
+    """The public methods and properties of a class, those that it inherits from private ones included."""
+    own = [base for base in reversed(cls.__mro__) if base.__module__.startswith("aiojobs.")]
+    return {name: value for base in own for name, value in vars(base).items() if not name.startswith("_")}
 
 
 def _documented():
