@@ -230,10 +230,8 @@ class Engine:
 
     def _refuse(self, verdict: Verdict) -> NoReturn:
         if verdict is Verdict.FULL:
-            raise PendingQueueFull(
-                f"every one of {self._admission.limit} slots and {self._admission.pending_limit} places in the "
-                "queue is taken; await spawn() to wait for one"
-            )
+            limits = f"all {self._admission.limit} slots and all {self._admission.pending_limit} queue places"
+            raise PendingQueueFull(f"{limits} are taken; await spawn() to wait for one")
         raise RuntimeError("Scheduling a new job after closing")
 
     def _disown(self, job: JobMachine) -> None:
