@@ -185,10 +185,14 @@ valuations = st.fixed_dictionaries(
 )
 
 
+@pytest.fixture(scope="module")
+def terms(spec):
+    return Terms(spec.scheduler)
+
+
 @settings(max_examples=150, deadline=None)
 @given(text=truths, values=valuations)
-def test_python_and_z3_read_the_same(spec, text, values):
-    terms = Terms(spec.scheduler)
+def test_python_and_z3_read_the_same(terms, text, values):
     node = read(text, "bool")
     known = {name: terms.number(values[name]) for name in ("a", "b", "c")}
     known |= {

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from aiojobs.spec.scheduler import SchedulerSpec
 
-__all__ = ["Answer", "Proof", "prove", "register"]
+__all__ = ["PROVED", "REFUTED", "Answer", "Proof", "answers", "prove", "reached", "register"]
 
 PROVED: Final = "proved"
 REFUTED: Final = "refuted"
@@ -138,11 +138,14 @@ def _run(arguments: argparse.Namespace) -> int:
 def prove(spec: SchedulerSpec) -> Proof:
     """Ask every question about the counters."""
     begun = time.perf_counter()
-    questions = Questions(spec)
-    answers = [_answer(question, questions) for question in questions]
-    runs = _find_runs(spec)
-    answers += _reached(spec, runs)
-    return Proof(tuple(answers), runs, time.perf_counter() - begun)
+    questions, runs = Questions(spec), reached(spec)
+    given = (*answers(questions, questions), *_reached(spec, runs))
+    return Proof(given, runs, time.perf_counter() - begun)
+
+
+def answers(asked: Iterable[Question], questions: Questions) -> Iterator[Answer]:
+    """The answers to some of the questions, in their order, each asked when it is wanted."""
+    return (_answer(question, questions) for question in asked)
 
 
 def _answer(question: Question, questions: Questions) -> Answer:
@@ -173,7 +176,8 @@ def _side(prefix: str, values: Mapping[str, str]) -> dict[str, str]:
     return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
 
-def _find_runs(spec: SchedulerSpec) -> dict[str, str]:
+def reached(spec: SchedulerSpec) -> dict[str, str]:
+    """For each action that comes about in a small scope, a shortest run at whose end it does."""
     found: dict[str, str] = {}
     for limit, pending_limit in _SCOPES:
         interpreter = Interpreter(spec, parameters(limit, pending_limit))

@@ -82,6 +82,10 @@ class Terms:
         effects = {name: self.term(node, before.terms) for name, node in action.effect.items()}
         return self._state({name: effects.get(name, before.terms[name]) for name in self.spec.counters})
 
+    def read_with(self, state: State, abbreviations: Mapping[str, Node]) -> State:
+        """The same state, read with other abbreviations."""
+        return self._state(state.terms, abbreviations)
+
     def number(self, value: Any) -> Any:
         """A number as a term."""
         return z3.IntVal(value, ctx=self._context)
@@ -135,9 +139,9 @@ class Terms:
         """The terms of the parameters."""
         return self._parameters
 
-    def _state(self, counters: Mapping[str, Any]) -> State:
+    def _state(self, counters: Mapping[str, Any], abbreviations: Mapping[str, Node] | None = None) -> State:
         terms = {**self._parameters, **counters}
-        for name, node in self.spec.abbreviations.items():
+        for name, node in (abbreviations or self.spec.abbreviations).items():
             terms[name] = self.term(node, terms)
         return State(terms)
 
