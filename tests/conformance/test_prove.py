@@ -30,7 +30,7 @@ def test_every_group_asks_and_each_action_keeps_each_invariant(proof, spec):
     asked = {group: [a for a in proof.answers if a.group == group] for group in GROUPS}
     assert all(asked.values())
     assert {answer.group for answer in proof.answers} == {*GROUPS}
-    kept = {(answer.statement, answer.action) for answer in asked["kept"]}
+    kept = {(answer.statement.place, answer.action) for answer in asked["kept"]}
     assert kept == {
         (f"invariant.{name}", action)
         for name in spec.scheduler.invariants
@@ -103,7 +103,9 @@ FAULTS = {
 def test_every_group_of_questions_refutes_a_planted_fault(edited, group):
     old, new, statement = FAULTS[group]
     questions = Questions(load(edited(FILE, old, new)).scheduler)
-    about = (question for question in questions if (question.group, question.statement) == (group, statement))
+    about = (
+        question for question in questions if (question.group, question.statement.place) == (group, statement)
+    )
     assert any(answer.verdict == REFUTED for answer in answers(about, questions))
 
 
@@ -171,7 +173,7 @@ STORIES = {
 def test_a_fault_that_a_scheduler_could_have_is_refuted(edited, story):
     old, new, requirement = STORIES[story]
     questions = Questions(load(edited(FILE, old, new)).scheduler)
-    about = (question for question in questions if requirement in {None, *question.requirements})
+    about = (question for question in questions if requirement in {None, *question.statement.requirements})
     assert any(answer.verdict == REFUTED for answer in answers(about, questions))
 
 
@@ -180,7 +182,7 @@ def test_a_counterexample_is_real(edited):
     old, new, _ = STORIES["the limit is off by one"]
     scheduler = load(edited(FILE, old, new)).scheduler
     questions = Questions(scheduler)
-    about = (question for question in questions if question.statement == "invariant.within_limit")
+    about = (question for question in questions if question.statement.place == "invariant.within_limit")
     answer = next(answer for answer in answers(about, questions) if answer.verdict == REFUTED)
     values = {"L": int(answer.before["L"]), "P": int(answer.before["P"]), "unlimited": False}
     assert answer.before["unlimited"] == "False"

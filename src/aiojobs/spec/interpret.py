@@ -22,7 +22,7 @@ from aiojobs.spec.expressions import Node, compiled
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from aiojobs.spec.scheduler import SchedulerSpec
+    from aiojobs.spec.counters import SchedulerSpec
 
 __all__ = ["Counters", "Interpreter", "NotEnabledError", "parameters"]
 

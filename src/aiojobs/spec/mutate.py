@@ -24,7 +24,7 @@ from aiojobs.spec.solver import State, Terms
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from aiojobs.spec.scheduler import Action, SchedulerSpec
+    from aiojobs.spec.counters import Action, SchedulerSpec
 
 __all__ = ["Fate", "Mutant", "fate", "mutants"]
 

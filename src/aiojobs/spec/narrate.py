@@ -18,9 +18,9 @@ from aiojobs.spec.requirements import SUBJECTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from aiojobs.spec.counters import Action, Rule
     from aiojobs.spec.load import Spec
     from aiojobs.spec.machine import Machine
-    from aiojobs.spec.scheduler import Action, Rule
 
 __all__ = ["BLOCKS"]
 

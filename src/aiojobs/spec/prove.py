@@ -26,13 +26,13 @@ from aiojobs.spec.commands import FAILED, PASSED, Subparsers, add_folder
 from aiojobs.spec.interpret import Interpreter, parameters
 from aiojobs.spec.load import load
 from aiojobs.spec.markdown import grid
-from aiojobs.spec.questions import GROUPS, Question, Questions
+from aiojobs.spec.questions import GROUPS, Question, Questions, Statement
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator, Mapping
 
-    from aiojobs.spec.scheduler import SchedulerSpec
+    from aiojobs.spec.counters import SchedulerSpec
 
 __all__ = ["PROVED", "REFUTED", "Answer", "Proof", "answers", "prove", "reached", "register"]
 
@@ -49,11 +49,9 @@ class Answer:
     """What became of one question; `verdict` is `proved`, `refuted` or `unknown`."""
 
     group: str
-    statement: str
-    meaning: str
-    action: str
+    statement: Statement
     remark: str
-    requirements: tuple[str, ...]
+    action: str
     verdict: str
     before: Mapping[str, str]
     """The state that refutes it; empty if there is none."""
@@ -62,7 +60,7 @@ class Answer:
     @property
     def title(self) -> str:
         """What was asked, in one line."""
-        parts = [self.statement, f"action {self.action}" if self.action else "", self.remark]
+        parts = [self.statement.place, f"action {self.action}" if self.action else "", self.remark]
         return " · ".join(part for part in parts if part)
 
     def as_dict(self) -> dict[str, Any]:
@@ -93,8 +91,8 @@ class Proof:
         counts = Counter(answer.group for answer in self.answers)
         covers: dict[str, set[str]] = {}
         for answer in self.answers:
-            for requirement in answer.requirements:
-                covers.setdefault(requirement, set()).add(answer.statement)
+            for requirement in answer.statement.requirements:
+                covers.setdefault(requirement, set()).add(answer.statement.place)
         return {
             "verdict": PROVED if self.holds else REFUTED,
             "figures": {
@@ -162,10 +160,8 @@ def _answer(question: Question, questions: Questions) -> Answer:
     return Answer(
         question.group,
         question.statement,
-        question.meaning,
-        question.action,
         question.remark,
-        question.requirements,
+        question.action,
         verdict,
         _side("before ", values),
         _side("after ", values),
@@ -192,7 +188,8 @@ def _reached(spec: SchedulerSpec, runs: Mapping[str, str]) -> Iterator[Answer]:
     remark = f"a run from the beginning comes to it within {_DEPTH} steps"
     for name, action in spec.actions.items():
         verdict = PROVED if name in runs else REFUTED
-        yield Answer("possible", f"action.{name}", action.meaning, name, remark, (), verdict, {}, {})
+        said = Statement(f"action.{name}", action.meaning)
+        yield Answer("possible", said, remark, name, verdict, {}, {})
 
 
 # --------------------------------------------------------------------------------------------------------
@@ -214,10 +211,11 @@ def _summary(proof: Proof) -> Iterator[str]:
 
 def _failures(proof: Proof) -> Iterable[str]:
     for answer in proof.failures():
-        ids = f" ({', '.join(answer.requirements)})" if answer.requirements else ""
+        requirements = answer.statement.requirements
+        ids = f" ({', '.join(requirements)})" if requirements else ""
         yield ""
         yield f"{answer.verdict.upper()}: {answer.title}{ids}"
-        yield f"  {answer.meaning}"
+        yield f"  {answer.statement.meaning}"
         yield from (f"  {line}" for line in _story(answer))
 
 

@@ -15,18 +15,18 @@ Deliberately not here: asking (`prove`) and z3 (`solver`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiojobs.spec.solver import State, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from aiojobs.spec.counters import Action, Column, Liveness, Rule, SchedulerSpec
     from aiojobs.spec.expressions import Node
-    from aiojobs.spec.scheduler import Action, Counter, Liveness, Rule, SchedulerSpec
 
-__all__ = ["GROUPS", "Question", "Questions"]
+__all__ = ["GROUPS", "Question", "Questions", "Statement"]
 
 GROUPS: Final = {
     "start": "every invariant holds at the beginning",
@@ -44,23 +44,30 @@ GROUPS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Statement:
+    """Something that the file says, or that follows from what it is: what a question is about."""
+
+    place: str
+    """The table and the name, as in the file."""
+    meaning: str
+    requirements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """One question: is there a state in which all `terms` hold?"""
 
     group: str
-    statement: str
-    """The table and the name of what it is about, as in the file."""
-    meaning: str
+    statement: Statement
+    remark: str
+    """What the question adds to the meaning of the statement; may be empty."""
     action: str
     """The action it is about, or an empty string."""
-    requirements: tuple[str, ...]
     terms: tuple[Any, ...]
     before: State
     after: State | None
-    wanted: bool = False
+    wanted: bool
     """Whether the answer must be yes."""
-    remark: str = ""
-    """What the question adds to the meaning of the statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +82,31 @@ class _Step:
     entries: Mapping[str, Any]
 
 
-@dataclass
+class _Said(Protocol):
+    """What rules, clauses and liveness rules have in common."""
+
+    @property
+    def meaning(self) -> str: ...
+    @property
+    def requirements(self) -> tuple[str, ...]: ...
+
+
+def _said(table: str, name: str, rule: _Said) -> Statement:
+    return Statement(f"{table}.{name}" if name else table, rule.meaning, rule.requirements)
+
+
 class Questions:
     """All questions about one specification."""
 
-    spec: SchedulerSpec
-    terms: Terms = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.terms = Terms(self.spec)
+    def __init__(self, spec: SchedulerSpec) -> None:
+        self.spec = spec
+        self.terms = Terms(spec)
+        self._initial = self.terms.initial_state()
         self._before = self.terms.any_state()
-        self._invariant = self._every_rule(self._before)
-        self._steps = [self._step(name, action) for name, action in self.spec.actions.items()]
+        rules = spec.invariants.values()
+        self._invariant = self.terms.every(self._term(rule.whole, self._before) for rule in rules)
+        self._steps = [self._step(name, action) for name, action in spec.actions.items()]
+        self._numbers = [name for name, counter in spec.counters.items() if counter.sort == "int"]
 
     def __iter__(self) -> Iterator[Question]:
         """Every question, group by group."""
@@ -99,16 +119,17 @@ class Questions:
         yield from self._enabled()
         yield from self._stuck()
         for name, rule in self.spec.liveness.items():
-            yield from self._liveness(f"liveness.{name}", rule)
+            yield from self._liveness(_said("liveness", name, rule), rule)
         yield from self._speaks()
 
+    # ----------------------------------------------------------------------------------------------------
     # What questions are made of
 
     def _term(self, node: Node, state: State) -> Any:
         return self.terms.term(node, state.terms)
 
-    def _every_rule(self, state: State) -> Any:
-        return self.terms.every(self._term(rule.whole, state) for rule in self.spec.invariants.values())
+    def _no(self, node: Node, state: State) -> Any:
+        return self.terms.no(self._term(node, state))
 
     def _step(self, name: str, action: Action) -> _Step:
         entries = {column: self.terms.number(0) for column in self.spec.ledger}
@@ -120,143 +141,100 @@ class Questions:
         wanted = set(names)
         return [step.guard for step in self._steps if step.name in wanted]
 
-    def _about_state(
-        self, group: str, statement: str, rule: Any, *terms: Any, wanted: bool = False, remark: str = ""
-    ) -> Question:
-        """Is there a state in which all invariants and the `terms` hold?"""
-        about = (self._invariant, *terms)
-        return Question(
-            group, statement, rule.meaning, "", rule.requirements, about, self._before, None, wanted, remark
-        )
+    def _at_start(self, group: str, said: Statement, term: Any) -> Question:
+        """Does the term hold at the beginning?"""
+        return Question(group, said, "", "", (term,), self._initial, None, wanted=False)
 
-    def _about_step(
-        self,
-        group: str,
-        statement: str,
-        step: _Step,
-        *terms: Any,
-        meaning: str = "",
-        requirements: tuple[str, ...] = (),
-        wanted: bool = False,
-        remark: str = "",
+    def _in_state(
+        self, group: str, said: Statement, remark: str, *terms: Any, wanted: bool = False
     ) -> Question:
-        """Is there a state in which all invariants hold, the action can happen, and then the `terms` hold?"""
+        """Is there a state in which all invariants and the terms hold?"""
+        return Question(group, said, remark, "", (self._invariant, *terms), self._before, None, wanted)
+
+    def _in_step(
+        self, group: str, said: Statement, remark: str, step: _Step, *terms: Any, wanted: bool = False
+    ) -> Question:
+        """Is there a state in which all invariants hold and the action can happen, and do the terms hold
+        then?
+        """
         about = (self._invariant, step.guard, *terms)
-        return Question(
-            group, statement, meaning, step.name, requirements, about, step.before, step.after, wanted, remark
-        )
+        return Question(group, said, remark, step.name, about, step.before, step.after, wanted)
 
+    # ----------------------------------------------------------------------------------------------------
     # The groups
 
     def _start(self) -> Iterator[Question]:
-        initial = self.terms.initial_state()
         for name, rule in self.spec.invariants.items():
-            broken = self.terms.no(self._term(rule.whole, initial))
-            yield Question(
-                "start", f"invariant.{name}", rule.meaning, "", rule.requirements, (broken,), initial, None
-            )
+            yield self._at_start("start", _said("invariant", name, rule), self._no(rule.whole, self._initial))
 
     def _kept(self) -> Iterator[Question]:
         for name, rule in self.spec.invariants.items():
             for step in self._steps:
-                broken = self.terms.no(self._term(rule.whole, step.after))
-                yield self._about_step(
-                    "kept",
-                    f"invariant.{name}",
-                    step,
-                    broken,
-                    meaning=rule.meaning,
-                    requirements=rule.requirements,
-                )
+                broken = self._no(rule.whole, step.after)
+                yield self._in_step("kept", _said("invariant", name, rule), "", step, broken)
 
     def _possible(self) -> Iterator[Question]:
         for step in self._steps:
-            changed = self.terms.some(
-                step.before.terms[name] != step.after.terms[name] for name in self.spec.counters
+            said = Statement(f"action.{step.name}", step.action.meaning)
+            same = self.terms.every(
+                step.before.terms[name] == step.after.terms[name] for name in self.spec.counters
             )
-            place, meaning = f"action.{step.name}", step.action.meaning
-            yield self._about_step(
-                "possible", place, step, meaning=meaning, wanted=True, remark="it can happen"
-            )
-            unchanged = self.terms.no(changed)
-            yield self._about_step(
-                "possible", place, step, unchanged, meaning=meaning, remark="it changes something"
-            )
+            yield self._in_step("possible", said, "it can happen", step, wanted=True)
+            yield self._in_step("possible", said, "it changes something", step, same)
 
     def _phase(self) -> Iterator[Question]:
         moves = self.spec.phase.moves()
-        for step in self._steps:
+        changing = [step for step in self._steps if step.action.phase_event is not None]
+        for step in changing:
             event = step.action.phase_event
-            if event is not None:
-                follows = self.terms.some(
-                    self._phases(step, source, dest) for source, by, dest in moves if by == event
-                )
-                yield self._about_step(
-                    "phase",
-                    f"action.{step.name}",
-                    step,
-                    self.terms.no(follows),
-                    meaning=f"The phase changes as by its event '{event}'.",
-                )
+            said = Statement(f"action.{step.name}", f"The phase changes as by its event '{event}'.")
+            follows = self.terms.some(
+                self._moves(step, source, dest) for source, by, dest in moves if by == event
+            )
+            yield self._in_step("phase", said, "", step, self.terms.no(follows))
         for source, event, dest in moves:
-            takes = [
-                self.terms.every([step.guard, self._phases(step, source, dest)])
-                for step in self._steps
-                if step.action.phase_event == event
-            ]
-            meaning = f"Some action takes the phase from '{source}' to '{dest}'."
-            about = (self._invariant, self.terms.some(takes))
-            yield Question("phase", "phase", meaning, "", (), about, self._before, None, wanted=True)
+            said = Statement("phase", f"Some action takes the phase from '{source}' to '{dest}'.")
+            steps = [step for step in changing if step.action.phase_event == event]
+            taken = self.terms.some(
+                self.terms.every([step.guard, self._moves(step, source, dest)]) for step in steps
+            )
+            yield self._in_state("phase", said, "", taken, wanted=True)
 
-    def _phases(self, step: _Step, source: str, dest: str) -> Any:
-        return self.terms.every(
-            [
-                step.before.terms["phase"] == self.terms.phase(source),
-                step.after.terms["phase"] == self.terms.phase(dest),
-            ]
-        )
+    def _moves(self, step: _Step, source: str, dest: str) -> Any:
+        before, after = step.before.terms["phase"], step.after.terms["phase"]
+        return self.terms.every([before == self.terms.phase(source), after == self.terms.phase(dest)])
 
     def _ledger(self) -> Iterator[Question]:
         for name, counter in self.spec.counters.items():
             if counter.counts is not None:
-                yield from self._double_entry(name, counter)
+                yield from self._double_entry(name, counter.counts)
         for name, rule in self.spec.balances.items():
             for step in self._steps:
-                changes = {n: step.after.terms[n] - step.before.terms[n] for n in self._numbers()}
+                changes = {name: self._change(step, name) for name in self._numbers}
                 broken = self.terms.no(self.terms.term(rule.holds, {**changes, **step.entries}))
-                yield self._about_step(
-                    "ledger",
-                    f"balance.{name}",
-                    step,
-                    broken,
-                    meaning=rule.meaning,
-                    requirements=rule.requirements,
-                )
+                yield self._in_step("ledger", _said("balance", name, rule), "", step, broken)
         for step in self._steps:
+            said = Statement(f"action.{step.name}", "No entry in the ledger is negative.")
             negative = self.terms.some(entry < 0 for entry in step.entries.values())
-            meaning = "No entry in the ledger is negative."
-            yield self._about_step("ledger", f"action.{step.name}", step, negative, meaning=meaning)
-        initial = self.terms.initial_state()
-        unequal = self.terms.some(initial.terms[name] != 0 for name in self._numbers())
-        meaning = "All counters begin at 0, as all totals do."
-        yield Question("ledger", "counter", meaning, "", (), (unequal,), initial, None)
+            yield self._in_step("ledger", said, "", step, negative)
+        said = Statement("counter", "All counters begin at 0, as all totals do.")
+        unequal = self.terms.some(self._initial.terms[name] != 0 for name in self._numbers)
+        yield self._at_start("ledger", said, unequal)
 
-    def _numbers(self) -> list[str]:
-        return [name for name, counter in self.spec.counters.items() if counter.sort == "int"]
+    def _change(self, step: _Step, name: str) -> Any:
+        return step.after.terms[name] - step.before.terms[name]
 
-    def _double_entry(self, name: str, counter: Counter) -> Iterator[Question]:
+    def _double_entry(self, name: str, state: str) -> Iterator[Question]:
         """The change of a counter is what the job's table makes of the entries."""
-        meaning = (
-            f"The counter '{name}' changes by the jobs that enter and leave the state '{counter.counts}'."
-        )
+        meaning = f"The counter '{name}' changes by the jobs that enter and leave the state '{state}'."
         for step in self._steps:
             change = self.terms.number(0)
             for column, declared in self.spec.ledger.items():
-                change = change + self._weight(declared, counter.counts) * step.entries[column]
-            differs = step.after.terms[name] - step.before.terms[name] != change
-            yield self._about_step("ledger", f"counter.{name}", step, differs, meaning=meaning)
+                change = change + self._weight(declared, state) * step.entries[column]
+            said = Statement(f"counter.{name}", meaning)
+            yield self._in_step("ledger", said, "", step, self._change(step, name) != change)
 
-    def _weight(self, column: Any, state: str | None) -> int:
+    def _weight(self, column: Column, state: str) -> int:
         """By how much one entry in the column changes the number of jobs in the state."""
         enters = {self.spec.job_moves[cell] for cell in column.cells}
         if column.births:
@@ -268,9 +246,7 @@ class Questions:
         for name, rule in self.spec.steps.items():
             for step in self._steps_of(rule):
                 broken = self.terms.no(self._of_step(rule.whole, step))
-                yield self._about_step(
-                    "step", f"step.{name}", step, broken, meaning=rule.meaning, requirements=rule.requirements
-                )
+                yield self._in_step("step", _said("step", name, rule), "", step, broken)
 
     def _steps_of(self, rule: Rule) -> list[_Step]:
         return [step for step in self._steps if step.name in rule.actions]
@@ -280,92 +256,75 @@ class Questions:
 
     def _enabled(self) -> Iterator[Question]:
         for name, clause in self.spec.enabled.items():
-            when = self._term(clause.when, self._before)
-            guards = self._guards(clause.actions)
-            some = self.terms.some(guards)
-            right = self.terms.one(guards) if clause.exactly_one and len(guards) > 1 else some
-            place = f"enabled.{name}"
-            none, number = self.terms.no(right), "exactly one" if clause.exactly_one else "at least one"
-            yield self._about_state(
-                "enabled", place, clause, when, none, remark=f"{number} can happen if `when` holds"
-            )
-            not_when = self.terms.no(when)
-            yield self._about_state(
-                "enabled", place, clause, not_when, some, remark="none can happen otherwise"
-            )
+            said, guards = _said("enabled", name, clause), self._guards(clause.actions)
+            when, some = self._term(clause.when, self._before), self.terms.some(guards)
+            right, number = some, "at least one"
+            if clause.exactly_one:
+                right, number = self.terms.one(guards), "exactly one"
+            remark = f"{number} can happen if `when` holds"
+            yield self._in_state("enabled", said, remark, when, self.terms.no(right))
+            yield self._in_state("enabled", said, "none can happen otherwise", self.terms.no(when), some)
 
     def _stuck(self) -> Iterator[Question]:
-        rule = self.spec.stuck
-        over = self._term(rule.holds, self._before)
-        some = self.terms.some(step.guard for step in self._steps)
-        nothing, running = (over, some), (self.terms.no(over), self.terms.no(some))
-        yield self._about_state("stuck", "stuck", rule, *nothing, remark="nothing can happen then")
-        yield self._about_state("stuck", "stuck", rule, *running, remark="something can happen until then")
+        said = _said("stuck", "", self.spec.stuck)
+        over = self._term(self.spec.stuck.holds, self._before)
+        some, none = self._any_guard()
+        yield self._in_state("stuck", said, "nothing can happen then", over, some)
+        yield self._in_state("stuck", said, "something can happen until then", self.terms.no(over), none)
 
-    def _liveness(self, place: str, rule: Liveness) -> Iterator[Question]:
-        given, goal = self._term(rule.given, self._before), self._term(rule.goal, self._before)
+    def _any_guard(self) -> tuple[Any, Any]:
+        some = self.terms.some(step.guard for step in self._steps)
+        return some, self.terms.no(some)
+
+    def _liveness(self, said: Statement, rule: Liveness) -> Iterator[Question]:
         rank = self._term(rule.rank, self._before)
-        waiting = (given, self.terms.no(goal))
-        none = self.terms.no(self.terms.some(self._guards(rule.helpful)))
-        yield self._about_state(
-            "liveness", place, rule, *waiting, rank <= 0, remark="the rank is positive until the goal"
-        )
-        yield self._about_state(
-            "liveness", place, rule, *waiting, none, remark="until the goal a helpful action can happen"
+        waiting = (self._term(rule.given, self._before), self._no(rule.goal, self._before))
+        helpless = self.terms.no(self.terms.some(self._guards(rule.helpful)))
+        yield self._in_state("liveness", said, "the rank is positive until the goal", *waiting, rank <= 0)
+        yield self._in_state(
+            "liveness", said, "a helpful action can happen until the goal", *waiting, helpless
         )
         for step in self._steps:
             if step.name not in rule.without:
-                yield from self._progress(place, rule, step, waiting)
+                still = (*waiting, self._no(rule.goal, step.after))
+                yield from self._progress(said, rule, step, still)
 
     def _progress(
-        self, place: str, rule: Liveness, step: _Step, waiting: tuple[Any, ...]
+        self, said: Statement, rule: Liveness, step: _Step, still: tuple[Any, ...]
     ) -> Iterator[Question]:
-        still = self.terms.no(self._term(rule.goal, step.after))
-        rank, after = self._term(rule.rank, step.before), self._term(rule.rank, step.after)
-        lost = self.terms.no(self._term(rule.given, step.after))
-        helpful = step.name in rule.helpful
-        questions = {
-            "the condition `given` is kept until the goal": lost,
-            "the rank is lowered" if helpful else "the rank is not raised": after >= rank
-            if helpful
-            else after > rank,
-        }
-        for remark, broken in questions.items():
-            yield self._about_step(
-                "liveness",
-                place,
-                step,
-                *waiting,
-                still,
-                broken,
-                meaning=rule.meaning,
-                requirements=rule.requirements,
-                remark=remark,
-            )
+        """An action that does not lead to the goal at once: does it at least not lead away from it?"""
+        before, after = self._term(rule.rank, step.before), self._term(rule.rank, step.after)
+        bad, remark = after > before, "the rank is not raised"
+        if step.name in rule.helpful:
+            bad, remark = after >= before, "the rank is lowered"
+        lost = self._no(rule.given, step.after)
+        yield self._in_step("liveness", said, "`given` is kept until the goal", step, *still, lost)
+        yield self._in_step("liveness", said, remark, step, *still, bad)
 
     def _speaks(self) -> Iterator[Question]:
+        for said, remark, term in self._conditions():
+            yield self._in_state("speaks", said, remark, term, wanted=True)
+
+    def _conditions(self) -> Iterator[tuple[Statement, str, Any]]:
+        """What must be met somewhere, lest a statement be true of anything."""
         for name, rule in self.spec.invariants.items():
             if rule.when is not None:
                 when = self._term(rule.when, self._before)
-                yield self._met(f"invariant.{name}", rule, when, "`when` holds somewhere")
+                yield _said("invariant", name, rule), "`when` holds somewhere", when
         for name, rule in self.spec.steps.items():
             met = self.terms.some(self._meets(rule, step) for step in self._steps_of(rule))
-            yield self._met(f"step.{name}", rule, met, "a step is made where `when` holds")
+            yield _said("step", name, rule), "a step is made where `when` holds", met
         for name, clause in self.spec.enabled.items():
-            when = self._term(clause.when, self._before)
-            yield self._met(f"enabled.{name}", clause, when, "`when` holds somewhere")
-            yield self._met(f"enabled.{name}", clause, self.terms.no(when), "`when` does not hold everywhere")
+            said, when = _said("enabled", name, clause), self._term(clause.when, self._before)
+            yield said, "`when` holds somewhere", when
+            yield said, "`when` does not hold everywhere", self.terms.no(when)
         for name, live in self.spec.liveness.items():
-            given, goal = self._term(live.given, self._before), self._term(live.goal, self._before)
-            waits = self.terms.every([given, self.terms.no(goal)])
-            yield self._met(f"liveness.{name}", live, waits, "there is something to wait for")
-        yield self._met(
-            "stuck", self.spec.stuck, self._term(self.spec.stuck.holds, self._before), "it can be over"
-        )
+            given, not_yet = self._term(live.given, self._before), self._no(live.goal, self._before)
+            waits = self.terms.every([given, not_yet])
+            yield _said("liveness", name, live), "there is something to wait for", waits
+        over = self._term(self.spec.stuck.holds, self._before)
+        yield _said("stuck", "", self.spec.stuck), "it can be over", over
 
     def _meets(self, rule: Rule, step: _Step) -> Any:
         when = [] if rule.when is None else [self._of_step(rule.when, step)]
         return self.terms.every([step.guard, *when])
-
-    def _met(self, place: str, rule: Any, term: Any, remark: str) -> Question:
-        return self._about_state("speaks", place, rule, term, wanted=True, remark=remark)

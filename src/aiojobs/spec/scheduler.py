@@ -1,9 +1,10 @@
-"""The scheduler's part of the specification: `scheduler.toml`.
+"""Reading the scheduler's part of the specification: `scheduler.toml`.
 
 Rules of this file. Every name is declared once and can be used in TLA+ as it is. Every expression is read
 in the scope it belongs to and has the sort that is wanted there. An action changes the phase exactly when
 it says by which event of the phase machine. Every cell of the job's table that changes a state is in one
-column of the ledger, and every state that a job can leave is counted by one counter.
+column of the ledger, the cells of a column do the same to the counters, and every state that a job can
+leave is counted by one counter.
 
 Deliberately not here: whether any of it is true. `prove` says so.
 """
@@ -11,11 +12,22 @@ Deliberately not here: whether any of it is true. `prove` says so.
 from __future__ import annotations
 
 import keyword
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, cast
 
+from aiojobs.spec.counters import (
+    Action,
+    Cell,
+    Column,
+    Counter,
+    Definition,
+    Enabled,
+    Liveness,
+    Parameter,
+    Rule,
+    SchedulerSpec,
+)
 from aiojobs.spec.expressions import SORTS, Node, Scope, Sort, parse
-from aiojobs.spec.machine import Machine, read_machine
+from aiojobs.spec.machine import read_machine
 from aiojobs.spec.tables import Table, read_toml
 
 if TYPE_CHECKING:
@@ -24,162 +36,9 @@ if TYPE_CHECKING:
 
     from aiojobs.spec.job import JobSpec
 
-__all__ = [
-    "Action",
-    "Cell",
-    "Column",
-    "Counter",
-    "Definition",
-    "Enabled",
-    "Liveness",
-    "Parameter",
-    "Rule",
-    "SchedulerSpec",
-    "read_scheduler",
-]
+__all__ = ["SchedulerSpec", "read_scheduler"]
 
-_RESERVED: Final = frozenset({"Init", "Next", "Spec", "TypeOK", "vars", "CONSTANT", "VARIABLE"})
-
-
-class Cell(NamedTuple):
-    """A cell of the job's table."""
-
-    state: str
-    event: str
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """What a scheduler is created with; `domain` is what may be assumed of it."""
-
-    meaning: str
-    sort: Sort
-    domain: Node | None
-
-
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """A part of the scheduler's state; `counts` is the state of the jobs it counts, if it counts jobs."""
-
-    meaning: str
-    sort: Sort
-    initial: int | str
-    counts: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """An abbreviation."""
-
-    meaning: str
-    value: Node
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the ledger: the cells of the job's table that it counts, or that it counts new jobs."""
-
-    meaning: str
-    cells: tuple[Cell, ...]
-    births: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Something that always holds: an invariant, a balance, a rule for single steps."""
-
-    meaning: str
-    requirements: tuple[str, ...]
-    when: Node | None
-    holds: Node
-    actions: tuple[str, ...] = ()
-    """For a rule for single steps: the actions it is about."""
-
-    @property
-    def whole(self) -> Node:
-        """The rule as one expression: `holds`, or not `when`."""
-        if self.when is None:
-            return self.holds
-        return Node("or", "bool", parts=(Node("not", "bool", parts=(self.when,)), self.holds))
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """Something that can happen: when, what it changes, and what it does to single jobs and calls."""
-
-    meaning: str
-    guard: Node
-    effect: Mapping[str, Node]
-    ledger: Mapping[str, Node]
-    phase_event: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Enabled:
-    """Of these actions one can happen if `when` holds (`exactly_one`, or at least one), and none
-    otherwise.
-    """
-
-    meaning: str
-    requirements: tuple[str, ...]
-    actions: tuple[str, ...]
-    exactly_one: bool
-    when: Node
-
-
-@dataclass(frozen=True, slots=True)
-class Liveness:
-    """Something that must happen in the end, and the rank by which that is proved."""
-
-    meaning: str
-    requirements: tuple[str, ...]
-    assumes: tuple[str, ...]
-    given: Node
-    goal: Node
-    rank: Node
-    helpful: tuple[str, ...]
-    without: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SchedulerSpec:
-    """The validated content of `scheduler.toml`."""
-
-    phase: Machine
-    job_initial: str
-    """The state of every new job."""
-    job_moves: Mapping[Cell, str]
-    """The cells of the job's table that change a state, and where they lead."""
-    parameters: Mapping[str, Parameter]
-    counters: Mapping[str, Counter]
-    definitions: Mapping[str, Definition]
-    ledger: Mapping[str, Column]
-    balances: Mapping[str, Rule]
-    actions: Mapping[str, Action]
-    invariants: Mapping[str, Rule]
-    steps: Mapping[str, Rule]
-    enabled: Mapping[str, Enabled]
-    stuck: Rule
-    liveness: Mapping[str, Liveness]
-
-    @property
-    def abbreviations(self) -> dict[str, Node]:
-        """What each abbreviation stands for."""
-        return {name: definition.value for name, definition in self.definitions.items()}
-
-    def links(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-        """Every statement that speaks for requirements: its table, its name, and their ids."""
-        groups: dict[str, Mapping[str, Rule] | Mapping[str, Enabled] | Mapping[str, Liveness]] = {
-            "balance": self.balances,
-            "invariant": self.invariants,
-            "step": self.steps,
-            "enabled": self.enabled,
-            "liveness": self.liveness,
-        }
-        for table, statements in groups.items():
-            for name, statement in statements.items():
-                yield table, name, statement.requirements
-        yield "stuck", "", self.stuck.requirements
+_RESERVED: Final = frozenset({"Init", "Next", "Spec", "TypeOK", "Invariant", "vars", "CONSTANT", "VARIABLE"})
 
 
 def read_scheduler(path: Path, job: JobSpec) -> SchedulerSpec:
@@ -267,16 +126,22 @@ class _Reader:
 
     def column(self, name: str, entry: Table) -> Column:
         self.columns[name] = "int"
-        moves = {Cell(state, event) for state, event, _ in self.job.machine.moves()}
-        cells: list[Cell] = []
-        for text in entry.texts("cells", optional=True):
-            state, _, event = text.partition(" ")
-            entry.known(state, self.job.machine.states, "state", "cells")
-            entry.known(event, self.job.machine.events, "event", "cells")
-            if Cell(state, event) not in moves:
-                entry.fault(f"in state '{state}' the event '{event}' changes no state", "cells")
-            cells.append(Cell(state, event))
+        moves = {Cell(state, event): dest for state, event, dest in self.job.machine.moves()}
+        cells = [self.cell(text, entry) for text in entry.texts("cells", optional=True)]
+        for cell in cells:
+            if cell not in moves:
+                entry.fault(f"in state '{cell.state}' the event '{cell.event}' changes no state", "cells")
+        # Where a job goes that nothing counts any more makes no difference to the counters.
+        ways = {(cell.state, moves[cell] in self.open_states() and moves[cell]) for cell in cells}
+        if len(ways) > 1:
+            entry.fault("the cells of one column must leave the same state and lead to the same", "cells")
         return Column(entry.text("meaning"), tuple(cells), entry.flag("births", default=False))
+
+    def cell(self, text: str, entry: Table) -> Cell:
+        state, _, event = text.partition(" ")
+        entry.known(state, self.job.machine.states, "state", "cells")
+        entry.known(event, self.job.machine.events, "event", "cells")
+        return Cell(state, event)
 
     def rule(self, entry: Table, names: Mapping[str, Sort], actions: tuple[str, ...] = ()) -> Rule:
         when = self.expression(entry, "when", "bool", names) if "when" in entry else None

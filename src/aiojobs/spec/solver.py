@@ -21,7 +21,7 @@ from aiojobs.spec.expressions import Node, Sort, read
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aiojobs.spec.scheduler import Action, SchedulerSpec
+    from aiojobs.spec.counters import Action, SchedulerSpec
 
 __all__ = ["UNKNOWN", "State", "Terms", "version"]
 

@@ -17,8 +17,8 @@ from aiojobs.spec.expressions import TLA, written
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aiojobs.spec.counters import Action, Parameter, Rule, SchedulerSpec
     from aiojobs.spec.expressions import Node
-    from aiojobs.spec.scheduler import Action, Parameter, Rule, SchedulerSpec
 
 __all__ = ["counters_text"]
 
