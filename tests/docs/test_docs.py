@@ -62,13 +62,12 @@ def test_an_output_belongs_to_an_example(page):
     assert pages.orphans(page) == 0
 
 
-def test_the_example_of_the_readme_is_the_quickstart():
+def test_the_example_of_the_readme_is_the_quickstart_without_its_docstring():
     marked = pages.text("README.md").split("<!-- example -->\n", 1)[1]
-    first = marked.split("```python\n", 1)[1].split("```", 1)[0]
-    assert pages.examples("README.md")[0].source == first
-    quickstart = pages.ROOT / "examples/quickstart.py"
-    if quickstart.exists():
-        assert quickstart.read_text(encoding="utf-8") == first
+    example = pages.examples("README.md")[0].source
+    assert marked.startswith(f"```python\n{example}```")
+    quickstart = (pages.ROOT / "examples/quickstart.py").read_text(encoding="utf-8")
+    assert quickstart.split('"""\n', 1)[1].lstrip("\n") == example
 
 
 # --- Links, ids, commands -----------------------------------------------------------------------------------
