@@ -178,12 +178,13 @@ class JobMachine:
         except (SystemExit, KeyboardInterrupt) as exc:
             self._fail(scheduler, exc)
             cast("asyncio.Task[Any]", self._task).add_done_callback(asyncio.Task.exception)
-            del self
+            del self, scheduler, coro
             raise  # out of the loop, as asyncio has it; the callback says that the task's copy is not lost
         except BaseException as exc:
             if isinstance(exc, GeneratorExit) and asyncio.current_task(scheduler._loop) is not self._task:
                 raise  # nobody runs this task any more: it is being destroyed, and nothing can follow
             self._fail(scheduler, exc)
+            del self, scheduler, coro  # from 3.12 on the coroutine's own frame in the traceback holds this one
         else:
             scheduler._ended(self, Event.FINISH, Outcome.RETURNED, result)
 
