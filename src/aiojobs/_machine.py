@@ -184,7 +184,7 @@ class JobMachine:
             if isinstance(exc, GeneratorExit) and asyncio.current_task(scheduler._loop) is not self._task:
                 raise  # nobody runs this task any more: it is being destroyed, and nothing can follow
             self._fail(scheduler, exc)
-            del self, scheduler, coro  # from 3.12 on the coroutine's own frame in the traceback holds this one
+            del self, scheduler, coro  # from 3.12 on the frame in the traceback holds this one
         else:
             scheduler._ended(self, Event.FINISH, Outcome.RETURNED, result)
 
