@@ -19,8 +19,8 @@ Never_withdrawn_after_acceptance == ~\E j \in Jobs : call[j] = "withdrawn" /\ st
 (* A spawn is refused after its job was accepted. *)
 Never_refused_after_acceptance == ~\E j \in Jobs : call[j] = "refused" /\ state[j] = "closed"
 
-(* A job was closed by somebody else while its spawn was on the way to return it. *)
-Never_returned_closed_unrun == ~\E j \in Jobs : call[j] = "returned" /\ code[j] = "dropped"
+(* A job is closed by somebody else while its spawn is on the way to return it. *)
+Never_closed_while_arriving == ~\E j \in Jobs : phase = "open" /\ call[j] = "arriving" /\ state[j] = "closed"
 
 (* A job fails; one caller receives the exception while another leaves without it. *)
 Never_received_beside_leaving ==

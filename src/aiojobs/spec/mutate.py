@@ -70,11 +70,9 @@ def mutants(spec: SchedulerSpec) -> Iterator[Mutant]:
 
 def fate(original: SchedulerSpec, mutant: Mutant) -> Fate:
     """What becomes of the mutant when it is to be proved."""
-    questions = Questions(mutant.spec)
-    # What doesn't speak of the changed action is as it was: there is no need to ask again.
-    about = {"", mutant.action} if mutant.action else {"", *mutant.spec.actions}
-    asked = (question for question in questions if question.action in about)
-    if any(answer.verdict != PROVED for answer in answers(asked, questions)):
+    # What speaks of another action alone is as it was: there is no need to ask again.
+    questions = Questions(mutant.spec, about={mutant.action} if mutant.action else None)
+    if any(answer.verdict != PROVED for answer in answers(questions, questions)):
         return "refuted"
     if set(reached(mutant.spec)) != set(mutant.spec.actions):
         return "refuted"

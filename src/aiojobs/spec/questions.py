@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from aiojobs.spec.solver import State, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from aiojobs.spec.counters import Action, Column, Liveness, Rule, SchedulerSpec
     from aiojobs.spec.expressions import Node
@@ -96,9 +96,9 @@ def _said(table: str, name: str, rule: _Said) -> Statement:
 
 
 class Questions:
-    """All questions about one specification."""
+    """All questions about one specification, or, of those about single actions, only some."""
 
-    def __init__(self, spec: SchedulerSpec) -> None:
+    def __init__(self, spec: SchedulerSpec, about: Collection[str] | None = None) -> None:
         self.spec = spec
         self.terms = Terms(spec)
         self._initial = self.terms.initial_state()
@@ -106,6 +106,7 @@ class Questions:
         rules = spec.invariants.values()
         self._invariant = self.terms.every(self._term(rule.whole, self._before) for rule in rules)
         self._steps = [self._step(name, action) for name, action in spec.actions.items()]
+        self._asked = [step for step in self._steps if about is None or step.name in about]
         self._numbers = [name for name, counter in spec.counters.items() if counter.sort == "int"]
 
     def __iter__(self) -> Iterator[Question]:
@@ -169,12 +170,12 @@ class Questions:
 
     def _kept(self) -> Iterator[Question]:
         for name, rule in self.spec.invariants.items():
-            for step in self._steps:
+            for step in self._asked:
                 broken = self._no(rule.whole, step.after)
                 yield self._in_step("kept", _said("invariant", name, rule), "", step, broken)
 
     def _possible(self) -> Iterator[Question]:
-        for step in self._steps:
+        for step in self._asked:
             said = Statement(f"action.{step.name}", step.action.meaning)
             same = self.terms.every(
                 step.before.terms[name] == step.after.terms[name] for name in self.spec.counters
@@ -209,11 +210,11 @@ class Questions:
             if counter.counts is not None:
                 yield from self._double_entry(name, counter.counts)
         for name, rule in self.spec.balances.items():
-            for step in self._steps:
+            for step in self._asked:
                 changes = {name: self._change(step, name) for name in self._numbers}
                 broken = self.terms.no(self.terms.term(rule.holds, {**changes, **step.entries}))
                 yield self._in_step("ledger", _said("balance", name, rule), "", step, broken)
-        for step in self._steps:
+        for step in self._asked:
             said = Statement(f"action.{step.name}", "No entry in the ledger is negative.")
             negative = self.terms.some(entry < 0 for entry in step.entries.values())
             yield self._in_step("ledger", said, "", step, negative)
@@ -227,7 +228,7 @@ class Questions:
     def _double_entry(self, name: str, state: str) -> Iterator[Question]:
         """The change of a counter is what the job's table makes of the entries."""
         meaning = f"The counter '{name}' changes by the jobs that enter and leave the state '{state}'."
-        for step in self._steps:
+        for step in self._asked:
             change = self.terms.number(0)
             for column, declared in self.spec.ledger.items():
                 change = change + self._weight(declared, state) * step.entries[column]
@@ -244,12 +245,12 @@ class Questions:
 
     def _rules_for_steps(self) -> Iterator[Question]:
         for name, rule in self.spec.steps.items():
-            for step in self._steps_of(rule):
+            for step in self._steps_of(rule, self._asked):
                 broken = self.terms.no(self._of_step(rule.whole, step))
                 yield self._in_step("step", _said("step", name, rule), "", step, broken)
 
-    def _steps_of(self, rule: Rule) -> list[_Step]:
-        return [step for step in self._steps if step.name in rule.actions]
+    def _steps_of(self, rule: Rule, steps: Iterable[_Step]) -> list[_Step]:
+        return [step for step in steps if step.name in rule.actions]
 
     def _of_step(self, node: Node, step: _Step) -> Any:
         return self.terms.term(node, {**step.before.terms, **step.entries})
@@ -284,7 +285,7 @@ class Questions:
         yield self._in_state(
             "liveness", said, "a helpful action can happen until the goal", *waiting, helpless
         )
-        for step in self._steps:
+        for step in self._asked:
             if step.name not in rule.without:
                 still = (*waiting, self._no(rule.goal, step.after))
                 yield from self._progress(said, rule, step, still)
@@ -312,7 +313,7 @@ class Questions:
                 when = self._term(rule.when, self._before)
                 yield _said("invariant", name, rule), "`when` holds somewhere", when
         for name, rule in self.spec.steps.items():
-            met = self.terms.some(self._meets(rule, step) for step in self._steps_of(rule))
+            met = self.terms.some(self._meets(rule, step) for step in self._steps_of(rule, self._steps))
             yield _said("step", name, rule), "a step is made where `when` holds", met
         for name, clause in self.spec.enabled.items():
             said, when = _said("enabled", name, clause), self._term(clause.when, self._before)
