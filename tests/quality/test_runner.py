@@ -97,6 +97,13 @@ def test_a_step_can_write_its_account_to_a_file_and_names_a_command_to_repeat_it
     )
 
 
+def test_a_tier_can_ask_for_more(tmp_path):
+    code = "import sys; raise SystemExit(' '.join(sys.argv[1:]))"
+    deep = a_step("deep", code=code, extra={"smoke": ("--jobs", "2"), "full": ("--jobs", "3")})
+    assert ran(tmp_path, deep)["deep"].reason.splitlines()[0] == "exit code 1: --jobs 2"
+    assert deep.repeat("full").endswith("--jobs 3")
+
+
 # The chain of this project
 
 

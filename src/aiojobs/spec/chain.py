@@ -110,11 +110,15 @@ def _own(*arguments: str) -> tuple[str, ...]:
     return (PYTHON, "-m", "aiojobs.spec", *arguments)
 
 
-def _pytest(*arguments: str, under: tuple[str, ...] = ()) -> tuple[str, ...]:
-    return (PYTHON, "-W", "error", *under, "-m", "pytest", "-q", f"--evidence={WRITTEN}", *arguments)
+def _pytest(*arguments: str) -> tuple[str, ...]:
+    return (PYTHON, "-W", "error", *_COUNTED, "-m", "pytest", "-q", f"--evidence={WRITTEN}", *arguments)
 
 
-_FAST: Final = {"smoke": ("-m", "not slow")}
+# Each folder of tests is run once; what they execute adds up, and the step "coverage" looks at the sum.
+_COUNTED: Final = ("-m", "coverage", "run", "--append")
+_FOR_TESTS: Final = (
+    "aiohttp", "coverage", "hypothesis", "jsonschema", "pytest", "pytest_asyncio", "transitions", "z3",
+)  # fmt: skip
 
 STEPS: Final = (
     Step(
@@ -131,18 +135,24 @@ STEPS: Final = (
     ),
     Step(
         "conformance", 1, "every state and event: the library does what the reference machine does",
-        _pytest("tests/conformance"), findings.tests("test"), kind="test",
-        needs=("pytest", "hypothesis", "transitions"),
+        _pytest("tests/conformance", "--hypothesis-seed=0"), findings.tests("test"), kind="test",
+        seconds=300, needs=_FOR_TESTS,
     ),
     Step(
         "proofs", 2, "the invariants hold for every limit and pending limit",
         _own("prove", "--json"), findings.document("prove"), kind="prove", needs=("z3",),
     ),
     Step(
-        "tests", 0, "the test suite, a warning being an error",
-        _pytest("tests", "--ignore=tests/packaging", "--hypothesis-seed=0", under=("-m", "coverage", "run")),
-        findings.tests("test"), kind="test", seconds=300, extra=_FAST,
-        needs=("pytest", "pytest_asyncio", "hypothesis", "coverage", "aiohttp"),
+        "tests", 0, "the other tests, a warning being an error",
+        _pytest(
+            "tests", "--ignore=tests/conformance", "--ignore=tests/packaging", "--hypothesis-seed=0"
+        ),
+        findings.tests("test"), kind="test", seconds=300, needs=_FOR_TESTS,
+    ),
+    Step(
+        "packaging", 0, "the wheel, installed where nothing else is, works and carries the specification",
+        _pytest("tests/packaging"), findings.tests("test"), kind="test", seconds=300,
+        needs=(*_FOR_TESTS, "build", "hatchling"),
     ),
     Step(
         "coverage", 0, "the tests execute every branch of the runtime",
@@ -156,11 +166,6 @@ STEPS: Final = (
     Step(
         "pyright", 0, "types, by a second opinion",
         (PYTHON, "-m", "pyright", "--warnings"), findings.exit_code, seconds=300, needs=("pyright",),
-    ),
-    Step(
-        "packaging", 0, "the wheel, installed where nothing else is, works and carries the specification",
-        _pytest("tests/packaging"), findings.tests("test"), kind="test", seconds=300,
-        needs=("pytest", "build", "hatchling"),
     ),
 )  # fmt: skip
 
