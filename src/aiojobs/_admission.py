@@ -99,7 +99,7 @@ class Admission:
         self.pending = 0
         self.blocked = 0
 
-    def offer(self, *, may_block: bool) -> Verdict:
+    def offer(self, may_block: bool) -> Verdict:
         """Decide on a new coroutine and count it in (``spawn_start``, ``spawn_queue``, ``spawn_block``)."""
         if self.phase is not _OPEN:
             return Verdict.REFUSE

@@ -76,26 +76,20 @@ def check_coroutine(value: object) -> None:
 
 
 def check_fresh(coro: Any) -> None:
-    """A coroutine none of whose code has run yet."""
-    if type(coro) is CoroutineType:
-        fresh = not (coro.cr_running or coro.cr_suspended) and _would_start(coro)
-    else:
-        fresh = not isinstance(coro, GeneratorType) or inspect.getgeneratorstate(coro) == inspect.GEN_CREATED
-    if not fresh:
-        raise RuntimeError(f"coro must not have been started before, got {coro!r}; call its function again")
+    """A coroutine none of whose code has run yet.
 
-
-def _would_start(coro: CoroutineType[Any, Any, Any]) -> bool:
-    """Whether a coroutine that does not run and is not suspended is untouched, rather than over.
-
-    Its frame would tell, but to ask for the frame creates an object that lives as long as the coroutine.
-    Sending it something other than None tells as well: what has not started refuses that with a TypeError
-    and stays as it was, what is over says that it is over.
+    Of one that neither runs nor is suspended, the frame would tell whether it is untouched or over; but to
+    ask for the frame creates an object that lives as long as the coroutine. Sending it something other than
+    None tells as well: what has not started refuses that with a TypeError and stays as it was.
     """
-    try:
-        coro.send(_PROBE)
-    except TypeError:
-        return True
-    except RuntimeError:
-        pass
-    return False
+    if type(coro) is not CoroutineType:
+        if not isinstance(coro, GeneratorType) or inspect.getgeneratorstate(coro) == inspect.GEN_CREATED:
+            return
+    elif not (coro.cr_suspended or coro.cr_running):
+        try:
+            coro.send(_PROBE)
+        except TypeError:
+            return
+        except RuntimeError:
+            pass
+    raise RuntimeError(f"coro must not have been started before, got {coro!r}; call its function again")

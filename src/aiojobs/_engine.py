@@ -60,6 +60,7 @@ _START, _QUEUE = Verdict.START, Verdict.QUEUE
 _NOTHING, _START_NEXT, _ADMIT = Next.NOTHING, Next.START, Next.ADMIT
 _CLOSING = State.CLOSING
 _RAISED = Outcome.RAISED
+_GIVE_SLOT = Event.START
 
 owned: set[int] = set()
 """The ids of the coroutines of all jobs that have not ended, in any scheduler (``SPAWN-3``)."""
@@ -147,42 +148,35 @@ class Engine:
     # --- Letting in --------------------------------------------------------------------------------
 
     def _enter(
-        self,
-        verdict: Verdict,
-        coro: Coroutine[Any, Any, _T],
-        name: str | None,
-        context: Context | None,
+        self, verdict: Verdict, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None
     ) -> Job[_T]:
-        """Carry out the verdict on a coroutine that does not have to wait outside."""
+        """Carry out the verdict on a coroutine that does not have to wait outside.
+
+        A job that waits keeps a copy of the context of this moment; one that starts now gets one anyway.
+        """
         if verdict is _QUEUE:
-            return self._enqueue(coro, name, context)
-        if verdict is not _START:
+            if context is None:
+                context = copy_context()
+        elif verdict is not _START:
             coro.close()
             self._refuse(verdict)
         job: Job[_T] = Job(coro, self, name, context, self._loop.get_debug())
         owned.add(id(coro))
-        self._running[job] = None
+        if verdict is _QUEUE:
+            self._queue[job] = None
+        else:
+            self._running[job] = None
         if self._observer is not None:
             self._observe(job, ACCEPT, None, job._state)
-        job._fire(Event.START)
-        if self._to_launch:
-            job._context = copy_context() if context is None else context
-            self._to_launch.append(job)
-        elif (failure := self._launch(job)) is not None:
-            self._fail_launch(job, failure, received=True)
-            del job
-            raise failure
-        return job
-
-    def _enqueue(self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None) -> Job[_T]:
-        """Give the coroutine a place in the queue, and a copy of the context of this moment."""
-        job: Job[_T] = Job(
-            coro, self, name, copy_context() if context is None else context, self._loop.get_debug()
-        )
-        owned.add(id(coro))
-        self._queue[job] = None
-        if self._observer is not None:
-            self._observe(job, ACCEPT, None, job._state)
+        if verdict is _START:
+            job._fire(_GIVE_SLOT)
+            if self._to_launch:
+                job._context = copy_context() if context is None else context
+                self._to_launch.append(job)
+            elif (failure := self._launch(job)) is not None:
+                self._fail_launch(job, failure, received=True)
+                del job
+                raise failure
         return job
 
     async def _spawn_blocked(
@@ -259,7 +253,14 @@ class Engine:
                 task = loop.create_task(run, name=job._name)
             else:
                 job._context = None
-                task = self._create_task_in(context, run, job._name)
+                try:
+                    task = loop.create_task(run, name=job._name, context=context)
+                except TypeError:
+                    if loop.get_task_factory() is None:
+                        raise
+                    # A factory from before there was `context`: its task copies the context it is called in.
+                    # No other is called that way: an eager one would have to enter the context twice.
+                    task = context.run(loop.create_task, run, name=job._name)
         except BaseException as exc:  # noqa: BLE001 - whatever the factory or an eager first step raises
             run.close()
             coro.close()
@@ -269,22 +270,6 @@ class Engine:
             if asked_to_stop:
                 task.cancel()
         return None
-
-    def _create_task_in(
-        self, context: Context, run: Coroutine[Any, Any, None], name: str | None
-    ) -> asyncio.Task[None]:
-        """Create a task in `context`, also with a task factory from before there was such an argument.
-
-        Such a factory makes a task that copies the context it is called in. Others are not called that way:
-        an eager one would have to enter the context a second time.
-        """
-        loop: asyncio.AbstractEventLoop = self._loop
-        try:
-            return loop.create_task(run, name=name, context=context)
-        except TypeError:
-            if loop.get_task_factory() is None:
-                raise
-            return context.run(loop.create_task, run, name=name)
 
     def _fail_launch(self, job: JobMachine, exc: BaseException, *, received: bool) -> None:
         """End a job without a task, keeping the reason without the frame that knows the job (``BOOK-3``)."""
@@ -297,7 +282,7 @@ class Engine:
         if next_ is not _ADMIT:
             job, _ = self._queue.popitem(last=False)
             self._running[job] = None
-            job._fire(Event.START)
+            job._fire(_GIVE_SLOT)
             self._to_launch.append(job)
         if next_ is not _START_NEXT:
             self._admit_blocked()

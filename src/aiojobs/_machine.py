@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 __all__ = ("JobMachine", "qualified_name")
 
-_OWN_FILES = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is much to import for this
+_OWN_FILES = os.path.join(os.path.dirname(__file__), "")  # noqa: PTH118, PTH120 - pathlib is much to import
 """Where the frames of this package come from."""
 
 
@@ -284,9 +284,12 @@ class JobMachine:
             del self
 
 
-def qualified_name(coro: object) -> str:
+def qualified_name(coro: Any) -> str:
     """The name of a coroutine for people; of an exotic one, that of its type."""
-    return getattr(coro, "__qualname__", None) or type(coro).__qualname__
+    try:
+        return coro.__qualname__  # type: ignore[no-any-return]
+    except AttributeError:
+        return type(coro).__qualname__
 
 
 @types.coroutine

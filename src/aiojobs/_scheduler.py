@@ -152,7 +152,7 @@ class Scheduler(Engine, Collection[Job[Any]]):
                 one, and it is untouched; or closing has begun, and it has been closed (``SPAWN-2``).
         """
         self._check_spawn(coro, name, context)
-        verdict = self._admission.offer(may_block=True)
+        verdict = self._admission.offer(True)
         if verdict is _BLOCK:
             return await self._spawn_blocked(coro, name, context)
         return self._enter(verdict, coro, name, context)
@@ -171,7 +171,7 @@ class Scheduler(Engine, Collection[Job[Any]]):
             TypeError, RuntimeError: as ``spawn``.
         """
         self._check_spawn(coro, name, context)
-        return self._enter(self._admission.offer(may_block=False), coro, name, context)
+        return self._enter(self._admission.offer(False), coro, name, context)
 
     def _check_spawn(self, coro: Any, name: object, context: object) -> None:
         """All that ``SPAWN-3`` asks, in its order: type, loop, ownership. On success the loop is bound."""
