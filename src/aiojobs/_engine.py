@@ -176,7 +176,10 @@ class Engine:
             elif (failure := self._launch(job)) is not None:
                 self._fail_launch(job, failure, received=True)
                 del job
-                raise failure
+                try:
+                    raise failure
+                finally:
+                    del failure
         return job
 
     async def _spawn_blocked(
@@ -207,7 +210,10 @@ class Engine:
         self._launch_soon()
         if failure is not None:
             del job
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure
         return job
 
     def _withdraw(self, place: asyncio.Future[None], job: JobMachine) -> None:
