@@ -166,7 +166,7 @@ def atomic(handler: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, Corou
 
 def _request_among(args: tuple[object, ...]) -> Request:
     """The request of a handler's call: ``(request)``, ``(view)`` or ``(self, request)``."""
-    for arg in args[:2]:
+    for arg in args:
         if isinstance(arg, Request):
             return arg
         if isinstance(arg, AbstractView):

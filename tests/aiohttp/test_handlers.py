@@ -7,10 +7,10 @@ import inspect
 import weakref
 
 import pytest
-from aiohttp import web
+from aiohttp import ServerDisconnectedError, web
 from aiohttp.test_utils import make_mocked_request
 
-from aiojobs import Job
+from aiojobs import Job, JobClosed
 from aiojobs.aiohttp import AIOJOBS_SCHEDULER, atomic, get_scheduler, setup, shield, spawn
 from support.observing import Recorder, settle
 
@@ -171,6 +171,32 @@ async def test_what_an_atomic_handler_raises_is_the_answer_and_is_not_reported(a
     response = await client.get("/")
     assert (response.status, await response.text()) == (409, "taken")
     assert reports.calls == []
+
+
+@pytest.mark.requirement("WAIT-3")
+async def test_an_atomic_handler_whose_job_is_stopped_ends_the_connection(app, serve):
+    @atomic
+    async def handler(request):
+        await gate.wait()
+
+    @web.middleware
+    async def remember(request, handler):
+        try:
+            return await handler(request)
+        except JobClosed as error:
+            errors.append(error)
+            raise
+
+    gate, errors = Gate(), []
+    app.middlewares.append(remember)
+    client = await serve(with_handler(app, handler))
+    request = asyncio.create_task(client.get("/"))
+    await soon(gate.reached.wait())
+    (job,) = app[AIOJOBS_SCHEDULER]
+    await job.close()
+    with pytest.raises(ServerDisconnectedError):
+        await soon(request)
+    assert len(errors) == 1
 
 
 @pytest.mark.requirement("BOOK-3")

@@ -1,0 +1,151 @@
+"""A service that takes orders: `POST /orders` answers 202, and a job that outlives the request stores it.
+
+What it shows, and what to copy:
+
+* The body is read before the job is spawned. When the client is gone, so is what was not read yet.
+* `spawn` waits while the queue is full, so a burst slows its own clients down. Patience is bounded: a client
+  that would have to wait longer gets 503, and what was withdrawn never runs (SPAWN-1).
+* 202 is a promise, made when `spawn` has returned: from then on the order will be stored, whether the client
+  stays, hangs up, or the server is told to stop (WAIT-1, SHUT-4).
+* The database is opened before `setup` is called, so it is closed after the last job has ended.
+
+SQLite is written in a thread. A write may take milliseconds when the disk is busy, and an event loop that
+waits for a disk serves nobody. One connection behind a lock is enough, since SQLite has one writer at a time
+anyway; the jobs still overlap, because taking the payment, which comes first, is waiting for somebody else.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+import aiojobs
+from aiojobs.aiohttp import get_scheduler, setup
+
+PATIENCE = 0.15
+"""Seconds that a client may have to wait for a place in the queue."""
+PAYMENT = 0.02
+"""Seconds that the payment takes."""
+
+
+class OrderBook:
+    """The orders, in a SQLite file. Its methods may be called from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, check_same_thread=False)
+        # A commit waits for the system, not for the disk: safe against a crash of this process.
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute("CREATE TABLE IF NOT EXISTS orders (number INTEGER PRIMARY KEY, item TEXT)")
+
+    def write(self, number: int, item: str) -> None:
+        """Store an order for good."""
+        with self._lock, self._connection:
+            self._connection.execute("INSERT INTO orders VALUES (?, ?)", (number, item))
+
+    def close(self) -> None:
+        """Let the file go."""
+        with self._lock:
+            self._connection.close()
+
+
+def stored_orders(path: Path) -> set[int]:
+    """The numbers of the orders in the file."""
+    connection = sqlite3.connect(path)
+    try:
+        return {number for (number,) in connection.execute("SELECT number FROM orders")}
+    finally:
+        connection.close()
+
+
+@dataclass
+class Tally:
+    """What the service has promised, and how full it was."""
+
+    accepted: set[int] = field(default_factory=set[int])
+    """Orders for which ``spawn`` has returned a job."""
+    withdrawn: int = 0
+    """Orders whose clients hung up, or ran out of patience, while they waited for a place in the queue."""
+    waiting: int = 0
+    """Orders that wait for a place now."""
+    most_running: int = 0
+    most_queued: int = 0
+    most_waiting: int = 0
+
+    def sample(self, scheduler: aiojobs.Scheduler) -> None:
+        """Note the high-water marks; they are reached when something comes in."""
+        self.most_running = max(self.most_running, scheduler.active_count)
+        self.most_queued = max(self.most_queued, scheduler.pending_count)
+        self.most_waiting = max(self.most_waiting, self.waiting)
+
+
+BOOK = web.AppKey("BOOK", OrderBook)
+TALLY = web.AppKey("TALLY", Tally)
+
+
+def create_app(database: Path, **settings: Any) -> web.Application:
+    """The service; `settings` are those of the scheduler."""
+    app = web.Application()
+    app[TALLY] = Tally()
+    app.cleanup_ctx.append(open_book(database))
+    setup(app, **settings)
+    app.router.add_post("/orders", take_order)
+    return app
+
+
+def open_book(database: Path) -> Callable[[web.Application], AsyncIterator[None]]:
+    """A context that keeps the order book open while the application lives."""
+
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        app[BOOK] = OrderBook(database)
+        yield
+        app[BOOK].close()
+
+    return context
+
+
+async def take_order(request: web.Request) -> web.Response:
+    """Accept an order, or say why not."""
+    try:
+        order = await request.json()
+        number, item = int(order["number"]), str(order["item"])
+    except (ValueError, KeyError, TypeError):
+        return web.json_response({"error": 'send {"number": …, "item": …}'}, status=400)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await accept(request, number, item)
+    except TimeoutError:
+        return web.json_response({"error": "busy"}, status=503, headers={"Retry-After": "1"})
+    except RuntimeError:
+        return web.json_response({"error": "closing"}, status=503)
+    return web.json_response({"number": number}, status=202)
+
+
+async def accept(request: web.Request, number: int, item: str) -> None:
+    """Hand the order to the scheduler; when this returns, the promise is made."""
+    scheduler, tally = get_scheduler(request), request.app[TALLY]
+    # A spawn waits only while the queue is full (LIMIT-4).
+    must_wait = scheduler.pending_count == scheduler.pending_limit
+    tally.waiting += must_wait
+    tally.sample(scheduler)
+    try:
+        await scheduler.spawn(store(request.app[BOOK], number, item), f"order {number}")
+    except asyncio.CancelledError:
+        tally.withdrawn += 1
+        raise
+    finally:
+        tally.waiting -= must_wait
+    tally.accepted.add(number)
+    tally.sample(scheduler)
+
+
+async def store(book: OrderBook, number: int, item: str) -> None:
+    """The job: take the payment, then store the order."""
+    await asyncio.sleep(PAYMENT)
+    await asyncio.to_thread(book.write, number, item)

@@ -1,0 +1,94 @@
+"""Every example runs by itself, warnings and all, and prints what it says."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(module, *arguments):
+    """What `python -m examples.<module>` prints, as a reader would start it."""
+    path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", f"examples.{module}", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    # In debug mode asyncio also remarks on a slow machine.
+    assert re.sub(r"^Executing .* took [\d.]+ seconds\n", "", done.stderr, flags=re.MULTILINE) == ""
+    assert done.returncode == 0
+    return done.stdout
+
+
+def test_there_is_a_test_for_every_example():
+    here = Path(__file__).parent
+    tested = {
+        name for file in here.glob("test_*.py") for name in re.findall(r'run\(\s*"(\w+)"', file.read_text())
+    }
+    files = {file.stem for file in (ROOT / "examples").glob("*.py")}
+    parts_of_the_demo = {"orders_service", "trace"}
+    assert files - parts_of_the_demo == tested
+
+
+def test_quickstart():
+    assert run("quickstart").splitlines() == ["Hello, Ada!", "Hello, Grace!", "Hello, Edsger!"]
+
+
+def test_collect():
+    lines = run("collect").splitlines()
+    assert sorted(lines) == ["about: 5", "archive: it is not there", "index: 5", "news: 4"]
+    assert lines[0] == "about: 5"
+
+
+@pytest.mark.requirement("SPAWN-5", "SHUT-6")
+def test_shed_load():
+    assert run("shed_load") == "served [0, 1, 2, 3, 4], refused 15\n"
+
+
+@pytest.mark.requirement("SPAWN-4")
+def test_request_context():
+    assert run("request_context").splitlines() == [
+        "Ada: logged in",
+        "Grace: logged in",
+        "Edsger: logged in",
+        "counted in the shared context: 3, in that of main: 0",
+    ]
+
+
+@pytest.mark.requirement("SHUT-4")
+def test_aiohttp_handlers():
+    lines = run("aiohttp_handlers").splitlines()
+    health = next(line for line in lines if "/admin/health" in line)
+    assert json.loads(health.partition(" 200 ")[2]) == {"running": 1, "queued": 0}
+    mail = "mail sent to ada@example.org"
+    assert [line for line in lines if line not in {health, mail}] == [
+        "POST /register 202 registered",
+        "POST /upload 200 1000 bytes, clean",
+        "POST /transfer?amount=7 200 7 transferred",
+        "DELETE /accounts/ada 200 account ada deleted",
+        "GET /reports/2026 200 Orders of 2026",
+        "stopped",
+    ]
+    assert lines.count(mail) == 1
+
+
+def test_the_how_to_about_aiohttp_quotes_the_examples_as_they_are():
+    page = (ROOT / "docs/howto/aiohttp.md").read_text(encoding="utf-8")
+    quoted = re.findall(
+        r"<!-- not run: from (examples/\w+\.py)[^>]*-->\s*```python\n(.*?)```", page, re.DOTALL
+    )
+    assert len(quoted) == page.count("```python\n") > 4
+    for file, block in quoted:
+        source = (ROOT / file).read_text(encoding="utf-8")
+        missing = [part for part in block.split("\n\n\n") if part.strip() not in source]
+        assert missing == []
