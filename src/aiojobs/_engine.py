@@ -175,11 +175,10 @@ class Engine:
                 self._to_launch.append(job)
             elif (failure := self._launch(job)) is not None:
                 self._fail_launch(job, failure, received=True)
-                del job
                 try:
                     raise failure
                 finally:
-                    del failure
+                    del job, coro, failure
         return job
 
     async def _spawn_blocked(
@@ -209,11 +208,10 @@ class Engine:
             self._fail_launch(job, failure, received=True)
         self._launch_soon()
         if failure is not None:
-            del job
             try:
                 raise failure
             finally:
-                del failure
+                del job, coro, failure
         return job
 
     def _withdraw(self, place: asyncio.Future[None], job: JobMachine) -> None:
@@ -271,11 +269,15 @@ class Engine:
             run.close()
             coro.close()
             return exc
-        if job._outcome is None:
-            job._task = task
-            if asked_to_stop:
-                task.cancel()
-        return None
+        else:
+            if job._outcome is None:
+                job._task = task
+                if asked_to_stop:
+                    task.cancel()
+            return None
+        finally:
+            # A traceback that was raised in here may hold this frame (BOOK-3).
+            del job, coro, run, context
 
     def _fail_launch(self, job: JobMachine, exc: BaseException, *, received: bool) -> None:
         """End a job without a task, keeping the reason without the frame that knows the job (``BOOK-3``)."""
@@ -314,6 +316,8 @@ class Engine:
                 self._fail_launch(job, failure, received=False)
                 if isinstance(failure, (SystemExit, KeyboardInterrupt)):
                     _reports.stop_loop(self._loop, failure)
+                del failure
+            del job
 
     def _admit_blocked(self) -> None:
         """Accept the job of the call that has waited longest, on the call's behalf."""
