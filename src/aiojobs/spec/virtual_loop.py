@@ -144,7 +144,7 @@ class TurnTimer(_Queued, asyncio.TimerHandle):
 class VirtualLoop(asyncio.AbstractEventLoop):
     """An event loop without input, output and waiting; the top of the module says how it behaves."""
 
-    def __init__(self, *, spin_limit: int = SPIN_LIMIT) -> None:
+    def __init__(self, *, start: float = 0.0, spin_limit: int = SPIN_LIMIT) -> None:
         self.complaints: list[_Complaint] = []
         """What `call_exception_handler` was called with, oldest first. Only readers may empty it."""
         self.turns = 0
@@ -152,7 +152,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._ready: deque[TurnHandle | TurnTimer] = deque()
         self._timers: list[TurnTimer] = []  # a heap; withdrawn ones stay in until they come to its head
         self._timer_number = 0
-        self._now = 0.0
+        self._now = start
         self._still_turns = 0  # turns since the clock moved
         self._spin_limit = spin_limit
         self._thread: int | None = None  # set exactly while the loop is entered
@@ -169,7 +169,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     # The clock and the queue.
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
+        """Virtual seconds, counted from `start`."""
         return self._now
 
     def ready(self) -> tuple[TurnHandle | TurnTimer, ...]:
@@ -255,10 +255,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._still_turns += 1
         ran = 0
         for _ in range(len(self._ready)):
-            handle = self._ready.popleft()
-            if not handle.withdrawn:
-                ran += 1
-                self._call(handle)
+            ran += self._call(self._ready.popleft())
         return ran
 
     def advance(self, delta: float | None = None) -> bool:
@@ -286,14 +283,20 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         while self._timers and self._timers[0].withdrawn:
             heapq.heappop(self._timers)
 
-    def _call(self, handle: TurnHandle | TurnTimer) -> None:
+    def _call(self, handle: TurnHandle | TurnTimer) -> bool:
+        """Run a callback unless it was withdrawn; whether it ran."""
         try:
+            if handle.withdrawn:
+                return False
             handle.context.run(handle.callback, *handle.args)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001  as in asyncio
             message = f"Exception in callback {handle!r}"
             self.call_exception_handler({"message": message, "exception": error, "handle": handle})
+        finally:
+            del handle  # what comes out of here keeps this frame, which must not keep a task alive
+        return True
 
     # Running freely.
 
@@ -391,14 +394,19 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Task[_T]:
         """A task of this loop, by the task factory if one is set."""
         self._check_open()
-        if self._task_factory is None:
-            return asyncio.Task(coro, loop=self, name=name, context=context, **options)
-        if context is not None:
-            options["context"] = context
-        task: asyncio.Task[_T] = self._task_factory(self, coro, **options)
-        if name is not None:
-            task.set_name(name)
-        return task
+        try:
+            if self._task_factory is None:
+                return asyncio.Task(coro, loop=self, name=name, context=context, **options)
+            if context is not None:
+                options["context"] = context
+            task: asyncio.Task[_T] = self._task_factory(self, coro, **options)
+            if name is not None:
+                task.set_name(name)
+            return task
+        finally:
+            # The traceback of an eager task that fails at once holds this frame, and through it the task.
+            del coro, options
+            task = None  # type: ignore[assignment]
 
     def set_task_factory(self, factory: Any) -> None:
         """Make tasks with this from now on; None means `asyncio.Task`."""
