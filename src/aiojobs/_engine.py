@@ -319,6 +319,17 @@ class Engine:
                 del failure
             del job
 
+    def _forget_gone(self) -> None:
+        """Callers at the head of the line that were cancelled in this very pass are not let in any more."""
+        while self._blocked:
+            place, job = self._blocked.popitem(last=False)
+            if not place.cancelled():
+                self._blocked[place] = job
+                self._blocked.move_to_end(place, last=False)
+                return
+            self._admission.give_up()
+            self._disown(job)
+
     def _admit_blocked(self) -> None:
         """Accept the job of the call that has waited longest, on the call's behalf."""
         place, job = self._blocked.popitem(last=False)
@@ -339,6 +350,8 @@ class Engine:
         del self._running[job]
         owned.discard(id(job._coro))
         job._end(outcome, result)
+        if self._blocked:
+            self._forget_gone()
         next_ = self._admission.ended()
         if job._waiters is not None or job._callbacks is not None:
             job._wake(self, received=received)
@@ -364,6 +377,7 @@ class Engine:
         if job._state is State.PENDING:
             del self._queue[job]
             self._dismiss(job)
+            self._forget_gone()
             next_ = self._admission.withdrawn()
             job._wake(self, received=False)
             if next_ is not _NOTHING:
