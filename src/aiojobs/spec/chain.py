@@ -143,6 +143,11 @@ STEPS: Final = (
         _own("prove", "--json"), findings.document("prove"), kind="prove", needs=("z3",),
     ),
     Step(
+        "symbolic", 4, "the pure core keeps its contracts over all paths",
+        _own("symbolic", "--json"), findings.document("symbolic"), kind="symbolic", seconds=180,
+        extra={"full": ("--tier", "full")}, needs=("crosshair", "z3"),
+    ),
+    Step(
         "tests", 0, "the other tests, a warning being an error",
         _pytest(
             "tests", "--ignore=tests/conformance", "--ignore=tests/packaging", "--hypothesis-seed=0"
