@@ -1,0 +1,520 @@
+"""Rules that the source of the runtime keeps, read from its syntax tree; each shown to find a planted breach.
+
+A rule is a function from the name of a module and its text to a list of findings, one line each.
+"""
+
+import ast
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import aiojobs
+
+SOURCE = Path(aiojobs.__file__).parent
+MODULES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(SOURCE.glob("*.py"))}
+
+# From the ground up. A module may import what stands in a line before its own, and its neighbours as long as
+# no circle comes of it.
+LAYERS = [
+    {"_lifecycle"},
+    {"_admission"},
+    {"_arguments", "_exceptions"},
+    {"_records", "_reports", "_shield", "_shutdown"},
+    {"_machine"},
+    {"_job"},
+    {"_engine"},
+    {"_scheduler"},
+    {"__init__"},
+    {"aiohttp"},
+]
+PURE = {"_lifecycle", "_admission"}
+PURE_IMPORTS = {"__future__", "collections", "enum", "typing"}
+THIRD_PARTY = {"aiohttp": {"aiohttp"}}  # by module
+SETS = {"_engine": {"owned"}}  # by module: sets that are asked whether something is in them, and never walked
+
+
+def owned_nodes(tree):
+    """Every node with the dotted name of the class and function that it stands in."""
+
+    def walk(node, owner):
+        for child in ast.iter_child_nodes(node):
+            inner = owner
+            if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                inner = f"{owner}.{child.name}".lstrip(".")
+            yield child, owner
+            yield from walk(child, inner)
+
+    yield from walk(tree, "")
+
+
+# Who may assign a state.
+
+
+def writers(text, attribute):
+    """Where an attribute of that name is assigned or deleted, by whatever syntax."""
+    found = []
+    for node, owner in owned_nodes(ast.parse(text)):
+        stores = (
+            isinstance(node, ast.Attribute) and node.attr == attribute and not isinstance(node.ctx, ast.Load)
+        )
+        named = isinstance(node, ast.Call) and any(
+            isinstance(argument, ast.Constant) and argument.value == attribute for argument in node.args
+        )
+        calls = named and ast.unparse(node.func).split(".")[-1] in {
+            "setattr",
+            "delattr",
+            "__setattr__",
+            "__delattr__",
+            "__set__",
+            "__delete__",
+        }
+        if stores or calls:
+            found.append(owner)
+    return found
+
+
+def all_writers(modules, attribute):
+    return sorted(
+        f"{module}.{owner}" for module, text in modules.items() for owner in writers(text, attribute)
+    )
+
+
+@pytest.mark.requirement("CLOSE-3", "LIMIT-6")
+def test_one_function_assigns_the_state_of_a_job():
+    assert all_writers(MODULES, "_state") == ["_machine.JobMachine.__init__", "_machine.JobMachine._fire"]
+
+
+@pytest.mark.requirement("SHUT-1")
+def test_one_function_assigns_the_phase_of_a_scheduler():
+    assert all_writers(MODULES, "phase") == ["_admission.Admission.__init__", "_admission.Admission.move"]
+
+
+@pytest.mark.requirement("LIMIT-1")
+@pytest.mark.parametrize("counter", ["running", "pending", "blocked"])
+def test_only_the_admission_counts(counter):
+    assert {writer.split(".")[0] for writer in all_writers(MODULES, counter)} == {"_admission"}
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        "job._state = State.DONE",
+        "job._state: State = State.DONE",
+        "job._state += 1",
+        "a, (job._state, b) = values",
+        "[*job._state] = values",
+        "for job._state in states: pass",
+        "with lock as job._state: pass",
+        "del job._state",
+        "setattr(job, '_state', State.DONE)",
+        "object.__setattr__(job, '_state', State.DONE)",
+        "type(job)._state.__set__(job, '_state')",
+    ],
+)
+def test_every_way_to_assign_is_found(breach):
+    text = f"class JobMachine:\n    def _end(self, job):\n        {breach}\n"
+    assert writers(text, "_state") == ["JobMachine._end"]
+
+
+@pytest.mark.parametrize(
+    "innocent", ["x = job._state", "job.state = 1", "getattr(job, '_state')", "_state = 1"]
+)
+def test_reading_is_no_assigning(innocent):
+    assert writers(innocent, "_state") == []
+
+
+# Who may import whom.
+
+
+def imports(text):
+    """Runtime imports as pairs of level and dotted name; and, separately, those for type checkers."""
+    runtime, typing_only = [], []
+
+    def visit(node, target):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                for inner in child.body:
+                    visit(ast.Module([inner], []), typing_only)
+                for inner in child.orelse:
+                    visit(ast.Module([inner], []), target)
+            elif isinstance(child, ast.Import):
+                target.extend((0, alias.name) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                base = f"{child.module}." if child.module else ""
+                target.extend((child.level, base + alias.name) for alias in child.names)
+            elif isinstance(child, ast.Call) and ast.unparse(child.func).split(".")[-1] in {
+                "__import__",
+                "import_module",
+            }:
+                target.append((0, ast.literal_eval(child.args[0])))
+            else:
+                visit(child, target)
+
+    visit(ast.parse(text), runtime)
+    return runtime, typing_only
+
+
+def siblings(found):
+    """The modules of this package among the imports, by their names inside it."""
+    names = [name for level, name in found if level == 1]
+    names += [
+        name.removeprefix("aiojobs.") for level, name in found if not level and name.startswith("aiojobs.")
+    ]
+    own = ["__init__" for level, name in found if not level and name == "aiojobs"]
+    return [name.split(".")[0] for name in names] + own
+
+
+def rank(module):
+    return next((number for number, layer in enumerate(LAYERS) if module in layer), None)
+
+
+def climbing_imports(module, text):
+    """Imports of what stands higher, or is in no layer at all."""
+    here = rank(module)
+    if here is None:
+        return [f"{module} has no place in the order of the layers"]
+    findings = []
+    for name in siblings(imports(text)[0]):
+        there = rank(name) if name in MODULES or rank(name) is not None else rank("__init__")
+        if name == "spec" or there is None:
+            findings.append(f"{module} imports {name}, which has no place in the order of the layers")
+        elif there > here:
+            findings.append(f"{module} imports {name}, which stands higher")
+    return findings
+
+
+def circles(modules):
+    """Raises if modules import each other in a circle."""
+    graph = {module: set(siblings(imports(text)[0])) for module, text in modules.items()}
+    return list(TopologicalSorter(graph).static_order())
+
+
+def imports_of_spec(text):
+    return [name for found in imports(text) for name in siblings(found) if name == "spec"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_lower_imports_anything_higher(module):
+    assert climbing_imports(module, MODULES[module]) == []
+
+
+def test_every_layer_is_about_modules_that_exist():
+    assert set().union(*LAYERS) - {"aiohttp"} <= set(MODULES)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert set(circles(MODULES)) == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_runtime_does_not_know_the_executable_specification(module):
+    assert imports_of_spec(MODULES[module]) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "breach"),
+    [
+        ("_admission", "from ._job import Job"),
+        ("_admission", "from . import _scheduler"),
+        ("_lifecycle", "from ._admission import Admission"),
+        ("_machine", "import aiojobs._engine"),
+        ("_machine", "from aiojobs._engine import Engine"),
+        ("_job", "from aiojobs import Scheduler"),
+        ("_job", "def late():\n    from ._scheduler import Scheduler"),
+        ("_job", "if TYPE_CHECKING:\n    pass\nelse:\n    from ._scheduler import Scheduler"),
+        ("_job", "importlib.import_module('aiojobs._scheduler')"),
+        ("_scheduler", "from .aiohttp import setup"),
+        ("_scheduler", "from .spec import oracle"),
+        ("_scheduler", "from ._novelty import something"),
+        ("_novelty", "import enum"),
+    ],
+)
+def test_every_climbing_import_is_found(module, breach):
+    assert len(climbing_imports(module, breach)) == 1
+
+
+def test_a_circle_is_found():
+    with pytest.raises(ValueError, match="cycle"):
+        circles({"_records": "from . import _reports", "_reports": "from ._records import Record"})
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        "from .spec import oracle",
+        "import aiojobs.spec.oracle",
+        "if TYPE_CHECKING:\n    from aiojobs.spec import x",
+    ],
+)
+def test_every_import_of_the_specification_is_found(breach):
+    assert imports_of_spec(breach) == ["spec"]
+
+
+def test_an_import_for_type_checkers_climbs_nowhere():
+    assert climbing_imports("_job", "if TYPE_CHECKING:\n    from ._scheduler import Scheduler") == []
+
+
+# What comes from outside.
+
+
+def foreign_imports(module, text):
+    """Imports of anything but the standard library and this package."""
+    top = {name.split(".")[0] for found in imports(text) for level, name in found if level == 0}
+    return sorted(top - sys.stdlib_module_names - {"aiojobs"} - THIRD_PARTY.get(module, set()))
+
+
+def impure_imports(module, text):
+    """What a pure module imports beyond the little that is pure itself."""
+    if module not in PURE:
+        return []
+    outside = {name.split(".")[0] for found in imports(text) for level, name in found if level == 0}
+    inside = {name for found in imports(text) for name in siblings(found)}
+    return sorted((outside - PURE_IMPORTS) | (inside - PURE))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_runtime_stands_on_the_standard_library_alone(module):
+    assert foreign_imports(module, MODULES[module]) == []
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_the_pure_core_knows_neither_asyncio_nor_anything_impure(module):
+    assert "asyncio" not in {name for _, name in imports(MODULES[module])[0]}
+    assert impure_imports(module, MODULES[module]) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "breach", "found"),
+    [
+        ("_job", "import transitions", ["transitions"]),
+        ("_job", "from z3.z3 import Int", ["z3"]),
+        ("_job", "def late():\n    import uvloop", ["uvloop"]),
+        ("_scheduler", "from aiohttp import web", ["aiohttp"]),
+        ("aiohttp", "from aiohttp import web", []),
+        ("_job", "if TYPE_CHECKING:\n    import pydantic", ["pydantic"]),
+    ],
+)
+def test_every_import_from_outside_is_found(module, breach, found):
+    assert foreign_imports(module, breach) == found
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        "import asyncio",
+        "from asyncio import Future",
+        "import time",
+        "if TYPE_CHECKING:\n    import asyncio",
+        "from ._job import Job",
+        "def late():\n    import random",
+    ],
+)
+def test_every_impure_import_of_the_pure_core_is_found(breach):
+    assert len(impure_imports("_admission", breach)) == 1
+
+
+# Sets.
+
+
+MAKERS_OF_SETS = {
+    "set",
+    "frozenset",
+    "WeakSet",
+    "weakref.WeakSet",
+    "wait",
+    "asyncio.wait",
+    "all_tasks",
+    "asyncio.all_tasks",
+}
+
+
+def sets(module, text):
+    """Sets that are made, and sets that are walked through: their order is that of addresses in memory."""
+    known = SETS.get(module, set()) | {name for names in SETS.values() for name in names}
+    tree = ast.parse(text)
+    allowed = _declared(tree, SETS.get(module, set()))
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    findings = []
+    for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
+        makes = isinstance(node, ast.Set | ast.SetComp) or (
+            isinstance(node, ast.Call) and ast.unparse(node.func) in MAKERS_OF_SETS
+        )
+        views = isinstance(node, ast.BinOp) and any(
+            isinstance(side, ast.Call) and ast.unparse(side.func).endswith((".keys", ".items"))
+            for side in (node.left, node.right)
+        )
+        if (makes and line not in allowed) or views:
+            findings.append(f"{module}:{line} makes a set: {ast.unparse(node)[:60]}")
+        if isinstance(node, ast.Name) and node.id in known and isinstance(node.ctx, ast.Load):
+            use = parents[node]
+            asked = isinstance(use, ast.Compare) and all(isinstance(op, ast.In | ast.NotIn) for op in use.ops)
+            changed = isinstance(use, ast.Attribute) and use.attr in {"add", "discard"}
+            if not (asked or changed):
+                findings.append(f"{module}:{line} walks through {node.id}: {ast.unparse(use)[:60]}")
+    return findings
+
+
+def _declared(tree, names):
+    """The lines on which a known set is made, empty."""
+    return {
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and node.target.id in names
+        and ast.unparse(node.value) == "set()"
+        and ast.unparse(node.annotation) == "set[int]"
+    }
+
+
+@pytest.mark.requirement("BOOK-2")
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"_lifecycle"}))
+def test_no_set_is_walked_through(module):
+    assert sets(module, MODULES[module]) == []
+
+
+def test_the_sets_of_the_generated_table_hold_states_alone():
+    found = sets("_lifecycle", MODULES["_lifecycle"])
+    assert all("State." in finding for finding in found)
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        "jobs = set()",
+        "jobs: set[int] = set()",
+        "jobs = {first, second}",
+        "jobs = {job for job in running}",
+        "jobs = frozenset(running)",
+        "jobs = weakref.WeakSet()",
+        "done, pending = await asyncio.wait(tasks)",
+        "for task in asyncio.all_tasks(): pass",
+        "for job in running.keys() & queue.keys(): pass",
+        "for number in owned: pass",
+        "numbers = list(owned)",
+        "numbers = [*owned]",
+        "number = owned.pop()",
+        "others = owned",
+        "owned: set[Job] = set()",
+        "owned: set[int] = set(jobs)",
+    ],
+)
+def test_every_set_is_found(breach):
+    assert sets("_engine", breach)
+
+
+@pytest.mark.parametrize(
+    "innocent",
+    [
+        "owned: set[int] = set()",
+        "if id(coro) in owned: owned.discard(id(coro))",
+        "jobs = {}",
+        "jobs = {job: None}",
+        "jobs = dict.fromkeys(jobs)",
+        "await self.wait()",
+        "future.set_result(None)",
+    ],
+)
+def test_what_is_no_set_is_no_finding(innocent):
+    assert sets("_engine", innocent) == []
+
+
+# Private names of asyncio.
+
+
+def asyncio_names(modules):
+    """Names that hold objects of asyncio: by their annotation, or by how the objects are made."""
+    makers = {
+        "create_future",
+        "create_task",
+        "ensure_future",
+        "get_running_loop",
+        "current_task",
+        "call_later",
+    }
+    found = {"loop", "_loop"}
+    for text in modules.values():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.arg) and node.annotation and "asyncio." in ast.unparse(node.annotation):
+                found.add(node.arg)
+            elif isinstance(node, ast.AnnAssign) and "asyncio." in ast.unparse(node.annotation):
+                found.add(_last(node.target))
+            elif isinstance(node, ast.Assign) and _last(getattr(node.value, "func", None)) in makers:
+                found.update(_last(target) for target in node.targets)
+    return found
+
+
+def _last(node):
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def private_uses(module, text, names):
+    """Attributes with an underscore that are taken from asyncio itself or from one of its objects."""
+    findings = [
+        f"{module} imports {name}"
+        for found in imports(text)
+        for level, name in found
+        if level == 0
+        and name.startswith("asyncio.")
+        and any(part.startswith("_") for part in name.split("."))
+    ]
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.endswith("__"):
+            continue
+        root = ast.unparse(node.value)
+        receiver = node.value
+        while isinstance(receiver, ast.Call | ast.Subscript | ast.Await):
+            receiver = receiver.func if isinstance(receiver, ast.Call) else receiver.value
+        made = isinstance(node.value, ast.Call) and _last(receiver) in {
+            "current_task",
+            "get_running_loop",
+            "create_task",
+            "create_future",
+        }
+        if root.split(".")[0].split("(")[0] == "asyncio" or _last(receiver) in names or made:
+            findings.append(f"{module}:{node.lineno} takes {root}.{node.attr}")
+    return findings
+
+
+NAMES = asyncio_names(MODULES)
+
+
+def test_the_names_of_asyncio_objects_are_known():
+    assert {"loop", "_loop", "_task", "task", "waiter", "place", "inner", "outer", "_deadline"} <= NAMES
+    assert not {"self", "job", "scheduler"} & NAMES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_runtime_uses_no_private_name_of_asyncio(module):
+    assert private_uses(module, MODULES[module], NAMES) == []
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        "asyncio._get_running_loop()",
+        "asyncio.tasks._current_tasks",
+        "from asyncio import _set_running_loop",
+        "from asyncio.tasks import _PyTask",
+        "import asyncio._private",
+        "job._task._fut_waiter",
+        "self._loop._ready",
+        "loop._scheduled",
+        "task._must_cancel = True",
+        "asyncio.current_task()._coro",
+        "loop.create_future()._callbacks",
+        "waiter._callbacks",
+    ],
+)
+def test_every_private_use_is_found(breach):
+    assert private_uses("_engine", breach, NAMES)
+
+
+@pytest.mark.parametrize(
+    "innocent", ["self._task", "job._state", "scheduler._loop", "task.__class__", "asyncio.run"]
+)
+def test_names_of_our_own_are_no_finding(innocent):
+    assert private_uses("_engine", innocent, NAMES) == []

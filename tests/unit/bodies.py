@@ -1,0 +1,126 @@
+"""What jobs do in the tests, and the few questions that most tests ask of a scheduler."""
+
+import asyncio
+import types
+
+
+async def returns(value=None):
+    """End in the first step."""
+    return value
+
+
+async def fails(error):
+    """Raise in the first step."""
+    raise error
+
+
+async def forever():
+    """Run until cancelled."""
+    await asyncio.get_running_loop().create_future()
+
+
+async def until(future):
+    """Run until the test decides how it ends: by result, exception or cancellation of a future."""
+    return await asyncio.shield(future)
+
+
+class Body:
+    """A coroutine under remote control, which remembers what happened to it.
+
+    `log` has "started", one "cancelled" per cancellation delivered, and "ended". It runs until `finish` or
+    `fail` is called; it swallows the first `swallows` cancellations and gives in to the next.
+    """
+
+    def __init__(self, *, swallows=0):
+        self.log = []
+        self.swallows = swallows
+        self._end = asyncio.get_running_loop().create_future()
+
+    @property
+    def cancellations(self):
+        return self.log.count("cancelled")
+
+    def finish(self, value=None):
+        self._end.set_result(value)
+
+    def fail(self, error):
+        self._end.set_exception(error)
+        self._end.exception()  # the body takes it, or is stopped before: either way no warning is due
+
+    async def run(self):
+        self.log.append("started")
+        try:
+            while True:
+                try:
+                    return await asyncio.shield(self._end)
+                except asyncio.CancelledError:
+                    self.log.append("cancelled")
+                    if self.cancellations > self.swallows:
+                        raise
+        finally:
+            self.log.append("ended")
+
+
+class Counting:
+    """Makes coroutines that note in `ran`, in order, which of them took their first step."""
+
+    def __init__(self):
+        self.ran = []
+
+    async def __call__(self, name, seconds=0, *, until=None):
+        self.ran.append(name)
+        if seconds:
+            await asyncio.sleep(seconds)
+        if until is not None:
+            await until
+
+
+def begin(coro):
+    """Take the first step of a coroutine here and now, in no task; a task goes on with it."""
+    ended = asyncio.get_running_loop().create_future()
+    try:
+        waits_for = coro.send(None)
+    except StopIteration as end:
+        ended.set_result(end.value)
+        return ended
+    except Exception as error:
+        ended.set_exception(error)
+        return ended
+    return asyncio.ensure_future(begun(coro, waits_for))
+
+
+async def begun(coro, waits_for):
+    """Go on with a coroutine whose first step was taken and gave the future that it waits for."""
+    return await _resume(coro, waits_for)
+
+
+@types.coroutine
+def _resume(coro, waits_for):
+    while True:
+        try:
+            yield waits_for
+        except BaseException as error:
+            try:
+                waits_for = coro.throw(error)
+            except StopIteration as end:
+                return end.value
+        else:
+            return (yield from coro)
+
+
+def is_closed(coro):
+    """Whether a coroutine is over: ended, or closed before it began."""
+    return coro.cr_frame is None
+
+
+def books(scheduler):
+    """The books of a scheduler in one tuple, after checking that they agree with each other (BOOK-1)."""
+    jobs = list(scheduler)
+    assert len(scheduler) == len(jobs) == scheduler.active_count + scheduler.pending_count
+    assert all(job in scheduler for job in jobs)
+    assert sum(job.pending for job in jobs) == scheduler.pending_count
+    assert scheduler.limit is None or scheduler.active_count <= scheduler.limit
+    assert scheduler._admission.violations() == []
+    assert scheduler._admission.running == scheduler.active_count
+    assert scheduler._admission.pending == scheduler.pending_count
+    return (scheduler.active_count, scheduler.pending_count, scheduler._admission.blocked)
