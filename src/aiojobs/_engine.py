@@ -337,8 +337,7 @@ class Engine:
         self._arriving[job] = None
         if self._observer is not None:
             self._observe(job, ACCEPT, None, job._state)
-        if not place.done():
-            place.set_result(None)
+        place.set_result(None)
 
     # --- Ending ------------------------------------------------------------------------------------
 

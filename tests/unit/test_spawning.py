@@ -285,7 +285,7 @@ def test_callers_cancelled_in_the_pass_in_which_something_falls_free_are_passed_
     left = (1, 1, max(2 - gone, 0)) if gone < 3 else (1, 0, 0)
     assert books(scheduler) == left
     steps.run(scheduler.close())
-    steps.run(asyncio.wait(calls))
+    steps.run(asyncio.gather(*calls, return_exceptions=True))
     assert not set(counting.ran) & set(range(gone))
 
 
@@ -458,6 +458,28 @@ async def test_two_blocked_spawns_cancelled_in_the_pass_of_their_admission_pass_
     await settle()
     assert counting.ran == [2]
     await scheduler.close()
+
+
+@pytest.mark.requirement("LIMIT-2", "LIMIT-4", "LIMIT-5")
+@pytest.mark.parametrize("cancelled", [[0, 1], [0], [1], [0, 1, 2]])
+async def test_a_caller_that_was_cancelled_before_a_place_falls_free_is_never_let_in(cancelled):
+    observer, counting = Recorder(), Counting()
+    scheduler, _, jobs = await full(observer=observer)
+    calls = [blocked(scheduler, counting(number)) for number in range(3)]
+    await settle()
+    for number in cancelled:
+        calls[number].cancel()
+    await jobs[1].close()  # does not give way: no cancelled caller has woken yet
+    left = [call for number, call in enumerate(calls) if number not in cancelled]
+    assert scheduler.pending_count == min(1, len(left))
+    await settle()
+    assert [call.cancelled() for call in calls] == [number in cancelled for number in range(3)]
+    assert list(scheduler) == [jobs[0], *(call.result() for call in left[:1])]
+    accepted = [record.job for record in observer.calls if record.event == "accept"]
+    assert accepted == jobs + [call.result() for call in left[:1]]
+    await scheduler.close()
+    await settle()
+    assert counting.ran == []
 
 
 async def test_a_thousand_blocked_spawns_cancelled_at_once_leave_nothing_behind():
