@@ -260,19 +260,19 @@ class Books:
 
     def _move_up(self, rest: list[_Step]) -> None:
         """The head of the queue starts, the first of the blocked calls comes in."""
+        admitted = next((step.body for step in rest if step.name == "admit"), None)
+        self._pass_over_cancelled(admitted)
         for step, body, _ in rest:
             assert body is not None
             line = self.queue if step == "start" else self.blocked
-            if step == "admit":
-                self._skip_cancelled(body)
             if not line or line[0] is not body:
                 first = line[0].name if line else "nobody"
                 raise Violation("LIMIT-5", f"{body.name} moves up before {first}, which came earlier")
             line.pop(0)
             (self.running if step == "start" else self.queue).append(body)
 
-    def _skip_cancelled(self, admitted: Body) -> None:
-        """A blocked call that was cancelled in this pass may be passed over before it can say so."""
+    def _pass_over_cancelled(self, admitted: Body | None) -> None:
+        """A blocked call that was cancelled in this pass may be passed over before it can say so itself."""
         while self.blocked and self.blocked[0] is not admitted and self.blocked[0].calling_cancelled:
             self._give_up(self.blocked[0])
 

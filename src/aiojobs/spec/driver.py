@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -41,6 +41,12 @@ Event: TypeAlias = tuple[Any, ...]
 
 EPOCH: Final = 1_000_000.0
 """When a world begins. So late that no duration can be mistaken for a point of time."""
+
+_WIND_UP_ROUNDS: Final = 100
+"""So often what still runs is let go, or time passes, at the end of a world; it takes far less."""
+
+_SPINNING: Final = 1000
+"""A loop that is not quiet after so many turns never will be."""
 
 JOB_CALLS: Final = ("wait", "await", "wait-for", "close", "close-for")
 SCHEDULER_CALLS: Final = ("shut", "drain", "drain-for", "with", "shield")
@@ -81,6 +87,14 @@ class Scope:
     wait_timeout: float = 16.0
     timeout: float = 4.0
     """Of ``wait-for``, ``close-for`` and ``drain-for``."""
+
+    @classmethod
+    def of(cls, bounds: Mapping[str, Any]) -> Self:
+        """The scope of a document, where tuples are lists."""
+        given: dict[str, Any] = {}
+        for name, value in bounds.items():
+            given[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**given)
 
     def describe(self) -> str:
         """The bounds that matter most, in a few words."""
@@ -314,9 +328,13 @@ class World:
 
     def apply(self, event: Event, *, again: bool = False) -> None:
         """Let an event happen and have the judge look, who raises `Violation`; in a replay, glance."""
+        self.let_happen(event)
+        self.look(again=again)
+
+    def let_happen(self, event: Event) -> None:
+        """Let an event happen, and nothing else."""
         self.facts.append(("event", event))
         _MOVES[event[0]](self, *event[1:])
-        self.look(again=again)
 
     def look(self, *, again: bool = False) -> None:
         """Have the judge look at everything since the last time."""
@@ -415,23 +433,28 @@ class World:
         self._run_quiet()
         self._start_call("shut", None)
         self._run_quiet()
-        for _ in range(100):
-            idle = [body for body in self.bodies if body.idle()]
-            for body in idle:
-                body.tell("return")
-            for call in self.calls:
-                if call.gate is not None and not call.gate.done():
-                    call.gate.set_result("leave")
-            if not idle and not self.virtual.timers() and self.virtual.quiet():
+        for _ in range(_WIND_UP_ROUNDS):
+            let_go = self.let_go()
+            if not let_go and not self.virtual.timers() and self.virtual.quiet():
                 break
-            if not idle:
+            if not let_go:
                 self.virtual.advance()
             self._run_quiet()
         self.judge.settle()
 
+    def let_go(self) -> int:
+        """Tell every coroutine that waits to be told to return; how many there were."""
+        idle = [body for body in self.bodies if body.idle()]
+        for body in idle:
+            body.tell("return")
+        for call in self.calls:
+            if call.gate is not None and not call.gate.done():
+                call.gate.set_result("leave")
+        return len(idle)
+
     def _run_quiet(self) -> None:
         assert self.virtual is not None
-        for _ in range(1000):
+        for _ in range(_SPINNING):
             if self.virtual.quiet():
                 return
             self.apply(("turn",))
@@ -442,9 +465,10 @@ class World:
         assert self.virtual is not None
         for body in self.bodies:
             body.temper = "obedient"
-        for _ in range(50):
+        for _ in range(_WIND_UP_ROUNDS):
             for task in self._tasks():
-                task.cancel()
+                with suppress(RecursionError):  # another package can tie tasks into a circle
+                    task.cancel()
             if self.virtual.quiet():
                 break
             with suppress(SystemExit):

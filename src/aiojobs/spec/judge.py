@@ -80,6 +80,10 @@ class Judge:
         """Who waited to start when closing began."""
         self.handled = 0
         """How often the handler was called; in a world where it raises, as often the loop must hear of it."""
+        self.grace = 0.0
+        """How much later than its deadline an answer may come; nothing in virtual time."""
+        self.coarse = _EPS
+        """By how much a timer may fire early."""
         self._read = 0
         self._complaints = 0
 
@@ -177,7 +181,7 @@ class Judge:
         if call.called_at is None:
             return False
         if call.kind == "wait-for":
-            return self.world.now() >= call.called_at + self.world.scope.timeout - _EPS
+            return self.world.now() >= call.called_at + self.world.scope.timeout - self.coarse
         return call.kind in {"close", "close-for"}
 
     def _on_ended(self, body: Body) -> None:
@@ -227,7 +231,10 @@ class Judge:
                 continue
             if call.kind == "shut" or (call.kind == "with" and call.left_at is not None):
                 return
-            if call.kind in {"drain", "drain-for"} and world.now() >= self._drain_deadline(call) - _EPS:
+            if (
+                call.kind in {"drain", "drain-for"}
+                and world.now() >= self._drain_deadline(call) - self.coarse
+            ):
                 return
         draining = any(call.kind in {"drain", "drain-for"} and call.called_at for call in world.calls)
         self.demand(
@@ -258,7 +265,7 @@ class Judge:
 
     def _close_deadline_has_come(self) -> bool:
         since = self.closing_since
-        return since is not None and self.world.now() >= since + self.world.scope.close_timeout - _EPS
+        return since is not None and self.world.now() >= since + self.world.scope.close_timeout - self.coarse
 
     # Reports to the exception handler.
 
@@ -395,11 +402,11 @@ class Judge:
         assert body is not None
         assert call.called_at is not None
         deadline = call.called_at + scope.timeout
-        self.demand(now >= deadline - _EPS, "WAIT-2", f"{call.name} expires before its time")
-        in_time = body.quiet_at is not None and body.quiet_at < deadline - _EPS
+        self.demand(now >= deadline - self.coarse, "WAIT-2", f"{call.name} expires before its time")
+        in_time = body.quiet_at is not None and body.quiet_at < deadline - self.coarse
         self.demand(not in_time, "WAIT-2", f"{call.name} expires, but {body.name} had ended in time")
         if body.ended is None:
-            late = now >= deadline + scope.close_timeout - _EPS
+            late = now >= deadline + scope.close_timeout - self.coarse
             self.demand(late, "WAIT-2", f"{call.name} does not wait for the end of {body.name}")
         self.demand(body.job.closed, "WAIT-2", f"{call.name} expires, and {body.name} is not closed")
 
@@ -412,8 +419,8 @@ class Judge:
         if call.late:
             self.demand(error is None, "CLOSE-3", f"{call.name} of an ended job answers {error!r}")
         elif isinstance(error, TimeoutError):
-            in_time = body.quiet_at is not None and body.quiet_at < deadline - _EPS
-            on_time = self.world.now() >= deadline - _EPS and not in_time
+            in_time = body.quiet_at is not None and body.quiet_at < deadline - self.coarse
+            on_time = self.world.now() >= deadline - self.coarse and not in_time
             self.demand(on_time, "CLOSE-2", f"{call.name} times out, and {body.name} {_how(body)}")
         elif body.ended == "raised":
             self.demand(error is body.error, "CLOSE-3", f"{call.name} answers {error!r} of a job that raised")
@@ -573,7 +580,7 @@ class Judge:
         for call in self.world.calls:
             if call.kind == "wait-for" and call.open and call.expired_at is None:
                 assert call.called_at is not None
-                if now >= call.called_at + self.world.scope.timeout - _EPS:
+                if now >= call.called_at + self.world.scope.timeout + self.grace - _EPS:
                     call.expired_at = now
 
     def _when_quiet(self, view: View) -> None:
@@ -665,14 +672,14 @@ class Judge:
         assert call.called_at is not None
         self.demand(body.ended is None, "WAIT-4", f"{body.name} has ended, and {call.name} is never answered")
         if call.expired_at is not None:
-            over = now >= call.expired_at + scope.close_timeout - _EPS
+            over = now >= call.expired_at + scope.close_timeout + self.grace - _EPS
             self.demand(not over, "WAIT-2", f"{call.name} has expired twice over, and is not answered")
             self.demand(
                 body.job.closed, "WAIT-2", f"{call.name} has expired, and {body.name} is not asked to stop"
             )
         elif call.kind in {"close", "close-for"}:
             within = scope.timeout if call.kind == "close-for" else scope.close_timeout
-            over = now >= call.called_at + within - _EPS
+            over = now >= call.called_at + within + self.grace - _EPS
             self.demand(not over, "CLOSE-2", f"{call.name} is not answered at its deadline")
 
     def _check_ending(self, call: Call, view: View) -> None:
@@ -680,14 +687,14 @@ class Judge:
             return  # still inside
         idle = self._idle()
         if view.phase == "open":
-            over = call.kind == "shut" or self.world.now() >= self._drain_deadline(call) - _EPS
+            over = call.kind == "shut" or self.world.now() >= self._drain_deadline(call) + self.grace - _EPS
             requirement = "SHUT-6" if call.kind == "with" else "SHUT-4"
             self.demand(not over, requirement, f"{call.name} has not begun to close")
             self.demand(not idle, requirement, f"{call.name} still waits although nothing is left")
             return
         self.demand(not idle, "SHUT-2", f"{call.name} still waits although nothing runs")
         assert self.closing_base is not None
-        over = self.world.now() >= self.closing_base + self.world.scope.close_timeout - _EPS
+        over = self.world.now() >= self.closing_base + self.world.scope.close_timeout + self.grace - _EPS
         self.demand(not over, "SHUT-2", f"{call.name} is not answered at the deadline of closing")
 
     def _check_order(self) -> None:

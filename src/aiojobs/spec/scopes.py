@@ -69,8 +69,7 @@ def _case(entry: dict[str, Any], source: str) -> Case:
     unknown = set(entry) - {field.name for field in fields(Scope)}
     if unknown or tier not in TIERS:
         raise ValueError(f"{source}, scope {name}: tier {tier}, unknown keys {sorted(unknown)}")
-    bounds: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
-    return Case(name, tier, Scope(**bounds), dict(zip(_FIGURES, pinned, strict=False)), breaks)
+    return Case(name, tier, Scope.of(entry), dict(zip(_FIGURES, pinned, strict=False)), breaks)
 
 
 def pin(results: Iterable[tuple[Case, Mapping[str, int]]], target: Path | None = None) -> None:
