@@ -1,0 +1,318 @@
+"""Who finds seeded faults: each link of the chain that can be asked about one tree.
+
+Rules of this file: every function here runs in a process of its own whose library is the tree in question (`sandbox`),
+and answers with a plain dictionary: whether it has found something, by what, and for which requirements that speaks.
+What is found must be claimed: a test that says that it speaks for one of the requirements that the mutant aims at,
+a statement of the proof that does, a story in which the judge says so. A test that fails by accident, for another
+promise, has not found the fault.
+
+How it works: what these functions use is what the steps of the chain use, cut down to the question. The story of an
+explorer or fuzzer is told a second time to the unchanged library, which must not be impressed.
+
+Deliberately not here: mutants, copies and time limits.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pytest
+
+__all__ = ["CONFORMANCE", "KILLED", "NOT_HERE", "PASSED", "SURVIVED"]
+
+Answer: TypeAlias = dict[str, Any]
+
+KILLED: Final = "killed"
+SURVIVED: Final = "survived"
+NOT_HERE: Final = "not here"
+"""The link can't be asked in this environment."""
+PASSED: Final = "passed"
+
+CONFORMANCE: Final = "tests/conformance/test_lifecycle_table.py"
+"""The tests that compare the table with the reference machine."""
+
+_QUIET: Final = ("-q", "-p", "no:cacheprovider", "--hypothesis-seed=0")
+_PATIENCE: Final = 5
+"""Seconds for one test; on the unchanged tree it takes milliseconds, so one that takes longer hangs: it has failed."""
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]+")
+_WIDTH: Final = 160
+
+
+def _killed(by: str, requirements: Iterable[str], story: str) -> Answer:
+    first = next(iter(story.strip().splitlines()), "")
+    return {
+        "status": KILLED,
+        "by": by,
+        "requirements": sorted(requirements),
+        "story": _ADDRESS.sub("0x…", first)[:_WIDTH],
+    }
+
+
+def _survived(story: str = "") -> Answer:
+    return {"status": SURVIVED, "story": story}
+
+
+# Link 1: the specification by itself, and the table against the reference machine.
+
+
+def validate(folder: Path, _: Mapping[str, Any]) -> Answer:
+    """The reader of the specification refuses it."""
+    from aiojobs.spec.errors import SpecError
+    from aiojobs.spec.load import load
+
+    try:
+        load(folder / "spec")
+    except SpecError as error:
+        return _killed("the validator", (), str(error))
+    return _survived()
+
+
+def conformance(_: Path, told: Mapping[str, Any]) -> Answer:
+    """The table is not what it has to be; these tests speak for the table, and some for a requirement too."""
+    return _run_tests(_Probe(None, None), [CONFORMANCE], told)
+
+
+# Link 2.
+
+
+def prove(folder: Path, told: Mapping[str, Any]) -> Answer:
+    """The proof refutes the counters."""
+    from aiojobs.spec.load import load
+    from aiojobs.spec.prove import prove as ask
+
+    aims = set(told["aims"])
+    for answer in ask(load(folder / "spec").scheduler).failures():
+        claimed = aims & set(answer.statement.requirements)
+        if claimed or not aims:
+            return _killed(answer.statement.place, claimed, f"{answer.verdict}: {answer.title}")
+    return _survived()
+
+
+def counters(folder: Path, told: Mapping[str, Any]) -> Answer:
+    """What becomes of some of the mutants of the counters, by their numbers."""
+    from aiojobs.spec.load import load
+    from aiojobs.spec.mutate import mutants
+
+    original = load(folder / "spec").scheduler
+    wanted = set(told["numbers"])
+    fates = {
+        str(number): _fate(original, mutant)
+        for number, mutant in enumerate(mutants(original))
+        if number in wanted
+    }
+    return {"status": PASSED, "fates": fates}
+
+
+def _fate(original: Any, mutant: Any) -> Answer:
+    from aiojobs.spec import mutate, prove
+    from aiojobs.spec.questions import Questions
+
+    questions = Questions(mutant.spec, about={mutant.action} if mutant.action else None)
+    for answer in prove.answers(questions, questions):
+        if answer.verdict != prove.PROVED:
+            place = answer.statement.place
+            return _killed(place, answer.statement.requirements, f"{answer.verdict}: {answer.title}")
+    word = mutate.fate(original, mutant)
+    if word == "refuted":
+        return _killed("the interpreter", (), "an action never comes about")
+    return {"status": word, "story": "z3: it does the same wherever the invariants hold"}
+
+
+# Links 0 and 1: tests.
+
+
+class _Probe:
+    """A plugin of pytest: runs the tests that speak for the aims, and keeps what the first failure was."""
+
+    def __init__(
+        self, aims: Iterable[str] | None, allowed: Iterable[str] | None, *, seconds: int = _PATIENCE
+    ) -> None:
+        self.seconds = seconds
+        self.aims = None if aims is None else set(aims)
+        self.allowed = None if allowed is None else set(allowed)
+        self.claims: dict[str, list[str]] = {}
+        """Test -> the requirements that it speaks for."""
+        self.outcomes: dict[str, str] = {}
+        self.failure: tuple[str, str] | None = None
+        self.broken = ""
+        """Why a file could not be read as tests."""
+        self._present = ""
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        for item in items:
+            named = {id_ for mark in item.iter_markers("requirement") for id_ in mark.args}
+            self.claims[item.nodeid] = sorted(named if self.aims is None else named & self.aims)
+        chosen = [item for item in items if self._wanted(item.nodeid)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+    def _wanted(self, test: str) -> bool:
+        claimed = self.aims is None or bool(self.claims[test])
+        return claimed and (self.allowed is None or test in self.allowed)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.broken = f"{report.nodeid}: {_crash(report)}"
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._present = nodeid
+
+    def pytest_runtest_call(self) -> None:
+        # After the fixtures: some have a handler of their own, which stays.
+        if signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
+            signal.signal(signal.SIGALRM, _give_up)
+        signal.alarm(self.seconds)
+
+    def pytest_runtest_teardown(self) -> None:
+        signal.alarm(0)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        before = self.outcomes.get(report.nodeid, "passed")
+        self.outcomes[report.nodeid] = report.outcome if before == "passed" else before
+        if report.failed and self.failure is None:
+            self.failure = (report.nodeid, _crash(report))
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        if self.failure is None and self._present:
+            self.failure = (self._present, f"{excinfo.typename} escapes from the test")
+
+
+def _give_up(_signal: int, _frame: object) -> None:
+    raise TimeoutError("it hangs")
+
+
+def _crash(report: Any) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message if crash is not None else report.longrepr)
+
+
+def test(_: Path, told: Mapping[str, Any]) -> Answer:
+    """A test fails that speaks for a requirement that was aimed at."""
+    return _run_tests(_Probe(told["aims"], told["allowed"]), told["files"], told)
+
+
+def _run_tests(probe: _Probe, files: Sequence[str], told: Mapping[str, Any]) -> Answer:
+    try:
+        code = _pytest(probe, ["-x", *files], full=told["full"])
+    except Exception as error:  # noqa: BLE001 - what is left of a test that has failed may fail once more at the end
+        code = 1
+        probe.broken = probe.broken or repr(error)
+    if probe.failure is not None:
+        name, story = probe.failure
+        return _killed(name, probe.claims.get(name, ()), story)
+    if probe.broken:
+        return {"status": "error", "story": f"the tests can't be read: {probe.broken}"}
+    if not probe.outcomes:
+        return {"status": "error", "story": f"no test speaks for it (pytest ended with {code})"}
+    if code:
+        return {"status": "error", "story": f"pytest ended with {code}, and no test failed"}
+    return _survived(f"{len(probe.outcomes)} tests passed")
+
+
+def _pytest(probe: _Probe, arguments: Sequence[str], *, full: bool) -> int:
+    import pytest
+
+    # Some of the tools were imported before pytest could rewrite their assertions: they have none that matter.
+    quiet = (*_QUIET, "-W", "ignore::pytest.PytestAssertRewriteWarning")
+    tier = () if full else ("-m", "not slow")
+    return int(pytest.main([*quiet, *tier, *arguments], plugins=[probe]))
+
+
+def baseline(_: Path, told: Mapping[str, Any]) -> Answer:
+    """Run the tests of the unchanged tree that will be asked; what passed, and what it speaks for."""
+    probe = _Probe(told["aims"], None, seconds=10 * _PATIENCE)
+    code = _pytest(probe, told["files"], full=told["full"])
+    if probe.broken:
+        return {"status": "error", "story": probe.broken}
+    failed = [f"{name}: {outcome}" for name, outcome in probe.outcomes.items() if outcome == "failed"]
+    if code or failed:
+        return {"status": "error", "story": "\n".join([*failed, f"pytest ended with {code}"])}
+    passed = [name for name, outcome in probe.outcomes.items() if outcome == "passed"]
+    return {"status": PASSED, "tests": {name: probe.claims[name] for name in passed}}
+
+
+# Link 4.
+
+
+def symbolic(folder: Path, told: Mapping[str, Any]) -> Answer:
+    """CrossHair has a counterexample to a contract that speaks for a requirement that was aimed at."""
+    from importlib.util import find_spec
+
+    if find_spec("crosshair") is None:
+        return {"status": NOT_HERE, "story": "crosshair-tool is not installed"}
+    from aiojobs.spec.contracts import CONFIRMED, read_contracts
+    from aiojobs.spec.symbolic import check
+
+    aims = set(told["aims"])
+    contracts = [
+        contract
+        for contract in read_contracts(folder / "tests" / "contracts", full=False)
+        if contract.wanted == CONFIRMED and (not aims or aims & set(contract.requirements))
+    ]
+    names = [contract.name for contract in contracts]
+    account = check(folder, folder / "tests" / "contracts", only=names)
+    if account.faults:
+        return {"status": "error", "story": account.faults[0]}
+    for result in account.results:
+        if result.fault.startswith("counterexample"):
+            claimed = aims & set(result.contract.requirements)
+            return _killed(f"contract {result.contract.title}", claimed, result.fault)
+    return _survived(f"{len(account.results)} contracts have no counterexample")
+
+
+# Link 5.
+
+
+def explore(_: Path, told: Mapping[str, Any]) -> Answer:
+    """A shortest story at whose end a requirement that was aimed at is broken."""
+    from aiojobs.spec.driver import Scope
+
+    bounds = {key: tuple(value) if isinstance(value, list) else value for key, value in told["scope"].items()}
+    finding, states = _explored(Scope(**bounds), set(told["aims"]), told["states"])
+    return _survived(f"nothing in {states:,} states") if finding is None else _found("explore", finding, told)
+
+
+class _Enough(Exception):  # noqa: N818 - not an error: what was looked for is found, or it is too far away
+    """Explored far enough."""
+
+
+def _explored(scope: Any, aims: set[str], most: int) -> tuple[Any, int]:
+    """The finding, or None, and how many states were looked at."""
+    from aiojobs.spec.explore import explore as search
+    from aiojobs.spec.packages import own
+
+    seen: list[Any] = []
+
+    def far_enough(found: Any, states: int) -> None:
+        seen[:] = [found, states]
+        if aims & set(found.findings) or states >= most:
+            raise _Enough
+
+    for wanted in (1, len(aims) + 99):  # the first violation is nearly always the one; if not, those after it
+        try:
+            found = search(scope, own(), wanted=wanted, progress=far_enough)
+            seen[:] = [found, found.states]
+        except _Enough:
+            pass
+        claimed = sorted(aims & set(seen[0].findings))
+        if claimed or not seen[0].findings:
+            break
+    return (seen[0].findings[claimed[0]] if claimed else None), seen[1]
+
+
+def _found(link: str, finding: Any, told: Mapping[str, Any]) -> Answer:
+    """A story that the unchanged library passes: otherwise it tells nothing about the mutant."""
+    from aiojobs.spec.packages import load
+    from aiojobs.spec.story import replay
+
+    unchanged = load(Path(told["unchanged"]) / "src" / "aiojobs", "unchanged")
+    if (same := replay(finding.scope, unchanged, finding.events)) is not None:
+        return {"status": "error", "story": f"the unchanged library breaks {same.requirement} too: {same.text}"}
+    by = f"{link}: a story of {len(finding.events)} events"
+    return _killed(by, [finding.requirement], finding.text)
