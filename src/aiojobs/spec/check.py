@@ -28,6 +28,7 @@ from aiojobs.spec import tlc
 from aiojobs.spec.commands import FAILED, NO_TOOL, NOT_HERE, PASSED, Subparsers, add_folder
 from aiojobs.spec.load import load
 from aiojobs.spec.manifest import FOLDER, TIERS, Configuration, Manifest, by_requirement, read_manifest
+from aiojobs.spec.model_figures import PAGE, drawn
 from aiojobs.spec.model_runs import Explored, Outcome, by_tlc, explored, faults
 from aiojobs.spec.model_view import story
 
@@ -49,6 +50,7 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument("--tier", choices=TIERS, default="smoke", help="how far to go (default: smoke)")
     parser.add_argument("--only", metavar="PATTERN", default="", help="only these configurations: 'fault_*'")
     parser.add_argument("--stories", action="store_true", help="tell how each witness and fault comes about")
+    parser.add_argument("--draw", action="store_true", help=f"only write the figures into {FOLDER}/{PAGE}")
     parser.add_argument(
         "--json", metavar="FILE", nargs="?", const="-", help="write the account there (default: the output)"
     )
@@ -59,6 +61,10 @@ def register(subparsers: Subparsers) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     spec = load(arguments.spec)
     manifest = read_manifest(spec.folder / FOLDER)
+    if arguments.draw:
+        path, text = drawn(manifest)
+        path.write_text(text, encoding="utf-8")
+        return PASSED
     out = sys.stderr if arguments.json == "-" else sys.stdout
     check = Check(spec, manifest, tier=arguments.tier, out=out, stories=arguments.stories)
     if not check.choose(arguments.only):
@@ -204,6 +210,9 @@ class Check:
             yield f"rule {rule} holds because nothing comes near it: its condition is never met"
         if not any(configuration.complete for configuration in self.chosen):
             yield "no configuration requires every action to happen"
+        path, text = drawn(self.manifest)
+        if path.read_text(encoding="utf-8") != text:
+            yield f"the figures of {FOLDER}/{PAGE} are stale: python -m aiojobs.spec check --draw"
         checked, aimed = self._rules(), by_requirement(self.chosen, "fault")
         for id_ in self._due():
             if id_ not in checked:
