@@ -160,6 +160,26 @@ STEPS: Final = (
         needs=(*_FOR_TESTS, "build", "hatchling"),
     ),
     Step(
+        "exploration", 5, "the real scheduler, run through every sequence of outside events up to the bounds",
+        _own("explore", "--json"), findings.document("explore"), kind="explore", seconds=600,
+        extra={"full": ("--tier", "full")}, needs=("transitions",),
+    ),
+    Step(
+        "fuzzing", 6, "the real scheduler, driven at random and far",
+        _own("fuzz", "--json", "--tier", "smoke"), findings.document("fuzz"), kind="fuzz", seconds=600,
+        needs=("hypothesis", "uvloop"), tiers=("smoke",),
+    ),
+    Step(
+        "fuzzing-far", 6, "the real scheduler, driven at random and farther",
+        _own("fuzz", "--json", "--tier", "full"), findings.document("fuzz"), kind="fuzz", seconds=1500,
+        needs=("hypothesis", "uvloop"), tiers=("full",),
+    ),
+    Step(
+        "traces", 7, "recorded runs obey the specification, and corrupted copies of them are rejected",
+        _own("audit", "--demo", "--json"), findings.document("trace"), kind="trace", seconds=180,
+        extra={"full": ("--tier", "full")}, needs=("aiohttp",),
+    ),
+    Step(
         "coverage", 0, "the tests execute every branch of the runtime",
         (PYTHON, "-m", "coverage", "json", "-q", f"-o{WRITTEN}"), findings.coverage, needs=("coverage",),
     ),
