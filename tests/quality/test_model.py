@@ -1,4 +1,4 @@
-"""Two engines check the model with named jobs: each finds what is planted, and one can't stand in for both."""
+"""Two engines check the model with named jobs: each finds what is planted, and both are needed."""
 
 import json
 import re

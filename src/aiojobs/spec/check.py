@@ -138,7 +138,7 @@ class Check:
         self._count("explorer", configuration, mine.outcome)
         self.met |= mine.met if configuration.kind == "model" else set()
         parts = [f"explorer {_brief(mine.outcome)}, {time.monotonic() - started:.1f} s"]
-        runs = [("the explorer", mine.outcome)]
+        runs = [mine.outcome]
         if toolbox is not None and self._is_due(configuration):
             started = time.monotonic()
             try:
@@ -147,7 +147,7 @@ class Check:
                 wrong.append(str(error))
             else:
                 parts.append(f"TLC {_brief(theirs)}, {time.monotonic() - started:.1f} s")
-                runs.append(("TLC", theirs))
+                runs.append(theirs)
         self._say(f"{head:<48} {'FAIL' if wrong else 'ok'}   {'; '.join(parts)}")
         self._tell(configuration, runs, wrong)
         self.problems += [f"{configuration.name}: {fault}" for fault in wrong]
@@ -169,6 +169,7 @@ class Check:
             )
             self.actions |= theirs.actions.keys()
         self._count("TLC", configuration, theirs)
+        self.digests["TLC"] = theirs.by
         self.compared += len(mine.graph.states) if graph is not None else 0
         return theirs
 
@@ -180,16 +181,14 @@ class Check:
             self.states += outcome.distinct
             self.steps += outcome.generated - 1
 
-    def _tell(
-        self, configuration: Configuration, runs: Iterable[tuple[str, Outcome]], wrong: Sequence[str]
-    ) -> None:
+    def _tell(self, configuration: Configuration, runs: Iterable[Outcome], wrong: Sequence[str]) -> None:
         """Tell what is wrong, and the story behind it, from the engine that has one."""
         for fault in wrong:
             self._say(f"    {fault}")
-        for engine, outcome in runs:
+        for outcome in runs:
             unwanted = outcome.rule != configuration.expected.rule
             if outcome.rule and ((wrong and unwanted) or self.stories):
-                self._say(f"    {outcome.rule} is refuted, as {engine} tells it:")
+                self._say(f"    {outcome.rule} is refuted, as {outcome.by} tells it:")
                 for line in story(outcome.run, _end(outcome)):
                     self._say(f"    {line}")
 
@@ -210,6 +209,8 @@ class Check:
             yield f"rule {rule} holds because nothing comes near it: its condition is never met"
         if not any(configuration.complete for configuration in self.chosen):
             yield "no configuration requires every action to happen"
+        if not self.skipped and not self.compared:
+            yield "no graph of the one engine was compared with that of the other"
         path, text = drawn(self.manifest)
         if path.read_text(encoding="utf-8") != text:
             yield f"the figures of {FOLDER}/{PAGE} are stale: python -m aiojobs.spec check --draw"

@@ -46,6 +46,8 @@ __all__ = ["Explored", "Outcome", "by_tlc", "explored", "faults"]
 class Outcome:
     """What an engine found: the rule that is refuted, "" if none, and the figures."""
 
+    by: str
+    """The engine, and its version if it has one."""
     rule: str
     code: int
     distinct: int
@@ -113,6 +115,7 @@ def explored(configuration: Configuration, spec: Spec) -> Explored:
     graph = explore(configuration.system(configuration.scope), judge.state, judge.step)
     broken = graph.broken or _stuck(configuration, graph) or _never(configuration, graph, judge)
     outcome = Outcome(
+        by="the explorer",
         rule=broken.rule if broken else "",
         code=_code(configuration, broken),
         distinct=len(graph.states),
@@ -182,6 +185,7 @@ def by_tlc(
     )
     rules = configuration.config.rules
     outcome = Outcome(
+        by=f"TLC {result.version}",
         rule=rules[0] if result.rule == UNNAMED and len(rules) == 1 else result.rule,
         code=result.code,
         distinct=result.distinct,

@@ -25,7 +25,8 @@ _TOKEN: Final = re.compile(r'\s*(<<|>>|[{},]|"[^"]*"|-?\d+|TRUE|FALSE)')
 _CLOSING: Final = {"<<": ">>", "{": "}"}
 _SECTIONS: Final = ("SPECIFICATION", "CONSTANTS", "INVARIANTS", "PROPERTIES")
 _NODE: Final = re.compile(r'^(-?\d+) \[label="((?:[^"\\]|\\.)*)"')
-_EDGE: Final = re.compile(r'^(-?\d+) -> (-?\d+) \[label="(\w+)"')
+# A label is the name of an action; some versions of TLC put its arguments behind it.
+_EDGE: Final = re.compile(r'^(-?\d+) -> (-?\d+) \[label="(\w+)[^"]*"')
 
 
 # Values and states.

@@ -49,11 +49,12 @@ _SAYS_IT_HOLDS: Final = "Model checking completed. No error has been found."
 _RULE: Final = re.compile(r"^Error: (?:Invariant|Action property) (\w+) is violated", re.MULTILINE)
 # A step that the other module does not allow is named by a line of that module, not by the property.
 _UNNAMED: Final = re.compile(
-    r"^Error: (?:Action property line .* is violated|Temporal properties were violated)", re.MULTILINE
+    r"^Error: (?:Action property line .* is violated|Temporal propert(?:ies were|y \w+ was) violated)",
+    re.MULTILINE,
 )
 _COUNTS: Final = re.compile(r"^(\d+) states generated, (\d+) distinct states found", re.MULTILINE)
 _DEPTH: Final = re.compile(r"^The depth of the complete state graph search is (\d+)", re.MULTILINE)
-_ACTION: Final = re.compile(r"^<(\w+) line .*>: (\d+):(\d+)$", re.MULTILINE)
+_ACTION: Final = re.compile(r"^<(\w+)\b.* line .*>: (\d+):(\d+)$", re.MULTILINE)
 _STATE: Final = re.compile(r"^State \d+: <(.+)>\n((?:/\\ .*\n)+)", re.MULTILINE)
 _VERSION: Final = re.compile(r"^TLC2 (Version .*)$", re.MULTILINE)
 
@@ -202,7 +203,8 @@ def _result(code: int, text: str, dumped: Path | None) -> Result:
         depth=int(depth[1]) if depth else 0,
         actions=_actions(text),
         story=tuple(
-            (head.partition(" ")[0], read_state(body.splitlines())) for head, body in _STATE.findall(text)
+            (head.partition(" ")[0].partition("(")[0], read_state(body.splitlines()))
+            for head, body in _STATE.findall(text)
         ),
         dump=read_dump(dumped) if dumped is not None else None,
         version=version[1] if version else "unknown",
