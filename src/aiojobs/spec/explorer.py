@@ -142,8 +142,11 @@ class _Explorer:
                 self.progress(self.found, len(self.known))
 
     def _replay(self, world: World, state: _State, path: Sequence[Event], *, check: bool) -> None:
-        for event in path:
-            world.apply(event, again=True)
+        try:
+            for event in path:
+                world.apply(event, again=True)
+        except Violation as violation:
+            raise ReplayError(f"what was right is wrong the second time: {path}") from violation
         self.found.steps += len(path)
         if world.enabled() != state.enabled or (check and path and fingerprint(world) != state.mark):
             raise ReplayError(f"the same events lead to another state: {path}")
@@ -206,7 +209,7 @@ class _Explorer:
                 trail[state.number] = None
                 state = state.turned
             if state is not None and state.number in trail:
-                events = (*state.path(), *[("turn",)] * (len(trail) + 1))
+                events = (*state.path(), WIND_UP)
                 self._keep(
                     events, Violation("SHUT-4", "the loop spins: turn after turn, and nothing changes")
                 )

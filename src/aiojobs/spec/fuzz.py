@@ -173,7 +173,7 @@ def _run_machine(machine: Any, tier: _Tier) -> Walked:
         deadline=None,
         derandomize=False,
         phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=tuple(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
         verbosity=Verbosity.quiet,
     )
     with watching():

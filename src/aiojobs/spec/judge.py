@@ -745,6 +745,8 @@ class Judge:
             self.demand(not left, "COST-1", f"timers are left behind: {left}")
 
     def _check_freed(self, body: Body) -> None:
+        if body.failed_inside:
+            return  # its traceback holds the frames that called it, the caller's own among them
         kept = [what for what in (body.trace, body.task) if what is not None and what() is not None]
         self.demand(not kept, "BOOK-3", f"of {body.name} there is left: {[what() for what in kept]}")
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec as find_module
 from typing import TYPE_CHECKING, Final
 
 from aiojobs.spec.books import Violation
@@ -40,11 +42,9 @@ _NAP: Final = 0.003
 def loops() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loops that can be had here, by name."""
     found: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"stock": asyncio.SelectorEventLoop}
-    try:
-        import uvloop  # noqa: PLC0415 - not everywhere
-    except ModuleNotFoundError:
-        return found
-    return {**found, "uvloop": uvloop.new_event_loop}
+    if find_module("uvloop") is not None:
+        found["uvloop"] = import_module("uvloop").new_event_loop
+    return found
 
 
 def live(package: Package, seed: int | str, make: Callable[[], asyncio.AbstractEventLoop]) -> Walked:

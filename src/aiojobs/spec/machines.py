@@ -17,6 +17,7 @@ Deliberately not here: how long they run (`fuzz` and tests/stateful say so).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from hypothesis import event as note
@@ -52,14 +53,14 @@ class WorldMachine(RuleBasedStateMachine):
     @initialize(data=st.data())
     def begin(self, data: st.DataObject) -> None:
         """A scheduler with some limits."""
-        bounds = {
-            "limit": data.draw(st.sampled_from(self.limits)),
-            "pending_limit": data.draw(st.sampled_from(self.pending_limits)),
-            "slow": data.draw(st.booleans()),
-            "eager": self.eager,
-        }
-        given = {name: getattr(self.scope, name) for name in Scope.__dataclass_fields__}
-        self.world = World(Scope(**{**given, **bounds}), self.package)
+        scope = replace(
+            self.scope,
+            limit=data.draw(st.sampled_from(self.limits)),
+            pending_limit=data.draw(st.sampled_from(self.pending_limits)),
+            slow=data.draw(st.booleans()),
+            eager=self.eager,
+        )
+        self.world = World(scope, self.package)
         self.world.__enter__()
         self.walked.worlds += 1
 

@@ -82,6 +82,8 @@ class Body:
         """Its task was cancelled from outside, behind the back of the scheduler."""
         self.told = ""
         """The order that it has been given and has not yet carried out."""
+        self.failed_inside = False
+        """It failed before its spawn had returned, as an eager task can."""
         # Kept by the judge.
         self.quiet_at: float | None = None
         """When the loop was first quiet after its end."""
@@ -168,6 +170,7 @@ class Body:
     def _end(self, how: str) -> None:
         self.ended = how
         self.ended_at = self.world.now()
+        self.failed_inside = how == "raised" and self.job is None
         self.gate = None
         self.told = ""
         self.world.note("ended", self)

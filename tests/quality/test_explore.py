@@ -1,0 +1,195 @@
+"""The explorer: complete in its scope, repeatable, and able to find what is planted."""
+
+import itertools
+import json
+import sys
+
+import pytest
+
+from aiojobs.spec import scopes
+from aiojobs.spec.commands import main
+from aiojobs.spec.driver import Scope, World, watching
+from aiojobs.spec.explorer import ReplayError, explore
+from aiojobs.spec.fingerprint import fingerprint
+from aiojobs.spec.packages import own
+from aiojobs.spec.scopes import Case, pin, read_cases
+from aiojobs.spec.story import paste, replay, tell
+from support.faults import FAULTS, fresh, planted
+
+QUEUE = {
+    "ends": ("return",),
+    "spawns": ("spawn",),
+    "tempers": ("obedient",),
+    "callers": 1,
+    "calls": ("close",),
+}
+
+WHERE = {
+    "slot_released_twice": Scope(**{**QUEUE, "jobs": 3, "callers": 0, "cancels": 0}),
+    "last_in_first_out": Scope(**{**QUEUE, "jobs": 3, "pending_limit": 2, "callers": 0, "cancels": 0}),
+    "lost_wakeup": Scope(**{**QUEUE, "jobs": 3, "cancels": 0}),
+    "two_cancellations": Scope(
+        jobs=1, cancels=0, ends=("return",), spawns=("spawn",), tempers=("stubborn",), calls=("close", "shut")
+    ),
+    "failure_lost_with_its_waiter": Scope(jobs=1, callers=1, ends=("raise",), calls=("wait",)),
+    "failure_told_twice": Scope(jobs=1, callers=1, ends=("raise",), calls=("wait",)),
+    "expired_wait_closes_nothing": Scope(jobs=1, callers=1, calls=("wait-for",), cancels=0),
+    "closing_without_patience": Scope(jobs=1, callers=1, calls=("shut",), cancels=0),
+    "drain_never_told": Scope(jobs=1, callers=1, calls=("drain",), cancels=0),
+    "drain_that_spins": Scope(jobs=1, callers=1, calls=("drain",), cancels=0),
+    "finished_job_keeps_its_task": Scope(jobs=1, callers=0, cancels=0),
+    "cancelled_spawn_runs_all_the_same": Scope(**{**QUEUE, "jobs": 3, "callers": 0}),
+}
+"""The smallest scope in which each planted fault can show itself."""
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_planted_fault_is_found_and_its_story_is_short(fault):
+    package, scope = planted(fault), WHERE[fault.__name__]
+    found = explore(scope, package)
+    (finding,) = found.findings.values()
+    assert finding.requirement in FAULTS[fault]
+    assert len(finding.events) <= 16
+    with watching():
+        again = replay(scope, package, finding.events)
+        assert (again.requirement, again.events) == (finding.requirement, finding.events)
+        assert replay(scope, own(), finding.events) is None
+
+
+@pytest.mark.parametrize("name", WHERE)
+def test_without_the_fault_the_same_scope_is_clean(name):
+    found = explore(WHERE[name], own())
+    assert not found.findings
+    assert found.states > 5
+    assert found.events >= found.states - 1
+
+
+def test_two_explorations_are_the_same():
+    scope = WHERE["lost_wakeup"]
+    first, litter = explore(scope, own()), [object() for _ in range(5000)]
+    assert explore(scope, fresh()).figures() == first.figures()
+    del litter
+
+
+def test_a_smaller_scope_has_fewer_states():
+    large = explore(Scope(jobs=1, callers=1, ends=("return",), calls=("wait", "close"), cancels=1), own())
+    for smaller in ({"calls": ("wait",)}, {"cancels": 0}, {"callers": 0}, {"tempers": ("obedient",)}):
+        bounds = {"jobs": 1, "callers": 1, "ends": ("return",), "calls": ("wait", "close"), "cancels": 1}
+        assert explore(Scope(**{**bounds, **smaller}), own()).states < large.states
+
+
+def test_chance_in_the_library_is_noticed():
+    package = fresh("chance")
+    throws = itertools.cycle([1, 2])
+    admission = sys.modules[f"{package.module.__name__}._admission"].Admission
+    original = admission.__init__
+
+    def moody(self, limit, pending_limit):
+        original(self, limit if next(throws) == 1 else None, pending_limit)
+
+    admission.__init__ = moody
+    with pytest.raises(ReplayError):
+        explore(Scope(jobs=2, callers=0, cancels=0), package, wanted=99)
+
+
+def _mark(scope, events):
+    with World(scope, own()) as world:
+        for event in events:
+            world.apply(event)
+        return fingerprint(world)
+
+
+def test_a_fingerprint_tells_states_apart_and_ways_to_them_not():
+    scope = Scope(jobs=2, callers=2)
+    spawn, turn = ("spawn", "obedient"), ("turn",)
+    with watching():
+        running = _mark(scope, [spawn, turn, turn])
+        waited = _mark(scope, [spawn, turn, turn, ("wait", 0), turn])
+        assert len({running, waited, _mark(scope, [spawn, turn]), _mark(scope, [spawn])}) == 4
+        assert waited != _mark(scope, [spawn, turn, turn, ("wait-for", 0), turn])
+        assert waited == _mark(scope, [spawn, turn, ("wait", 0), turn])
+
+
+def test_stories_are_told_in_plain_words():
+    scope = WHERE["two_cancellations"]
+    package = planted(next(fault for fault in FAULTS if fault.__name__ == "two_cancellations"))
+    (finding,) = explore(scope, package).findings.values()
+    with watching():
+        story = tell(finding, package)
+    assert "swallows cancellations" in story
+    assert "somebody closes the scheduler" in story
+    assert story.endswith("CLOSE-1 is broken: job 0 is cancelled 2 times.")
+
+
+def test_a_finding_can_be_pasted():
+    fault = next(fault for fault in FAULTS if fault.__name__ == "lost_wakeup")
+    (finding,) = explore(WHERE["lost_wakeup"], planted(fault)).findings.values()
+    namespace = {}
+    exec(paste(finding), namespace)  # it is meant to be run
+    with watching():
+        namespace["test_found_by_search"]()  # the library itself has no such fault
+
+
+# The manifest and the command.
+
+
+def test_the_manifest_is_well_formed():
+    cases = read_cases()
+    assert {case.tier for case in cases} == set(scopes.TIERS)
+    assert {2, 3} <= {case.scope.jobs for case in cases if case.tier == "smoke"}
+    assert 3 in {case.scope.jobs for case in cases if case.tier == "full"}
+    assert all(case.breaks for case in cases if case.tier == "incumbent")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'tier = "sometimes"',
+        'tier = "smoke"\nlimits = 3',
+        'tier = "smoke"\n[[scope]]\nname = "a"\ntier = "smoke"',
+    ],
+)
+def test_a_malformed_manifest_is_refused(tmp_path, line):
+    path = tmp_path / "explore.toml"
+    path.write_text(f'[[scope]]\nname = "a"\n{line}\n')
+    with pytest.raises(ValueError, match=r"explore\.toml"):
+        read_cases(path)
+
+
+def test_figures_are_pinned_for_this_python_and_the_others_are_kept(tmp_path):
+    path = tmp_path / "explore.toml"
+    path.write_text('[[scope]]\nname = "a"\ntier = "smoke"\nexpect = { "3.1" = [1, 2, 3] }\n')
+    case = Case("a", "smoke", Scope(), {})
+    pin([(case, {"states": 4, "events": 5, "depth": 6})], path)
+    (read,) = read_cases(path)
+    assert read.expect == {"states": 4, "events": 5, "depth": 6}
+    assert '"3.1" = [1, 2, 3]' in path.read_text()
+
+
+def test_the_command_writes_its_account(tmp_path, capsys):
+    target = tmp_path / "account.json"
+    code = main(["explore", "--scope", "handler-raises", "--workers", "1", "--json", str(target)])
+    assert code == 0, capsys.readouterr().out
+    account = json.loads(target.read_text())
+    assert account["figures"]["states"] > 100
+    assert account["covers"]["EXC-2"] == ["handler-raises"]
+
+
+def test_another_figure_than_the_pinned_one_is_a_failure(monkeypatch, capsys):
+    from aiojobs.spec import explore as command
+
+    case = Case("tiny", "smoke", Scope(jobs=1, callers=0, cancels=0, ends=("return",)), {"states": 1})
+    monkeypatch.setattr(command, "read_cases", lambda: [case])
+    assert main(["explore", "--scope", "tiny", "--workers", "1"]) == 1
+    assert "pinned are {'states': 1}" in capsys.readouterr().out
+
+
+def test_a_part_of_the_specification_that_never_comes_about_is_a_failure(monkeypatch, capsys):
+    from aiojobs.spec import explore as command
+
+    case = Case("tiny", "smoke", Scope(jobs=1, callers=0, cancels=0, ends=("return",)), {})
+    monkeypatch.setattr(command, "read_cases", lambda: [case])
+    assert main(["explore", "--workers", "1"]) == 1
+    out = capsys.readouterr().out
+    assert "the action spawn_block never came about" in out
+    assert "no pending job ever had the event close" in out

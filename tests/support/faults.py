@@ -1,0 +1,196 @@
+"""Faults that are planted in a copy of the library, to show that the explorer and the fuzzer find them.
+
+Each is planted in a freshly loaded package of its own name: the library under test is never touched. A fault
+says which requirement it breaks; one whose target has moved fails here, loudly, and is not planted nowhere.
+"""
+
+import asyncio
+import itertools
+import sys
+from pathlib import Path
+
+import aiojobs
+from aiojobs.spec import packages
+
+
+def _module(package, name):
+    return sys.modules[f"{package.module.__name__}.{name}"]
+
+
+def _patch(target, name, make):
+    assert hasattr(target, name), f"{target!r} has no {name} any more: the fault has to be planted elsewhere"
+    setattr(target, name, make(getattr(target, name)))
+
+
+def slot_released_twice(package):
+    def make(original):
+        def ended(self):
+            last = self.running == 1 and self.pending == 0
+            following = original(self)
+            self.running -= last
+            return following
+
+        return ended
+
+    _patch(_module(package, "_admission").Admission, "ended", make)
+
+
+def last_in_first_out(package):
+    def make(original):
+        class Lifo(original):
+            def popitem(self, last=True):
+                return super().popitem(last=True)
+
+        return Lifo
+
+    _patch(_module(package, "_engine"), "OrderedDict", make)
+
+
+def lost_wakeup(package):
+    admission = _module(package, "_admission")
+
+    def make(original):
+        def withdrawn(self):
+            self.pending -= 1
+            return admission.Next.NOTHING
+
+        return withdrawn
+
+    _patch(admission.Admission, "withdrawn", make)
+
+
+def two_cancellations(package):
+    def make(original):
+        def ask_all(self):
+            closing = [job for job in self._scheduler._running if job._state == "closing"]
+            original(self)
+            for job in closing:
+                job._task.cancel()
+
+        return ask_all
+
+    _patch(_module(package, "_shutdown").Shutdown, "_ask_all", make)
+
+
+def failure_lost_with_its_waiter(package):
+    def make(original):
+        def leave(self, waiter, scheduler):
+            if self._waiters is not None:
+                self._waiters.pop(waiter, None)
+
+        return leave
+
+    _patch(_module(package, "_machine").JobMachine, "_leave", make)
+
+
+def failure_told_twice(package):
+    def make(original):
+        def wake(self, scheduler, *, received):
+            waited_for = bool(self._waiters)
+            original(self, scheduler, received=received)
+            if waited_for and self._outcome == "raised":
+                scheduler._report_failure(self)
+
+        return wake
+
+    _patch(_module(package, "_machine").JobMachine, "_wake", make)
+
+
+def expired_wait_closes_nothing(package):
+    def make(original):
+        async def until_end(self, scheduler, within, *, ask=False, receive=True):
+            return await original(self, scheduler, within, ask=ask and receive, receive=receive)
+
+        return until_end
+
+    _patch(_module(package, "_machine").JobMachine, "_until_end", make)
+
+
+def closing_without_patience(package):
+    def make(original):
+        def arm(self):
+            self._expire()
+
+        return arm
+
+    _patch(_module(package, "_shutdown").Shutdown, "_arm", make)
+
+
+def drain_never_told(package):
+    def make(original):
+        def consider(self):
+            self._drainers, kept = {}, self._drainers
+            original(self)
+            self._drainers = kept
+
+        return consider
+
+    _patch(_module(package, "_shutdown").Shutdown, "consider", make)
+
+
+def drain_that_spins(package):
+    def make(original):
+        async def drain(self, within):
+            while not self._is_idle():  # noqa: ASYNC110 - to wait like this is the fault
+                await asyncio.sleep(0)
+
+        return drain
+
+    _patch(_module(package, "_shutdown").Shutdown, "drain", make)
+
+
+def finished_job_keeps_its_task(package):
+    def make(original):
+        def end(self, outcome, result):
+            task = self._task
+            original(self, outcome, result)
+            self._task = task
+
+        return end
+
+    _patch(_module(package, "_machine").JobMachine, "_end", make)
+
+
+def cancelled_spawn_runs_all_the_same(package):
+    def make(original):
+        def withdraw(self, place, job):
+            if self._blocked.get(place) is not job:
+                self._arriving.pop(job, None)
+                self._launch_soon()
+            else:
+                original(self, place, job)
+
+        return withdraw
+
+    _patch(_module(package, "_engine").Engine, "_withdraw", make)
+
+
+FAULTS = {
+    slot_released_twice: {"LIMIT-1", "LIMIT-6", "BOOK-1", "LIMIT-2"},
+    last_in_first_out: {"LIMIT-5"},
+    lost_wakeup: {"LIMIT-4"},
+    two_cancellations: {"CLOSE-1"},
+    failure_lost_with_its_waiter: {"EXC-1"},
+    failure_told_twice: {"EXC-1"},
+    expired_wait_closes_nothing: {"WAIT-2"},
+    closing_without_patience: {"SHUT-2"},
+    drain_never_told: {"SHUT-4"},
+    drain_that_spins: {"SHUT-4"},
+    finished_job_keeps_its_task: {"BOOK-3"},
+    cancelled_spawn_runs_all_the_same: {"SPAWN-1"},
+}
+"""Each fault, and the requirements of which one must be found broken."""
+
+_numbers = itertools.count()
+
+
+def fresh(label="a copy"):
+    """The library once more, under a name of its own."""
+    return packages.load(Path(aiojobs.__file__).parent, f"{label} {next(_numbers)}")
+
+
+def planted(fault):
+    """A copy of the library with the fault in it."""
+    package = fresh(fault.__name__)
+    fault(package)
+    return package
