@@ -16,11 +16,14 @@ from aiojobs.spec.load import load
 from aiojobs.spec.locate import find_spec
 from aiojobs.spec.manifest import by_requirement, read_manifest
 from aiojobs.spec.model import Model
+from aiojobs.spec.model_endings import ENDINGS
 from aiojobs.spec.model_faults import FAULTS
 from aiojobs.spec.model_figures import drawn
-from aiojobs.spec.model_rules import ENDINGS, STATES, STEPS, WITNESSES, requirement
+from aiojobs.spec.model_rules import STATES, STEPS
 from aiojobs.spec.model_runs import explored, faults
+from aiojobs.spec.model_terms import requirement
 from aiojobs.spec.model_view import differences, shown, story
+from aiojobs.spec.model_witnesses import WITNESSES
 from aiojobs.spec.tla_text import Dump, read_config, read_dump, read_value
 
 FOLDER = find_spec() / "tla"

@@ -19,9 +19,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiojobs.spec.errors import SpecError
-from aiojobs.spec.model import Model, Scope
+from aiojobs.spec.model import Model
+from aiojobs.spec.model_endings import ENDINGS, FAIRNESS
 from aiojobs.spec.model_faults import FAULTS
-from aiojobs.spec.model_rules import ENDINGS, FAIRNESS, STATES, STEPS, WITNESSES, requirement
+from aiojobs.spec.model_rules import STATES, STEPS
+from aiojobs.spec.model_state import Scope
+from aiojobs.spec.model_terms import requirement
+from aiojobs.spec.model_witnesses import WITNESSES
 from aiojobs.spec.tables import read_toml
 from aiojobs.spec.tla_text import Config, read_config
 from aiojobs.spec.tlc import BY_STATE, BY_STEP

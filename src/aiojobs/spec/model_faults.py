@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aiojobs.spec.model import RUNNING, Caller, Draft, Follow, Job, Model, State, Step
+from aiojobs.spec.model import Follow, Model
+from aiojobs.spec.model_state import RUNNING, Caller, Draft, Job, State, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,20 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs.spec.graph import Fairness, Found, Graph, explore, leads_to
-from aiojobs.spec.model_rules import (
-    ENDINGS,
-    FAIRNESS,
-    STATES,
-    STEPS,
-    WITNESSES,
-    Change,
-    StateRule,
-    StepRule,
-    finished,
-    groups,
-    spec_rules,
-)
+from aiojobs.spec.model_endings import ENDINGS, FAIRNESS, groups
+from aiojobs.spec.model_rules import STATES, STEPS, spec_rules
+from aiojobs.spec.model_terms import Change, StateRule, StepRule
 from aiojobs.spec.model_view import differences, run_of
+from aiojobs.spec.model_witnesses import WITNESSES, finished
 from aiojobs.spec.tlc import BY_STATE, BY_STEP, HOLDS, UNNAMED
 
 if TYPE_CHECKING:
@@ -36,7 +27,7 @@ if TYPE_CHECKING:
 
     from aiojobs.spec.load import Spec
     from aiojobs.spec.manifest import Configuration
-    from aiojobs.spec.model import State
+    from aiojobs.spec.model_state import State
     from aiojobs.spec.tlc import Toolbox
 
 __all__ = ["Explored", "Outcome", "by_tlc", "explored", "faults"]

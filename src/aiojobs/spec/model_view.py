@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from aiojobs.spec.graph import Graph
-    from aiojobs.spec.model import State
+    from aiojobs.spec.model_state import State
     from aiojobs.spec.tla_text import Dump
 
 __all__ = ["differences", "run_of", "shown", "story"]
