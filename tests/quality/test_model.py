@@ -209,6 +209,7 @@ def test_a_requirement_without_rule_or_fault_is_a_failure():
     assert "no configuration requires every action to happen" in gaps
 
 
+@pytest.mark.slow
 def test_an_action_that_never_happens_is_a_failure(run_of_tlc):
     silent = [line.split()[1] for line in _never_taken("TLC", run_of_tlc.actions)]
     assert silent == [
@@ -247,12 +248,14 @@ def test_a_java_that_does_not_run_is_missing(monkeypatch, tmp_path):
     broken = tmp_path / "java"
     broken.write_text("not a program")
     monkeypatch.setenv("JAVA", str(broken))
+    monkeypatch.setenv("TLA2TOOLS_JAR", str(broken))
     assert "does not run" in tlc.find().reason
 
 
 # TLC
 
 
+@pytest.mark.slow
 def test_tlc_finds_a_seeded_fault_and_the_account_of_both_is_a_pass(toolbox, capsys):
     assert main(["check", "--only", "fault_lifo", "--json"]) == PASSED
     account = json.loads(capsys.readouterr().out)
@@ -262,6 +265,7 @@ def test_tlc_finds_a_seeded_fault_and_the_account_of_both_is_a_pass(toolbox, cap
     assert account["covers"] == {}, "a part of the whole covers nothing"
 
 
+@pytest.mark.slow
 def test_both_engines_have_the_same_states_and_steps_and_a_difference_is_found(run_of_tlc):
     found = explored(TINY, SPEC)
     assert differences(found.graph, run_of_tlc.dump) == []
@@ -270,6 +274,7 @@ def test_both_engines_have_the_same_states_and_steps_and_a_difference_is_found(r
     assert [line.split(" has ")[0] for line in differ] == ["the explorer", "TLC"] * 2
 
 
+@pytest.mark.slow
 def test_a_run_of_tlc_that_comes_to_no_verdict_is_none(toolbox, tmp_path):
     folder = edited(tmp_path, "Jobs.tla", "Init ==", "Init = =")
     with pytest.raises(tlc.TlcError, match="came to no verdict"):
