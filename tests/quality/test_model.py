@@ -238,6 +238,15 @@ def test_without_tlc_the_result_is_skipped_with_the_reason_and_nothing_is_covere
     assert variable in account["skips"]["TLC"]
 
 
+def test_the_reason_for_a_skip_is_the_last_line_whatever_goes_to_the_output(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("JAVA", str(tmp_path / "gone"))
+    monkeypatch.setenv("TLA2TOOLS_JAR", __file__)
+    assert main(["check", "--only", "model_time_j2*", "--json"]) == NO_TOOL
+    said = capsys.readouterr()
+    assert json.loads(said.out)["status"] == "skipped"
+    assert said.err.splitlines()[-1].startswith("TLC did not run: JAVA names")
+
+
 def test_without_tlc_what_the_explorer_finds_is_a_failure_all_the_same(monkeypatch, tmp_path):
     monkeypatch.setenv("JAVA", str(tmp_path / "gone"))
     monkeypatch.setattr("aiojobs.spec.check.faults", lambda *_: ["planted"])

@@ -239,11 +239,12 @@ class Check:
         """Say what it all comes to."""
         for name, figure in self.figures().items():
             self._say(f"{name:<48} {figure}")
+        self._say({PASSED: "PASS", FAILED: "FAIL", NO_TOOL: "SKIPPED"}[self.code])
+        # The last line is what the report shows.
         for problem in self.problems:
             print(f"FAIL {problem}", file=sys.stderr)
         if self.code == NO_TOOL:
             print(f"TLC did not run: {self.skipped}", file=sys.stderr)
-        self._say({PASSED: "PASS", FAILED: "FAIL", NO_TOOL: "SKIPPED"}[self.code])
 
     def figures(self) -> dict[str, int | str]:
         """What was counted."""
