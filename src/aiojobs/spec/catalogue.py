@@ -93,7 +93,7 @@ class Mutant:
     hangs: bool = False
     """Whether it is found when a check does not come back."""
     scope: str = ""
-    """The name of the bounds in which the links 5 and 6 look for it."""
+    """The name of the bounds in which the explorer looks for it."""
     recreates: tuple[str, ...] = ()
     """The known defects (`defects` of requirements.toml) that it is."""
     equivalent: str = ""
@@ -126,7 +126,7 @@ class Catalogue:
     tests: tuple[str, ...]
     """The folders of the tests that may find a mutant."""
     scopes: Mapping[str, Mapping[str, object]]
-    """The bounds in which the links 5 and 6 look, by name."""
+    """The bounds in which the explorer looks, by name."""
     requirements: Requirements
 
     def argued(self, made: Iterable[Mutant]) -> list[Mutant]:
@@ -255,7 +255,9 @@ def _systematic(file: Table, listed: tuple[Mutant, ...], requirements: Requireme
     for table in (counters, search, file):
         table.end()
     for mutant in listed:
-        searched = {"explore", "fuzz"}.intersection(mutant.links)
-        if bool(searched) != (mutant.scope in found.scopes):
-            file.fault(f"mutant '{mutant.name}': a scope is named exactly by those that 'explore' looks for", "search")
+        if ("explore" in mutant.links) != (mutant.scope in found.scopes):
+            file.fault(
+                f"mutant '{mutant.name}': a scope is named exactly by those that 'explore' looks for",
+                "search",
+            )
     return found

@@ -274,16 +274,20 @@ def explore(_: Path, told: Mapping[str, Any]) -> Answer:
     from aiojobs.spec.driver import Scope
 
     bounds = {key: tuple(value) if isinstance(value, list) else value for key, value in told["scope"].items()}
-    finding, states = _explored(Scope(**bounds), set(told["aims"]), told["states"])
-    return _survived(f"nothing in {states:,} states") if finding is None else _found("explore", finding, told)
+    findings, states = _explored(Scope(**bounds), set(told["aims"]), told["states"])
+    claimed = [finding for requirement, finding in findings.items() if requirement in told["aims"]]
+    if claimed:
+        return _found("explore", claimed[0], told)
+    others = f", but {', '.join(findings)}" if findings else ""
+    return _survived(f"nothing in {states:,} states{others}")
 
 
 class _Enough(Exception):  # noqa: N818 - not an error: what was looked for is found, or it is too far away
     """Explored far enough."""
 
 
-def _explored(scope: Any, aims: set[str], most: int) -> tuple[Any, int]:
-    """The finding, or None, and how many states were looked at."""
+def _explored(scope: Any, aims: set[str], most: int) -> tuple[dict[str, Any], int]:
+    """Requirement -> a shortest story that breaks it, and how many states were looked at."""
     from aiojobs.spec.explore import explore as search
     from aiojobs.spec.packages import own
 
@@ -300,10 +304,29 @@ def _explored(scope: Any, aims: set[str], most: int) -> tuple[Any, int]:
             seen[:] = [found, found.states]
         except _Enough:
             pass
-        claimed = sorted(aims & set(seen[0].findings))
-        if claimed or not seen[0].findings:
+        if aims & set(seen[0].findings) or not seen[0].findings:
             break
-    return (seen[0].findings[claimed[0]] if claimed else None), seen[1]
+    return seen[0].findings, seen[1]
+
+
+# Link 6.
+
+
+def fuzz(_: Path, told: Mapping[str, Any]) -> Answer:
+    """A random walk at whose end a requirement that was aimed at is broken; the seeds are always the same."""
+    from aiojobs.spec.packages import own
+    from aiojobs.spec.walk import walk
+    from aiojobs.spec.driver import watching
+
+    package, steps = own(), 0
+    with watching():
+        for number in range(told["walks"]):
+            walked = walk(package, f"mutant {number}")
+            steps += walked.steps
+            for requirement, finding in walked.findings.items():
+                if requirement in told["aims"]:
+                    return _found("fuzz", finding, told)
+    return _survived(f"nothing in {told['walks']} walks of {steps:,} steps")
 
 
 def _found(link: str, finding: Any, told: Mapping[str, Any]) -> Answer:
@@ -313,6 +336,9 @@ def _found(link: str, finding: Any, told: Mapping[str, Any]) -> Answer:
 
     unchanged = load(Path(told["unchanged"]) / "src" / "aiojobs", "unchanged")
     if (same := replay(finding.scope, unchanged, finding.events)) is not None:
-        return {"status": "error", "story": f"the unchanged library breaks {same.requirement} too: {same.text}"}
+        return {
+            "status": "error",
+            "story": f"the unchanged library breaks {same.requirement} too: {same.text}",
+        }
     by = f"{link}: a story of {len(finding.events)} events"
     return _killed(by, [finding.requirement], finding.text)

@@ -20,6 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from aiojobs.spec import incumbent
 from aiojobs.spec.catalogue import KINDS, LINKS, MUTANT, read_catalogue
 from aiojobs.spec.commands import FAILED, NO_TOOL, NOT_HERE, PASSED, Subparsers
 from aiojobs.spec.locate import repository
@@ -42,14 +43,23 @@ _EVERY: Final = {True: 0.2, False: 5.0}
 
 def register(subparsers: Subparsers) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("mutants", help="show that seeded faults of specification and code are found")
-    parser.add_argument("--tier", choices=("smoke", "full"), default="smoke", help="a few, or all (default: smoke)")
-    parser.add_argument("--only", action="append", metavar="TEXT", help="only mutants whose name contains this")
+    parser = subparsers.add_parser(
+        "mutants", help="show that seeded faults of specification and code are found"
+    )
+    parser.add_argument(
+        "--tier", choices=("smoke", "full"), default="smoke", help="a few, or all (default: smoke)"
+    )
+    parser.add_argument(
+        "--only", action="append", metavar="TEXT", help="only mutants whose name contains this"
+    )
+    parser.add_argument("--incumbent", action="store_true", help="try aiojobs 1.4.0, which must be caught")
     parser.add_argument("--list", action="store_true", help="show the mutants and try none")
     parser.add_argument("--verbose", action="store_true", help="show who found each")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--root", type=Path, help="the source tree to take (default: this one)")
-    parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help="the account, to FILE or to the output")
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="the account, to FILE or to the output"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -58,13 +68,17 @@ def _run(arguments: argparse.Namespace) -> int:
         print("'mutants' needs a system on which processes can fork", file=sys.stderr)
         return NO_TOOL
     out = sys.stderr if arguments.json == "-" else sys.stdout
+    if arguments.incumbent:
+        return incumbent.catch(out, as_json=arguments.json == "-")
     full = arguments.tier == "full"
     begun = time.monotonic()
     with Sandbox(arguments.root or repository()) as sandbox:
         catalogue = read_catalogue(sandbox.base / "spec", sandbox.base)
         on_trial = trials(catalogue, sandbox.base, full=full or bool(arguments.only))
         if arguments.only:
-            on_trial = [trial for trial in on_trial if any(part in trial.mutant.name for part in arguments.only)]
+            on_trial = [
+                trial for trial in on_trial if any(part in trial.mutant.name for part in arguments.only)
+            ]
         if arguments.list or not on_trial:
             print("\n".join(_listed(on_trial)) or "no such mutant; --list shows them", file=out)
             return PASSED if arguments.list else NOT_HERE
@@ -95,8 +109,13 @@ def failures(catalogue: Catalogue, on_trial: Sequence[Trial], *, whole: bool = T
     for trial in on_trial:
         if trial.verdict not in _GOOD:
             aims = ", ".join(trial.mutant.aims) or "no requirement in particular"
-            wrong += ["", f"{trial.verdict.upper()}: {trial.mutant.name} ({trial.mutant.kind}; aims at {aims})"]
-            wrong += [f"  {line}" for line in (trial.mutant.story, trial.remark()) if line != trial.mutant.name]
+            wrong += [
+                "",
+                f"{trial.verdict.upper()}: {trial.mutant.name} ({trial.mutant.kind}; aims at {aims})",
+            ]
+            wrong += [
+                f"  {line}" for line in (trial.mutant.story, trial.remark()) if line != trial.mutant.name
+            ]
     if whole:
         covered = {requirement for trial in on_trial for requirement in trial.covers}
         needed = [name for name, one in catalogue.requirements.by_id.items() if MUTANT in one.checks]

@@ -47,7 +47,16 @@ _OTHER_SIGNS: Final[Mapping[type[ast.AST], tuple[str, ...]]] = {
     ast.Add: ("-",),
     ast.Sub: ("+",),
 }
-_SIMPLE: Final = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return, ast.Raise, ast.Delete, ast.Break)
+_SIMPLE: Final = (
+    ast.Assign,
+    ast.AnnAssign,
+    ast.AugAssign,
+    ast.Expr,
+    ast.Return,
+    ast.Raise,
+    ast.Delete,
+    ast.Break,
+)
 _TELLING: Final = (*_SIMPLE, ast.Compare, ast.BoolOp)
 """Enough to see from it what was changed."""
 _ILLEGAL: Final = "illegal"
@@ -84,7 +93,9 @@ def _of_table(system: System, text: str) -> Iterator[tuple[str, tuple[str, ...],
     for (state, event), dest in sorted(cells.items()):
         for other in (*(name for name in states if name != state), _NOTHING, _ILLEGAL):
             if other != dest:
-                edit = Edit(system.file, text, _with_cells(text, prefix, cells | {(state, event): other}), at=0)
+                edit = Edit(
+                    system.file, text, _with_cells(text, prefix, cells | {(state, event): other}), at=0
+                )
                 name = f"{prefix or 'job.'}{state} {event}: {dest} → {other}"
                 yield name, system.aims.get(f"{state} {event}", ()), edit
 
@@ -102,7 +113,9 @@ def _with_cells(text: str, prefix: str, cells: Mapping[tuple[str, str], str]) ->
             illegal.setdefault(state, []).append(event)
     rows = [f"{state} = {events!r}" for state, events in illegal.items()]
     table = "\n".join(["transitions = [", *moves, "]"])
-    text = re.sub(r"^transitions = \[\n.*?^\]", lambda _: table, text, count=1, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(
+        r"^transitions = \[\n.*?^\]", lambda _: table, text, count=1, flags=re.DOTALL | re.MULTILINE
+    )
     heading = f"[{prefix}illegal]\n"
     pattern = re.escape(heading) + r"(?:\w+ *= *\[.*\]\n)+"
     return re.sub(pattern, lambda _: heading + "\n".join([*rows, ""]), text, count=1)
@@ -160,16 +173,20 @@ def _changes_below(
         yield from _changes_below(inner, below, text, members)
 
 
-def _changes_of(
-    node: ast.AST, text: str, members: Mapping[str, list[str]]
-) -> Iterator[tuple[ast.AST, str]]:
+def _changes_of(node: ast.AST, text: str, members: Mapping[str, list[str]]) -> Iterator[tuple[ast.AST, str]]:
     match node:
         case ast.Compare(left=left, ops=[sign], comparators=[right]):
-            yield from ((node, f"{_part(left, text)} {other} {_part(right, text)}") for other in _others(sign))
+            yield from (
+                (node, f"{_part(left, text)} {other} {_part(right, text)}") for other in _others(sign)
+            )
         case ast.BinOp(left=left, op=sign, right=right):
-            yield from ((node, f"{_part(left, text)} {other} {_part(right, text)}") for other in _others(sign))
+            yield from (
+                (node, f"{_part(left, text)} {other} {_part(right, text)}") for other in _others(sign)
+            )
         case ast.AugAssign(target=target, op=sign, value=value):
-            yield from ((node, f"{_part(target, text)} {other}= {_part(value, text)}") for other in _others(sign))
+            yield from (
+                (node, f"{_part(target, text)} {other}= {_part(value, text)}") for other in _others(sign)
+            )
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             yield node, _part(operand, text)
         case ast.BoolOp(op=sign, values=values):

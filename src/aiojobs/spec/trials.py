@@ -38,6 +38,8 @@ _HANGING: Final = 15
 """What it may take for a mutant of which a hang is expected."""
 _STATES: Final = 20_000
 """How many states the explorer looks at before it gives a mutant up."""
+_WALKS: Final = 1500
+"""How many random walks the fuzzer takes before it gives a mutant up."""
 _CHUNK: Final = 40
 """So many mutants of the counters are asked about in one process."""
 
@@ -123,7 +125,13 @@ class Court:
     """Tries mutants in a sandbox, and says how it goes on."""
 
     def __init__(
-        self, catalogue: Catalogue, sandbox: Sandbox, *, full: bool, workers: int, tell: Callable[[str], object]
+        self,
+        catalogue: Catalogue,
+        sandbox: Sandbox,
+        *,
+        full: bool,
+        workers: int,
+        tell: Callable[[str], object],
     ) -> None:
         self._catalogue = catalogue
         self._sandbox = sandbox
@@ -142,6 +150,8 @@ class Court:
         self._ask_about_unchanged(on_trial)
         self._ask_about_counters(on_trial)
         self._ask_about_text(on_trial)
+        if not self._sandbox.intact():
+            raise BaselineError("something has written to the unchanged tree: no answer can be relied on")
 
     # The unchanged tree.
 
@@ -174,7 +184,12 @@ class Court:
         waiting = {trial.mutant.number: trial for trial in on_trial if trial.mutant.kind == "counters"}
         numbers = list(waiting)
         tasks = deque(
-            Task(waiting[numbers[start]].mutant.name, "counters", {"numbers": numbers[start : start + _CHUNK]}, 300)
+            Task(
+                waiting[numbers[start]].mutant.name,
+                "counters",
+                {"numbers": numbers[start : start + _CHUNK]},
+                300,
+            )
             for start in range(0, len(numbers), _CHUNK)
         )
         for task, answer in self._run(tasks, lambda: _standing(on_trial)):
@@ -200,7 +215,12 @@ class Court:
         for task, answer in self._run(tasks, lambda: _standing(on_trial)):
             trial, link = waiting.pop(id(task))
             if answer["status"] == TIMEOUT and trial.mutant.hangs:
-                answer = {**answer, "status": killers.KILLED, "by": link, "requirements": list(trial.mutant.aims)}
+                answer = {
+                    **answer,
+                    "status": killers.KILLED,
+                    "by": link,
+                    "requirements": list(trial.mutant.aims),
+                }
             trial.said[link] = answer
             ask(trial)
 
@@ -214,10 +234,14 @@ class Court:
         told: dict[str, Any] = {"aims": list(mutant.aims), "full": self._full}
         if link == "test":
             allowed = [test for test, claims in self._tests.items() if set(claims) & set(mutant.aims)]
-            told |= {"allowed": allowed, "files": list(dict.fromkeys(test.partition("::")[0] for test in allowed))}
+            told |= {
+                "allowed": allowed,
+                "files": list(dict.fromkeys(test.partition("::")[0] for test in allowed)),
+            }
+        if link == "explore":
+            told |= {"scope": self._catalogue.scopes[mutant.scope], "states": _STATES}
         if link in {"explore", "fuzz"}:
-            scope = self._catalogue.scopes[mutant.scope]
-            told |= {"scope": scope, "states": _STATES, "unchanged": str(self._sandbox.base)}
+            told |= {"walks": _WALKS, "unchanged": str(self._sandbox.base)}
         return told
 
     def _run(self, tasks: deque[Task], standing: Callable[[], str]) -> Iterator[tuple[Task, Answer]]:
