@@ -372,6 +372,18 @@ async def test_an_unnamed_job_is_called_like_its_task_as_long_as_it_has_one_or_s
     assert (active.get_name(), pending.get_name()) == (name, None)
 
 
+async def test_the_name_that_was_given_stays_whatever_the_task_is_called():
+    scheduler = Scheduler(exception_handler=Recorder())
+
+    async def body():
+        asyncio.current_task().set_name("something else")
+        raise ValueError
+
+    job = await scheduler.spawn(body(), "mine")
+    await settle()
+    assert (job.outcome, job.get_name()) == ("raised", "mine")
+
+
 # Done callbacks.
 
 

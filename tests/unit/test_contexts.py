@@ -221,3 +221,25 @@ async def test_handlers_and_callbacks_cannot_change_the_context_of_the_next_job(
     assert await next_ == "nobody"
     await settle()
     assert user.get() == "nobody"
+
+
+@pytest.mark.parametrize("how", ["returns", "is closed", "never starts", "has ended"])
+async def test_a_done_callback_runs_in_the_context_of_whoever_added_it(scheduler, how):
+    seen = []
+
+    async def body():
+        user.set("the job")
+
+    job = in_context_of("ann", scheduler.spawn_nowait, forever() if how == "is closed" else body())
+    if how == "never starts":
+        job = in_context_of("ann", scheduler.spawn_nowait, body())
+    if how == "has ended":
+        await settle()
+    in_context_of("bob", job.add_done_callback, lambda _job: seen.append(user.get()))
+    in_context_of("eve", job.add_done_callback, lambda _job: seen.append(user.get()))
+    if how in {"is closed", "never starts"}:
+        await in_context_of("joe", job.close)
+    await settle()
+    assert job.done()
+    assert seen == ["bob", "eve"]
+    await scheduler.close()

@@ -351,7 +351,7 @@ def test_a_blocked_job_whose_task_could_not_be_made_is_gone_with_its_exception(s
     steps.turn_until(lambda: any(job.active and job.get_name() == "mine" for job in scheduler))
     assert not call.done()
     steps.set_task_factory(failing_factory)
-    steps.turn()  # no helper that knows the call: from 3.12 on its frame would be among those of the traceback
+    steps.turn()  # no helper that knows the call: its frame would be among those of the traceback
     steps.set_task_factory(None)
     assert isinstance(call.exception(), Mine)
     traces.note(error=call.exception())

@@ -251,8 +251,7 @@ def test_whatever_the_pass_of_the_deadline_a_failure_is_reported_once_as_what_it
     steps.settle()
     assert closing.done()
     assert (job.outcome, len(scheduler)) == ("raised", 0)
-    late = ["Job closing timed out"] if not delay else []
-    assert handler.messages in (["Job processing failed"], [*late, "Job processing failed"])
+    assert handler.exceptions == [error]
 
 
 # SHUT-3.
@@ -368,7 +367,7 @@ async def test_a_job_can_be_closed_while_the_scheduler_closes_and_after_that():
 async def test_close_never_raises_what_a_job_raises_and_the_handler_hears_of_it():
     handler = Recorder()
     scheduler = Scheduler(exception_handler=handler, close_timeout=5)
-    errors = [ValueError("one"), GeneratorExit("two"), RuntimeError("three")]
+    errors = [ValueError("a"), GeneratorExit("b"), RuntimeError("c")]
 
     async def body(error):
         try:
@@ -378,12 +377,9 @@ async def test_close_never_raises_what_a_job_raises_and_the_handler_hears_of_it(
 
     for error in errors:
         await scheduler.spawn(body(error))
-    await scheduler.spawn(fails(errors[0]))
+    await scheduler.spawn(fails(KeyError("d")))
     await scheduler.close()
-    assert handler.exceptions == [errors[0], *errors] or set(map(id, handler.exceptions)) == set(
-        map(id, errors)
-    )
-    assert len(handler.calls) == 4
+    assert sorted(error.args[0] for error in handler.exceptions) == ["a", "b", "c", "d"]
     assert scheduler.phase == "closed"
 
 
@@ -414,21 +410,15 @@ async def test_closing_works_in_a_task_that_was_cancelled_together_with_all_othe
             await scheduler.close()
             log.append(scheduler.phase)
 
-    async def slow():
-        try:
-            await forever()
-        finally:
-            await asyncio.sleep(1)
-            log.append("cleaned up")
-
-    await scheduler.spawn(slow())
-    asyncio.create_task(service(), name="service")  # noqa: RUF006
+    job = await scheduler.spawn(forever())
+    task = asyncio.create_task(service())
     await settle()
-    for task in asyncio.all_tasks() - {asyncio.current_task()}:
-        task.cancel()
-    await asyncio.sleep(2)
-    assert log in (["cleaned up", "closed"], ["closed"])
-    assert scheduler.phase == "closed"
+    for other in asyncio.all_tasks() - {asyncio.current_task()}:
+        other.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert log == ["closed"]
+    assert job.outcome == "cancelled"
 
 
 @pytest.mark.requirement("SHUT-5")
