@@ -1,0 +1,213 @@
+"""A trace: what a scheduler did, one line of JSON for each step, for a program that audits it.
+
+    with TraceWriter.to_file(path, limit=8, pending_limit=16) as trace:
+        scheduler = aiojobs.Scheduler(limit=8, pending_limit=16, observer=trace)
+        ...
+
+The format, version 1
+---------------------
+UTF-8 text; each line is one JSON object and ends with a line feed. The first line is the header, here in two:
+
+    {"format": "aiojobs-trace", "version": 1, "limit": 8, "pending_limit": 16, "calls": true,
+     "spec": "sha256:…"}
+
+`limit` is null if there is none, `pending_limit` is 0 if there is none; `spec` is the digest of the lifecycle
+that the scheduler obeyed (`SPEC_DIGEST`). Then one line for each `aiojobs.Record`, in the order of events:
+
+    {"job": 1, "event": "accept", "source": null, "dest": "pending", "time": 0.001234, "name": "order 17"}
+    {"job": 1, "event": "start", "source": "pending", "dest": "active", "time": 0.001234}
+    {"job": null, "event": "close", "source": "open", "dest": "closing", "time": 0.754321}
+
+`job` numbers the jobs from 1 in the order in which they were accepted; null means the scheduler itself.
+`event`, `source` and `dest` are the words of `spec/job.toml` and `spec/scheduler.toml`, and "accept" is the
+event of a new job, which has no source. `time` is in seconds since the first line, on the loop's clock, in
+microseconds, and never decreases. `name` stands beside "accept" if the job was given one. A step that the
+lifecycle declares a no-op leaves no line.
+
+*Calls.* A scheduler tells of jobs, not of the calls of `spawn` that are still waiting outside. If the
+header says so, `calls` are announced by the program (`TraceWriter.call`), and then every one is:
+
+    {"call": "order 17", "event": "call", "time": 0.001234}
+    {"call": "order 17", "event": "return", "time": 0.001234}
+    {"call": "order 18", "event": "raise", "error": "CancelledError", "time": 0.02}
+
+The name of a call is that of its job; names of calls that are under way differ. With them arrival becomes
+visible, and so do full queues, withdrawn calls and refused ones. Without them a reader has to take the
+order of acceptance for that of arrival.
+
+The last line says how many lines there are between it and the header, which jobs have not ended and which
+calls have not been answered, so that a trace that was cut off is told from a complete one:
+
+    {"end": 3120, "jobs": [], "calls": []}
+
+What a reader may rely on: a number appears first with "accept", in order and without gaps, and not again
+after "done" or "closed". Memory for the jobs that are alive is enough to read a trace of any length.
+
+Deliberately not here: what a trace must obey (`monitor`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from aiojobs._lifecycle import SPEC_DIGEST, TERMINAL
+from aiojobs._records import ACCEPT
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from pathlib import Path
+    from typing import TextIO
+
+    import aiojobs
+
+__all__ = ["FORMAT", "VERSION", "BrokenTraceError", "Header", "TraceWriter"]
+
+FORMAT: Final = "aiojobs-trace"
+VERSION: Final = 1
+
+
+class BrokenTraceError(Exception):
+    """A line that can't be what a scheduler did.
+
+    `rule` says where the rule is written, `requirements` for which promises it stands, `expected` what would
+    have been right.
+    """
+
+    def __init__(self, rule: str, expected: str, *requirements: str) -> None:
+        super().__init__(f"{', '.join(requirements) or rule}: expected {expected}")
+        self.rule = rule
+        self.expected = expected
+        self.requirements = requirements
+
+
+class Header(NamedTuple):
+    """The first line of a trace."""
+
+    limit: int | None
+    pending_limit: int
+    calls: bool
+    spec: str
+
+    def as_line(self) -> dict[str, Any]:
+        """The plain form."""
+        return {"format": FORMAT, "version": VERSION, **self._asdict()}
+
+    @classmethod
+    def from_line(cls, line: Mapping[str, Any]) -> Header:
+        """The inverse of `as_line`; `ValueError` for what `as_line` would not have written."""
+        values: list[Any] = [line.get(name) for name in cls._fields]
+        limit, pending_limit, calls, spec = values
+        found = cls(*values)
+        if line != found.as_line():
+            raise ValueError(f"a header has the keys {', '.join(found.as_line())}, and version {VERSION}")
+        if not (limit is None or (type(limit) is int and limit >= 1)):
+            raise ValueError("the limit is null or at least 1")
+        if type(pending_limit) is not int or pending_limit < 0:
+            raise ValueError("the pending limit is at least 0")
+        if type(calls) is not bool or type(spec) is not str:
+            raise ValueError("`calls` is true or false, and `spec` a text")
+        return found
+
+
+class TraceWriter:
+    """An observer that writes to `file`; opening and closing the file is the caller's, or `to_file`'s.
+
+    Arguments:
+        file: where to; UTF-8, line feeds.
+        limit: the scheduler's.
+        pending_limit: the scheduler's.
+        calls: whether the program announces every call of ``spawn`` with `call`.
+    """
+
+    def __init__(self, file: TextIO, *, limit: int | None, pending_limit: int, calls: bool = False) -> None:
+        self._file = file
+        self._announced = calls
+        # The numbers of the jobs that have not ended, and the names of the calls that have not been answered.
+        self._numbers: dict[aiojobs.Job[Any], int] = {}
+        self._calls: dict[str, None] = {}
+        self._accepted = 0
+        self._lines = 0
+        self._begin: float | None = None
+        self._write(Header(limit, pending_limit, calls, SPEC_DIGEST).as_line())
+
+    @classmethod
+    @contextmanager
+    def to_file(
+        cls, path: Path, *, limit: int | None, pending_limit: int, calls: bool = False
+    ) -> Generator[TraceWriter]:
+        """A writer to a new file, which gets its last line and is closed at the end of the ``with``."""
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            trace = cls(file, limit=limit, pending_limit=pending_limit, calls=calls)
+            try:
+                yield trace
+            finally:
+                trace.end()
+
+    def __call__(self, record: aiojobs.Record) -> None:
+        """Write one record: this is what makes it an observer."""
+        job, event, source, dest, time = record
+        line: dict[str, Any] = {
+            "job": None if job is None else self._number(job, event, dest),
+            "event": event,
+            "source": source,
+            "dest": dest,
+            "time": self._since(time),
+        }
+        if event == ACCEPT and job is not None and (name := job.get_name()) is not None:
+            line["name"] = name
+        self._write_counted(line)
+
+    @contextmanager
+    def call(self, name: str) -> Generator[None]:
+        """Announce the one ``spawn`` or ``spawn_nowait`` in the body of this ``with``, of a job of this name.
+
+        Nothing before it in the body may suspend.
+
+        Raises:
+            ValueError: the trace was not begun with ``calls=True``, or a call of this name is under way.
+        """
+        if not self._announced:
+            raise ValueError("the header of this trace says that calls are not announced: give it calls=True")
+        if name in self._calls:
+            raise ValueError(f"a call named {name!r} is under way: names of calls that are must differ")
+        self._calls[name] = None
+        self._write_call(name, "call")
+        try:
+            yield
+        except BaseException as error:
+            del self._calls[name]
+            self._write_call(name, "raise", error=type(error).__name__)
+            raise
+        del self._calls[name]
+        self._write_call(name, "return")
+
+    def end(self) -> None:
+        """Write the last line."""
+        self._write({"end": self._lines, "jobs": [*self._numbers.values()], "calls": [*self._calls]})
+
+    def _number(self, job: aiojobs.Job[Any], event: str, dest: object) -> int:
+        if event == ACCEPT:
+            self._accepted += 1
+            self._numbers[job] = self._accepted
+            return self._accepted
+        return self._numbers.pop(job) if dest in TERMINAL else self._numbers[job]
+
+    def _since(self, time: float) -> float:
+        if self._begin is None:
+            self._begin = time
+        return round(time - self._begin, 6)
+
+    def _write_call(self, name: str, event: str, **more: str) -> None:
+        time = self._since(asyncio.get_running_loop().time())
+        self._write_counted({"call": name, "event": event, **more, "time": time})
+
+    def _write_counted(self, line: Mapping[str, Any]) -> None:
+        # Counted first: if it can't be written, the last line tells.
+        self._lines += 1
+        self._write(line)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line) + "\n")
