@@ -13,7 +13,7 @@ COVERAGE := $(ENV) python -W error -m coverage
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help env test test-all verify generate check-generated lint demo lock dist clean distclean
+.PHONY: help env test test-all verify generate check-generated lint fuzz demo lock dist clean distclean
 
 help: ## this text
 	@printf 'aiojobs: what you can do here\n\n'
@@ -39,7 +39,7 @@ verify: ## the chain of evidence, TIER=smoke or full; the verdict is in build/re
 	@STRICT="$(STRICT)" $(ENV) sh .ci/verify $(TIER)
 
 generate: ## write the files that are derived from spec/
-	@$(ENV) python -m aiojobs.spec generate
+	@$(ENV) python src/aiojobs/spec generate
 	@$(ENV) python -m aiojobs.spec draw
 
 check-generated: ## fail if a derived file is not what `make generate` would write
@@ -47,6 +47,9 @@ check-generated: ## fail if a derived file is not what `make generate` would wri
 
 lint: ## ruff, mypy --strict and pyright
 	@$(ENV) sh .ci/lint
+
+fuzz: ## drive the real scheduler at random until you stop it, on all cores; findings are kept in build/findings
+	@$(ENV) python -m aiojobs.spec fuzz
 
 demo: ## a small aiohttp service under load, with clients that hang up and a shutdown in the middle
 	@$(ENV) python -m examples.orders_demo

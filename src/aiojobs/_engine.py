@@ -252,6 +252,7 @@ class Engine:
         run.__qualname__ = qualified_name(coro)  # type: ignore[attr-defined]
         run.send(None)
         context = job._context
+        task: asyncio.Task[None] | None = None
         try:
             if context is None:
                 task = loop.create_task(run, name=job._name)
@@ -277,7 +278,7 @@ class Engine:
             return None
         finally:
             # A traceback that was raised in here may hold this frame (BOOK-3).
-            del job, coro, run, context
+            del job, coro, run, context, task
 
     def _fail_launch(self, job: JobMachine, exc: BaseException, *, received: bool) -> None:
         """End a job without a task, keeping the reason without the frame that knows the job (``BOOK-3``)."""

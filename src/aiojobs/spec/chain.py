@@ -143,6 +143,11 @@ STEPS: Final = (
         _own("prove", "--json"), findings.document("prove"), kind="prove", needs=("z3",),
     ),
     Step(
+        "model", 3, "the model with named jobs: two engines agree on all states and steps, and find all faults",
+        _own("check", "--json"), findings.document("model"), kind="model", seconds=900,
+        extra={"smoke": ("--tier", "smoke"), "full": ("--tier", "full")},
+    ),
+    Step(
         "symbolic", 4, "the pure core keeps its contracts over all paths",
         _own("symbolic", "--json"), findings.document("symbolic"), kind="symbolic", seconds=180,
         extra={"full": ("--tier", "full")}, needs=("crosshair", "z3"),
@@ -178,6 +183,16 @@ STEPS: Final = (
         "traces", 7, "recorded runs obey the specification, and corrupted copies of them are rejected",
         _own("audit", "--demo", "--json"), findings.document("trace"), kind="trace", seconds=180,
         extra={"full": ("--tier", "full")}, needs=("aiohttp",),
+    ),
+    Step(
+        "mutants", 8, "seeded faults in table, counters, core and shell are found by a link that should",
+        _own("mutants", "--json"), findings.document("mutant"), kind="mutant", seconds=1500,
+        extra={"full": ("--tier", "full")},
+        needs=("pytest", "pytest_asyncio", "hypothesis", "z3", "crosshair", "aiohttp"),
+    ),
+    Step(
+        "incumbent", 8, "aiojobs 1.4.0, the natural mutant, is caught by exploration and fuzzing",
+        _own("mutants", "--incumbent", "--json"), findings.document("mutant"), seconds=300,
     ),
     Step(
         "coverage", 0, "the tests execute every branch of the runtime",
