@@ -1,15 +1,18 @@
 """The catalogue of seeded faults, `spec/mutants/`, read strictly.
 
-Rules of this file: a mutant says in one sentence what is wrong with it, where it is and by what it is to be found.
-It replaces a text that occurs exactly once. When the code has moved on and the text is gone, that is a fault of the
-catalogue and stops the run: a mutant that changes nothing would be found by nobody, or, worse, be taken for found.
+Rules of this file: a mutant says in one sentence what is wrong with it, where it is and by what it is to be
+found. It replaces a text that occurs exactly once. When the code has moved on and the text is gone, that is
+a fault of the catalogue and stops the run: a mutant that changes nothing would be found by nobody, or,
+worse, be taken for found.
 
-How it works: `shell.toml` and its like list mutants one by one. `systematic.toml` names the files, tables and
-functions to which the operators (`operators`) are applied, and what each aims at; its mutants are made, not listed.
-A mutant that can't be found, because it means the same, is argued `equivalent` where it stands. It is run all the
-same, and an argument about a mutant that is found is a fault too, and so is one about a mutant that is not there.
+How it works: `shell.toml` and its like list mutants one by one. `systematic.toml` names the files, tables
+and functions to which the operators (`operators`) are applied, and what each aims at; its mutants are made,
+not listed. A mutant that can't be found, because it means the same, is argued `equivalent` where it stands.
+It is run all the same, and an argument about a mutant that is found is a fault too, and so is one about a
+mutant that is not there.
 
-Deliberately not here: the mutants of the counters (`mutate`) and of the model, which have no text to replace.
+Deliberately not here: the mutants of the counters (`mutate`) and of the model, which have no text to
+replace.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """The natural mutant: aiojobs 1.4.0 from the package index, which the links 5 and 6 have to catch.
 
-Rules of this file: it is the same harness with another library, and a failure if that is found to be in order. Which
-requirements it must be found to break, and in which scopes, is written down where the harness is (`spec/explore.toml`,
-`fuzz`). Without the package index there is nothing to try, and that is a skip, never a pass.
+Rules of this file: it is the same harness with another library, and a failure if that is found to be in
+order. Which requirements it must be found to break, and in which scopes, is written down where the harness
+is (`spec/explore.toml`, `fuzz`). Without the package index there is nothing to try, and that is a skip,
+never a pass.
 
-How it works: the package is fetched into ``build/incumbent``, where no import by name can find it; then the commands
-``explore --incumbent`` and ``fuzz --incumbent`` are run, and their accounts put together. Their stories are shown.
+How it works: the package is fetched into ``build/incumbent``, where no import by name can find it; then the
+commands ``explore --incumbent`` and ``fuzz --incumbent`` are run, and their accounts put together. Their
+stories are shown.
 
 Deliberately not here: how another library is driven (`packages`, `driver`).
 """
@@ -35,7 +37,8 @@ def catch(out: TextIO, *, as_json: bool) -> int:
     try:
         packages.fetch(packages.INCUMBENT, repository() / "build" / "incumbent")
     except (subprocess.CalledProcessError, OSError) as error:
-        print(f"aiojobs {packages.INCUMBENT} can't be fetched from the package index: {error}", file=sys.stderr)
+        fault = f"aiojobs {packages.INCUMBENT} can't be fetched from the package index: {error}"
+        print(fault, file=sys.stderr)
         return NO_TOOL
     figures: dict[str, Any] = {}
     missed: list[str] = []

@@ -1,28 +1,27 @@
 """Who finds seeded faults: each link of the chain that can be asked about one tree.
 
-Rules of this file: every function here runs in a process of its own whose library is the tree in question (`sandbox`),
-and answers with a plain dictionary: whether it has found something, by what, and for which requirements that speaks.
-What is found must be claimed: a test that says that it speaks for one of the requirements that the mutant aims at,
-a statement of the proof that does, a story in which the judge says so. A test that fails by accident, for another
-promise, has not found the fault.
+Rules of this file: every function here runs in a process of its own whose library is the tree in question
+(`sandbox`), and answers with a plain dictionary: whether it has found something, by what, and for which
+requirements that speaks. What is found must be claimed: a test that says that it speaks for one of the
+requirements that the mutant aims at, a statement of the proof that does, a story in which the judge says
+so. A test that fails by accident, for another promise, has not found the fault.
 
-How it works: what these functions use is what the steps of the chain use, cut down to the question. The story of an
-explorer or fuzzer is told a second time to the unchanged library, which must not be impressed.
+How it works: what these functions use is what the steps of the chain use, cut down to the question. The
+story of an explorer or fuzzer is told a second time to the unchanged library, which must not be impressed.
 
 Deliberately not here: mutants, copies and time limits.
 """
 
+# ruff: noqa: PLC0415 - each link imports what it needs, in its own process, and nobody else's tools
+
 from __future__ import annotations
 
 import re
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    import pytest
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["CONFORMANCE", "KILLED", "NOT_HERE", "PASSED", "SURVIVED"]
 
@@ -37,9 +36,9 @@ PASSED: Final = "passed"
 CONFORMANCE: Final = "tests/conformance/test_lifecycle_table.py"
 """The tests that compare the table with the reference machine."""
 
-_QUIET: Final = ("-q", "-p", "no:cacheprovider", "--hypothesis-seed=0")
-_PATIENCE: Final = 5
-"""Seconds for one test; on the unchanged tree it takes milliseconds, so one that takes longer hangs: it has failed."""
+_TABLE: Final = "proofs_lifecycle"
+"""The contracts of the table itself, whatever requirement they speak for."""
+_NOTHING_COLLECTED: Final = 5
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]+")
 _WIDTH: Final = 160
 
@@ -75,7 +74,7 @@ def validate(folder: Path, _: Mapping[str, Any]) -> Answer:
 
 def conformance(_: Path, told: Mapping[str, Any]) -> Answer:
     """The table is not what it has to be; these tests speak for the table, and some for a requirement too."""
-    return _run_tests(_Probe(None, None), [CONFORMANCE], told)
+    return _tests({**told, "aims": None, "allowed": None, "files": [CONFORMANCE]})
 
 
 # Link 2.
@@ -127,79 +126,17 @@ def _fate(original: Any, mutant: Any) -> Answer:
 # Links 0 and 1: tests.
 
 
-class _Probe:
-    """A plugin of pytest: runs the tests that speak for the aims, and keeps what the first failure was."""
-
-    def __init__(
-        self, aims: Iterable[str] | None, allowed: Iterable[str] | None, *, seconds: int = _PATIENCE
-    ) -> None:
-        self.seconds = seconds
-        self.aims = None if aims is None else set(aims)
-        self.allowed = None if allowed is None else set(allowed)
-        self.claims: dict[str, list[str]] = {}
-        """Test -> the requirements that it speaks for."""
-        self.outcomes: dict[str, str] = {}
-        self.failure: tuple[str, str] | None = None
-        self.broken = ""
-        """Why a file could not be read as tests."""
-        self._present = ""
-
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        for item in items:
-            named = {id_ for mark in item.iter_markers("requirement") for id_ in mark.args}
-            self.claims[item.nodeid] = sorted(named if self.aims is None else named & self.aims)
-        chosen = [item for item in items if self._wanted(item.nodeid)]
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-        items[:] = chosen
-
-    def _wanted(self, test: str) -> bool:
-        claimed = self.aims is None or bool(self.claims[test])
-        return claimed and (self.allowed is None or test in self.allowed)
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self.broken = f"{report.nodeid}: {_crash(report)}"
-
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self._present = nodeid
-
-    def pytest_runtest_call(self) -> None:
-        # After the fixtures: some have a handler of their own, which stays.
-        if signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
-            signal.signal(signal.SIGALRM, _give_up)
-        signal.alarm(self.seconds)
-
-    def pytest_runtest_teardown(self) -> None:
-        signal.alarm(0)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        before = self.outcomes.get(report.nodeid, "passed")
-        self.outcomes[report.nodeid] = report.outcome if before == "passed" else before
-        if report.failed and self.failure is None:
-            self.failure = (report.nodeid, _crash(report))
-
-    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        if self.failure is None and self._present:
-            self.failure = (self._present, f"{excinfo.typename} escapes from the test")
-
-
-def _give_up(_signal: int, _frame: object) -> None:
-    raise TimeoutError("it hangs")
-
-
-def _crash(report: Any) -> str:
-    crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message if crash is not None else report.longrepr)
-
-
 def test(_: Path, told: Mapping[str, Any]) -> Answer:
     """A test fails that speaks for a requirement that was aimed at."""
-    return _run_tests(_Probe(told["aims"], told["allowed"]), told["files"], told)
+    return _tests(told)
 
 
-def _run_tests(probe: _Probe, files: Sequence[str], told: Mapping[str, Any]) -> Answer:
+def _tests(told: Mapping[str, Any]) -> Answer:
+    from aiojobs.spec.probe import Probe, run
+
+    probe = Probe(told["aims"], told["allowed"])
     try:
-        code = _pytest(probe, ["-x", *files], full=told["full"])
+        code = run(probe, ["-x", *told["files"]], full=told["full"])
     except Exception as error:  # noqa: BLE001 - what is left of a test that has failed may fail once more at the end
         code = 1
         probe.broken = probe.broken or repr(error)
@@ -215,23 +152,16 @@ def _run_tests(probe: _Probe, files: Sequence[str], told: Mapping[str, Any]) -> 
     return _survived(f"{len(probe.outcomes)} tests passed")
 
 
-def _pytest(probe: _Probe, arguments: Sequence[str], *, full: bool) -> int:
-    import pytest
-
-    # Some of the tools were imported before pytest could rewrite their assertions: they have none that matter.
-    quiet = (*_QUIET, "-W", "ignore::pytest.PytestAssertRewriteWarning")
-    tier = () if full else ("-m", "not slow")
-    return int(pytest.main([*quiet, *tier, *arguments], plugins=[probe]))
-
-
 def baseline(_: Path, told: Mapping[str, Any]) -> Answer:
     """Run the tests of the unchanged tree that will be asked; what passed, and what it speaks for."""
-    probe = _Probe(told["aims"], None, seconds=10 * _PATIENCE)
-    code = _pytest(probe, told["files"], full=told["full"])
+    from aiojobs.spec.probe import PATIENCE, Probe, run
+
+    probe = Probe(told["aims"], None, seconds=10 * PATIENCE)
+    code = run(probe, told["files"], full=told["full"])
     if probe.broken:
         return {"status": "error", "story": probe.broken}
     failed = [f"{name}: {outcome}" for name, outcome in probe.outcomes.items() if outcome == "failed"]
-    if code or failed:
+    if failed or code not in {0, _NOTHING_COLLECTED}:
         return {"status": "error", "story": "\n".join([*failed, f"pytest ended with {code}"])}
     passed = [name for name, outcome in probe.outcomes.items() if outcome == "passed"]
     return {"status": PASSED, "tests": {name: probe.claims[name] for name in passed}}
@@ -253,7 +183,8 @@ def symbolic(folder: Path, told: Mapping[str, Any]) -> Answer:
     contracts = [
         contract
         for contract in read_contracts(folder / "tests" / "contracts", full=False)
-        if contract.wanted == CONFIRMED and (not aims or aims & set(contract.requirements))
+        if contract.wanted == CONFIRMED
+        and (aims & set(contract.requirements) if aims else contract.module == _TABLE)
     ]
     names = [contract.name for contract in contracts]
     account = check(folder, folder / "tests" / "contracts", only=names)
@@ -261,6 +192,10 @@ def symbolic(folder: Path, told: Mapping[str, Any]) -> Answer:
         return {"status": "error", "story": account.faults[0]}
     for result in account.results:
         if result.fault.startswith("counterexample"):
+            unchanged = Path(told["unchanged"])
+            name = result.contract.name
+            if not check(unchanged, unchanged / "tests" / "contracts", only=[name]).holds:
+                return {"status": "error", "story": f"contract {name} does not hold of the unchanged library"}
             claimed = aims & set(result.contract.requirements)
             return _killed(f"contract {result.contract.title}", claimed, result.fault)
     return _survived(f"{len(account.results)} contracts have no counterexample")
@@ -273,7 +208,9 @@ def explore(_: Path, told: Mapping[str, Any]) -> Answer:
     """A shortest story at whose end a requirement that was aimed at is broken."""
     from aiojobs.spec.driver import Scope
 
-    bounds = {key: tuple(value) if isinstance(value, list) else value for key, value in told["scope"].items()}
+    bounds: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in told["scope"].items()
+    }
     findings, states = _explored(Scope(**bounds), set(told["aims"]), told["states"])
     claimed = [finding for requirement, finding in findings.items() if requirement in told["aims"]]
     if claimed:
@@ -314,9 +251,9 @@ def _explored(scope: Any, aims: set[str], most: int) -> tuple[dict[str, Any], in
 
 def fuzz(_: Path, told: Mapping[str, Any]) -> Answer:
     """A random walk at whose end a requirement that was aimed at is broken; the seeds are always the same."""
+    from aiojobs.spec.driver import watching
     from aiojobs.spec.packages import own
     from aiojobs.spec.walk import walk
-    from aiojobs.spec.driver import watching
 
     package, steps = own(), 0
     with watching():

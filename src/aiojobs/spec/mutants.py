@@ -1,13 +1,16 @@
 """`python -m aiojobs.spec mutants`: is every seeded fault found, by a link that claims its requirement?
 
-Rules of this file: a mutant that survives is named and is a failure, unless the catalogue argues that it means the same.
-So is a link that does not find what it is expected to find, an argument about a mutant that is found, a requirement
-that no mutant was killed for, and a known defect of aiojobs 1.4.0 that no mutant is.
+Rules of this file: a mutant that survives is named and is a failure, unless the catalogue argues that it
+means the same. So is a link that does not find what it is expected to find, an argument about a mutant that
+is found, a requirement that no mutant was killed for, and a known defect of aiojobs 1.4.0 that no mutant
+is.
 
-How it works: the catalogue (`catalogue`), the operators (`operators`) and the counters (`mutate`) say what the mutants
-are, `trials` shows them to their links, `killers` is what the links do, each in a copy of the tree (`sandbox`).
+How it works: the catalogue (`catalogue`), the operators (`operators`) and the counters (`mutate`) say what
+the mutants are, `trials` shows them to their links, `killers` is what the links do, each in a copy of the
+tree (`sandbox`).
 
-Deliberately not here: mutants of the model in `spec/tla` (`check`). aiojobs 1.4.0, the natural mutant, is `incumbent`.
+Deliberately not here: mutants of the model in `spec/tla` (`check`). aiojobs 1.4.0, the natural mutant, is
+`incumbent`.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """The operators: small faults, planted everywhere in a table or a function, one at a time.
 
-Rules of this file: what an operator makes depends on the text alone, and each mutant has a name that tells what was
-changed where, so that it can be argued about and found again.
+Rules of this file: what an operator makes depends on the text alone, and each mutant has a name that tells
+what was changed where, so that it can be argued about and found again.
 
-How it works. Of a *table* of states and events every cell is changed to everything else that a cell can say: each
-other state, "nothing happens", "illegal"; the rest of the file stays as it is. Of a *function* every comparison, sign,
-number, condition and `return` is changed to its neighbours, every `and` and `or` is exchanged and loses its parts, every
-condition becomes true and false, and every simple statement is left out.
+How it works. Of a *table* of states and events every cell is changed to everything else that a cell can
+say: each other state, "nothing happens", "illegal"; the rest of the file stays as it is. Of a *function*
+every comparison, sign, number, condition and `return` is changed to its neighbours, every `and` and `or` is
+exchanged and loses its parts, every condition becomes true and false, and every simple statement is left
+out.
 
 Deliberately not here: expressions of the counters (`mutate`), and whether anybody finds what is made here.
 """
@@ -59,6 +60,7 @@ _SIMPLE: Final = (
 )
 _TELLING: Final = (*_SIMPLE, ast.Compare, ast.BoolOp)
 """Enough to see from it what was changed."""
+_WIDTH: Final = 90
 _ILLEGAL: Final = "illegal"
 _NOTHING: Final = "="
 
@@ -173,7 +175,9 @@ def _changes_below(
         yield from _changes_below(inner, below, text, members)
 
 
-def _changes_of(node: ast.AST, text: str, members: Mapping[str, list[str]]) -> Iterator[tuple[ast.AST, str]]:
+def _changes_of(  # noqa: C901 - one case for each kind of node
+    node: ast.AST, text: str, members: Mapping[str, list[str]]
+) -> Iterator[tuple[ast.AST, str]]:
     match node:
         case ast.Compare(left=left, ops=[sign], comparators=[right]):
             yield from (
@@ -232,4 +236,4 @@ def _place(lines: list[str], number: int, column: int) -> int:
 
 def _one_line(source: str) -> str:
     words = " ".join(source.split())
-    return words if len(words) <= 90 else f"{words[:60]}…{words[-25:]}"
+    return words if len(words) <= _WIDTH else f"{words[:60]}…{words[-25:]}"

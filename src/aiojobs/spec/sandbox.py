@@ -1,14 +1,14 @@
 """Copies of the source tree, and processes in which something may go wrong.
 
-Rules of this file: the working tree is read once, at the beginning, and never written. Whatever is tried is tried in a
-copy of its own and in a process of its own, which imports the library and the tests from that copy and from nowhere
-else. A process has so many seconds; then it is killed, with all that it has started.
+Rules of this file: the working tree is read once, at the beginning, and never written. Whatever is tried is
+tried in a copy of its own and in a process of its own, which imports the library and the tests from that
+copy and from nowhere else. A process has so many seconds; then it is killed, with all that it has started.
 
-How it works: this process has imported the tools, and forks; the child forgets every module of the library that it
-inherited, so that `import aiojobs` finds the copy. That takes a tenth of the time of starting Python and the tools
-anew. A copy consists of links, but for the files that are changed; that nobody has written through one of them is
-checked at the end (`intact`). Compiled files are there too, but never those of a file that was changed: Python would
-tell old from new by the second and the size.
+How it works: this process has imported the tools, and forks; the child forgets every module of the library
+that it inherited, so that `import aiojobs` finds the copy. That takes a tenth of the time of starting
+Python and the tools anew. A copy consists of links, but for the files that are changed; that nobody has
+written through one of them is checked at the end (`intact`). Compiled files are there too, but never those
+of a file that was changed: Python would tell old from new by the second and the size.
 
 Deliberately not here: what is tried (`killers`), and in which order (`mutants`).
 """
@@ -116,7 +116,7 @@ class Sandbox:
         return [running.task.name for running in self._running]
 
     def run(self, tasks: deque[Task], workers: int) -> Iterator[tuple[Task, dict[str, Any]] | None]:
-        """Try `tasks`, so many at a time; each with its answer, as they come, or None while there is nothing new.
+        """Try `tasks`, so many at a time; each with its answer as they come, or None when there is no news.
 
         More tasks may be added meanwhile.
         """

@@ -1,11 +1,12 @@
 """Mutants on trial: each shown to its links, one after the other, until it is clear what became of it.
 
-Rules of this file: the unchanged tree goes first. A mutant is killed when a check that passes on the unchanged tree
-fails on the changed one and claims a requirement that the mutant aims at. A check that does not come back has found
-nothing, unless the mutant says that it makes it hang.
+Rules of this file: the unchanged tree goes first. A mutant is killed when a check that passes on the
+unchanged tree fails on the changed one and claims a requirement that the mutant aims at. A check that does
+not come back has found nothing, unless the mutant says that it makes it hang.
 
-How it works: a `Trial` is a mutant and what its links have said so far. `next_link` says whom to ask next: in the smoke
-tier until somebody finds it; in the full tier a listed mutant has to be found by every link that it names.
+How it works: a `Trial` is a mutant and what its links have said so far. `next_link` says whom to ask next:
+in the smoke tier until somebody finds it; in the full tier a listed mutant has to be found by every link
+that it names.
 
 Deliberately not here: what the verdicts add up to (`mutants`), and how a link looks (`killers`).
 """
@@ -169,7 +170,7 @@ class Court:
             self._tests |= passed.get(folder, {})
 
     def _checks_of_unchanged(self, links: set[str], aims: list[str]) -> Iterator[Task]:
-        for link in ("symbolic", "validate", "prove", "conformance"):
+        for link in ("validate", "prove", "conformance"):
             if link in links:
                 told: dict[str, Any] = {"aims": [], "full": self._full}
                 yield Task(link, link, told, _SECONDS.get(link, 60), in_base=True)
@@ -214,14 +215,9 @@ class Court:
                 ask(trial)
         for task, answer in self._run(tasks, lambda: _standing(on_trial)):
             trial, link = waiting.pop(id(task))
-            if answer["status"] == TIMEOUT and trial.mutant.hangs:
-                answer = {
-                    **answer,
-                    "status": killers.KILLED,
-                    "by": link,
-                    "requirements": list(trial.mutant.aims),
-                }
-            trial.said[link] = answer
+            hangs = answer["status"] == TIMEOUT and trial.mutant.hangs
+            found = {"status": killers.KILLED, "by": link, "requirements": list(trial.mutant.aims)}
+            trial.said[link] = answer | found if hangs else answer
             ask(trial)
 
     def _task(self, trial: Trial, link: str) -> Task:
@@ -240,7 +236,7 @@ class Court:
             }
         if link == "explore":
             told |= {"scope": self._catalogue.scopes[mutant.scope], "states": _STATES}
-        if link in {"explore", "fuzz"}:
+        if link in {"symbolic", "explore", "fuzz"}:
             told |= {"walks": _WALKS, "unchanged": str(self._sandbox.base)}
         return told
 

@@ -1,0 +1,104 @@
+"""Pytest from within: tests that speak for some requirements, and which of them failed first.
+
+Rules of this file: a test is run only if it claims one of the requirements in question, and every test has
+so many seconds. What counts as a failure is what pytest says; a file that can't be read as tests is no
+failure of a test.
+
+Deliberately not here: what a failure means (`killers`).
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["Probe", "run"]
+
+PATIENCE: Final = 5
+"""Seconds for one test. On the unchanged tree it takes milliseconds, so one that takes longer hangs."""
+_QUIET: Final = ("-q", "-p", "no:cacheprovider", "--hypothesis-seed=0")
+
+
+class Probe:
+    """A plugin of pytest: runs the tests that speak for the aims, and keeps what the first failure was."""
+
+    def __init__(
+        self, aims: Iterable[str] | None, allowed: Iterable[str] | None, *, seconds: int = PATIENCE
+    ) -> None:
+        self.seconds = seconds
+        self.aims = None if aims is None else set(aims)
+        self.allowed = None if allowed is None else set(allowed)
+        self.claims: dict[str, list[str]] = {}
+        """Test -> the requirements that it speaks for."""
+        self.outcomes: dict[str, str] = {}
+        self.failure: tuple[str, str] | None = None
+        self.broken = ""
+        """Why a file could not be read as tests."""
+        self._present = ""
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out what claims nothing of interest."""
+        for item in items:
+            named = {id_ for mark in item.iter_markers("requirement") for id_ in mark.args}
+            self.claims[item.nodeid] = sorted(named if self.aims is None else named & self.aims)
+        chosen = [item for item in items if self._wanted(item.nodeid)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+    def _wanted(self, test: str) -> bool:
+        claimed = self.aims is None or bool(self.claims[test])
+        return claimed and (self.allowed is None or test in self.allowed)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that can't be imported."""
+        if report.failed:
+            self.broken = f"{report.nodeid}: {_crash(report)}"
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Remember which test runs."""
+        self._present = nodeid
+
+    def pytest_runtest_call(self) -> None:
+        """From here on it has so many seconds."""
+        # After the fixtures: some have a handler of their own, which stays.
+        if signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
+            signal.signal(signal.SIGALRM, _give_up)
+        signal.alarm(self.seconds)
+
+    def pytest_runtest_teardown(self) -> None:
+        """It came back."""
+        signal.alarm(0)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep outcomes, and the first failure."""
+        before = self.outcomes.get(report.nodeid, "passed")
+        self.outcomes[report.nodeid] = report.outcome if before == "passed" else before
+        if report.failed and self.failure is None:
+            self.failure = (report.nodeid, _crash(report))
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """An interrupt that escapes from a test is a failure of that test."""
+        if self.failure is None and self._present:
+            self.failure = (self._present, f"{excinfo.typename} escapes from the test")
+
+
+def _give_up(_signal: int, _frame: object) -> None:
+    raise TimeoutError("it hangs")
+
+
+def _crash(report: Any) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message if crash is not None else report.longrepr)
+
+
+def run(probe: Probe, arguments: Sequence[str], *, full: bool) -> int:
+    """Run pytest with this probe; its exit code."""
+    # Some tools were imported before pytest could rewrite their assertions: they have none that matter.
+    quiet = (*_QUIET, "-W", "ignore::pytest.PytestAssertRewriteWarning")
+    tier = () if full else ("-m", "not slow")
+    return int(pytest.main([*quiet, *tier, *arguments], plugins=[probe]))
