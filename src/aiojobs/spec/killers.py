@@ -128,6 +128,8 @@ def _fate(original: Any, mutant: Any) -> Answer:
 
 def test(_: Path, told: Mapping[str, Any]) -> Answer:
     """A test fails that speaks for a requirement that was aimed at."""
+    if not told["files"]:
+        return {"status": "error", "story": f"no test speaks for it: {', '.join(told['aims']) or 'no aims'}"}
     return _tests(told)
 
 
