@@ -3,19 +3,25 @@
 Rules of this file: an action is taken if its guard holds, all its effects at once, and the invariants are
 checked after it. The lines that an action owes after its first one are those of its ledger entries.
 
+How it works: guard and effects of an action are written down as one Python expression, from the same trees as
+those of `interpret`, which is asked for everything that is not asked at every line.
+
 Deliberately not here: which job a line is about (`monitor`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs.spec.errors import SpecError
-from aiojobs.spec.interpret import Interpreter, parameters
+from aiojobs.spec.expressions import PYTHON, Node, written
+from aiojobs.spec.interpret import Counters, Interpreter, NotEnabledError, parameters
 from aiojobs.spec.trace import BrokenTraceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiojobs.spec.scheduler import SchedulerSpec
     from aiojobs.spec.trace import Header
 
@@ -34,12 +40,16 @@ _LEADING: Final = {
 class Counting:
     """Where the counters are, and what the action that led there still owes."""
 
-    __slots__ = ("_after_first", "_interpreter", "_spec", "actions", "owed", "state")
+    __slots__ = ("_after_first", "_interpreter", "_leading", "_spec", "_steps", "actions", "owed", "state")
 
     def __init__(self, spec: SchedulerSpec, header: Header) -> None:
         self._spec = spec
         self._interpreter = Interpreter(spec, parameters(header.limit, header.pending_limit))
         self._after_first = _debts(spec)
+        self._steps = {name: _step(spec, name, self._interpreter.values) for name in spec.actions}
+        self._leading = {
+            column: tuple((name, self._steps[name]) for name in names) for column, names in _LEADING.items()
+        }
         self.state = self._interpreter.initial
         self.actions: Counter[str] = Counter()
         """How often each action has come about."""
@@ -60,19 +70,26 @@ class Counting:
 
     def begin(self, column: str) -> bool:
         """Take the action that begins with a line of this column, if there is one that can happen."""
-        for action in _LEADING[column]:
-            if self._interpreter.can(action, self.state):
-                self.take(action)
+        for action, step in self._leading[column]:
+            after = step(*self.state)
+            if after is not None:
+                self._come_to(after, action)
                 self.owed = self._after_first[action]
                 return True
         return False
 
     def take(self, action: str) -> None:
         """Take an action that can happen."""
-        self.state = self._interpreter.step(self.state, action)
+        after = self._steps[action](*self.state)
+        if after is None:
+            raise NotEnabledError(action, self.state)
+        self._come_to(after, action)
+
+    def _come_to(self, after: tuple[Any, ...], action: str) -> None:
+        self.state = state = Counters._make(after)
         self.actions[action] += 1
-        if not self._interpreter.holds(self.state):
-            name = self._interpreter.broken(self.state)[0]
+        if not self._interpreter.holds(state):
+            name = self._interpreter.broken(state)[0]
             rule = self._spec.invariants[name]
             raise BrokenTraceError(f"scheduler.toml: invariant.{name}", rule.meaning, *rule.requirements)
 
@@ -89,6 +106,22 @@ class Counting:
     def pay(self) -> None:
         """The line that was owed next has come."""
         self.owed = self.owed[1:]
+
+
+def _step(
+    spec: SchedulerSpec, action: str, values: dict[str, int | bool]
+) -> Callable[..., tuple[Any, ...] | None]:
+    """A function of the counters: what they are after the action, or None if it can't happen."""
+
+    def text(node: Node) -> str:
+        return written(node, PYTHON, spec.abbreviations)
+
+    kept = {name: Node("name", counter.sort, name) for name, counter in spec.counters.items()}
+    effect = {**kept, **spec.actions[action].effect}
+    after = ", ".join(text(effect[name]) for name in spec.counters)
+    source = f"lambda {', '.join(spec.counters)}: ({after}) if {text(spec.actions[action].guard)} else None"
+    function: Callable[..., tuple[Any, ...] | None] = eval(source, {**values, "__builtins__": {}})  # noqa: S307
+    return function
 
 
 def _debts(spec: SchedulerSpec) -> dict[str, tuple[str, ...]]:

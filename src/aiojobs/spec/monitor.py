@@ -69,7 +69,7 @@ class Monitor:
         self.counting = Counting(spec.scheduler, header)
         self.callers = Callers(announced=header.calls)
         self.lines = 0
-        self.clock = -math.inf
+        self.clock = 0.0
         self.born = 0
         """How many jobs have been accepted; also the number of the last one."""
         self.live: dict[int, str] = {}
@@ -85,11 +85,11 @@ class Monitor:
         machine, scheduler = spec.job.machine, spec.scheduler
         self._initial = machine.initial
         self._final = machine.final
-        self._after = {(source, event): dest for source, event, dest in machine.moves()}
         self._phases = {(source, event): dest for source, event, dest in scheduler.phase.moves()}
         self._phase_actions = {a.phase_event: name for name, a in scheduler.actions.items() if a.phase_event}
-        self._columns = {
-            (cell.state, cell.event): name
+        # For each cell of the table that changes a state: the column it is counted in, and the state after.
+        self._cells = {
+            (cell.state, cell.event): (name, str(machine.cells[cell.state][cell.event]))
             for name, column in scheduler.ledger.items()
             for cell in column.cells
         }
@@ -296,10 +296,10 @@ class Monitor:
             self._refuse_stranger(job, event)
         if source != state:
             raise BrokenTraceError("job.toml", f"job {job} in state {state}, where it is")
-        column = self._columns.get((state, event))
-        if column is None:
+        cell = self._cells.get((state, event))
+        if cell is None:
             raise BrokenTraceError("job.toml", f"no event {event!r} in state {state}")
-        after = self._after[state, event]
+        column, after = cell
         if dest != after:
             raise BrokenTraceError("job.toml", f"state {after} after {event} in {state}")
         if self.counting.owed:

@@ -43,10 +43,11 @@ ENOUGH: Final = 100_000
 
 _COPIES: Final = {False: 500, True: 5000}
 """How many corrupted copies of the service's trace are judged; more in the full tier."""
-_ROUNDS: Final = 5
+_ROUNDS: Final = 25
+"""How often the monitor may try to be quick enough, on a machine that is busy with something else."""
 _DEMO: Final = ("-m", "examples.orders_demo", "--trace")
 _TRACE: Final = Path("build", "trace", "orders.jsonl")
-_OF_A_SERVICE: Final = ("LIMIT-1", "LIMIT-2", "LIMIT-3", "LIMIT-5", "LIMIT-6", "BOOK-1")
+_OF_A_SERVICE: Final = ("LIMIT-1", "LIMIT-2", "LIMIT-3", "LIMIT-4", "LIMIT-5", "LIMIT-6", "BOOK-1")
 """What the service's trace must come to the point of, however quick the machine is."""
 
 
@@ -130,7 +131,10 @@ def gather(spec: Spec, root: Path, *, full: bool, say: Callable[[str], object]) 
     texts = _recorded_demo(root, evidence)
     examiner.examine(SERVICE, texts, evidence.service, at_most=_COPIES[full])
     _check_reach(evidence)
-    evidence.speed = max(audit(texts, spec).speed for _ in range(_ROUNDS))
+    for _ in range(_ROUNDS):
+        evidence.speed = max(evidence.speed, audit(texts, spec).speed)
+        if evidence.speed >= ENOUGH:
+            break
     if evidence.speed < ENOUGH and not evidence.faults:
         evidence.faults.append(f"{evidence.speed} lines a second, and {ENOUGH} are wanted")
     return evidence

@@ -64,7 +64,7 @@ class Rehearsal:
         header: Header,
         scenes: frozenset[Scene] = frozenset({Scene()}),
         lines: int = 0,
-        clock: float = -math.inf,
+        clock: float = 0.0,
         *,
         over: bool = False,
     ) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Audit", "Finding", "audit"]
 
+_DECODE = json.JSONDecoder().raw_decode
+
 
 class Finding(NamedTuple):
     """The first line that breaks a rule."""
@@ -92,10 +94,11 @@ def audit(lines: Iterable[bytes], spec: Spec) -> Audit:
 
 def _parsed(text: bytes) -> dict[str, Any]:
     try:
-        line = json.loads(text.decode("utf-8"))
+        said = text.decode("utf-8")
+        line, end = _DECODE(said)
     except (ValueError, RecursionError) as error:
         raise BrokenTraceError("trace: line", f"one JSON object in UTF-8 ({error})") from None
-    if type(line) is not dict or text[-1:] != b"\n":
+    if type(line) is not dict or said[end:] != "\n":
         raise BrokenTraceError("trace: line", "one JSON object, and a line feed after it")
     return line
 
