@@ -8,8 +8,8 @@ quarters of the orders are sent the server is told to stop, with all its clients
 
 Then the books are compared. An order is *accepted* when `spawn` has returned its job. Each accepted order
 must be in the database, no other may be, and each answer 202 must be about an accepted one. The exit status
-is 1 if anything was lost. With `--trace FILE` every step of every job is written down, in the format of
-trace.py.
+is 1 if anything was lost. With `--trace FILE` every step of every job is written down, and every call of
+`spawn`; `python -m aiojobs.spec audit FILE` then says whether the scheduler obeyed its specification.
 
 The observer also counts jobs that were accepted and closed again at once, without a start: a place had fallen
 free in the very moment in which the client hung up or lost its patience, so `spawn` never returned them
@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,9 @@ from aiohttp import web
 
 import aiojobs
 from aiojobs.aiohttp import get_scheduler_from_app
+from aiojobs.spec.trace import TraceWriter
 
 from .orders_service import TALLY, Tally, create_app, stored_orders
-from .trace import Trace
 
 HELP = "The order service under load, with clients that hang up and a shutdown in between."
 LIMIT = 8
@@ -95,7 +95,7 @@ class Books:
 class Observer:
     """Counts the steps of all jobs, and passes them on to the trace if there is one."""
 
-    def __init__(self, steps: Counter[str], trace: Trace | None) -> None:
+    def __init__(self, steps: Counter[str], trace: TraceWriter | None) -> None:
         self._steps = steps
         self._trace = trace
 
@@ -221,7 +221,7 @@ async def send_orders(shop: Shop, progress: Progress) -> None:
 # --- The run ------------------------------------------------------------------------------------------
 
 
-async def run(orders: int, clients: int, database: Path, trace: Trace | None) -> Books:
+async def run(orders: int, clients: int, database: Path, trace: TraceWriter | None) -> Books:
     """Start the server, let the clients loose, stop the server among them, and collect the books."""
     steps, failures = Counter[str](), list[str]()
 
@@ -230,6 +230,7 @@ async def run(orders: int, clients: int, database: Path, trace: Trace | None) ->
 
     app = create_app(
         database,
+        announce=nullcontext if trace is None else trace.call,
         limit=LIMIT,
         pending_limit=PENDING_LIMIT,
         wait_timeout=60,
@@ -324,8 +325,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         trace = None
         if options.trace is not None:
-            file = stack.enter_context(options.trace.open("w", encoding="utf-8", newline="\n"))
-            trace = Trace(file, limit=LIMIT, pending_limit=PENDING_LIMIT)
+            trace = stack.enter_context(
+                TraceWriter.to_file(options.trace, limit=LIMIT, pending_limit=PENDING_LIMIT, calls=True)
+            )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         books = asyncio.run(run(options.orders, options.clients, folder / "orders.sqlite", trace))
     print(table(books))

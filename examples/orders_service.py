@@ -18,6 +18,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,12 +88,19 @@ class Tally:
 
 BOOK = web.AppKey("BOOK", OrderBook)
 TALLY = web.AppKey("TALLY", Tally)
+ANNOUNCE = web.AppKey[Callable[[str], AbstractContextManager[object]]]("ANNOUNCE")
+"""What a trace wants to know: the ``with`` around each ``spawn``, made with the name of the job."""
 
 
-def create_app(database: Path, **settings: Any) -> web.Application:
+def create_app(
+    database: Path,
+    announce: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    **settings: Any,
+) -> web.Application:
     """The service; `settings` are those of the scheduler."""
     app = web.Application()
     app[TALLY] = Tally()
+    app[ANNOUNCE] = announce
     app.cleanup_ctx.append(open_book(database))
     setup(app, **settings)
     app.router.add_post("/orders", take_order)
@@ -134,8 +142,10 @@ async def accept(request: web.Request, number: int, item: str) -> None:
     must_wait = scheduler.pending_count == scheduler.pending_limit
     tally.waiting += must_wait
     tally.sample(scheduler)
+    name = f"order {number}"
     try:
-        await scheduler.spawn(store(request.app[BOOK], number, item), f"order {number}")
+        with request.app[ANNOUNCE](name):
+            await scheduler.spawn(store(request.app[BOOK], number, item), name)
     except asyncio.CancelledError:
         tally.withdrawn += 1
         raise

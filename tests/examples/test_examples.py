@@ -36,7 +36,7 @@ def test_there_is_a_test_for_every_example():
         name for file in here.glob("test_*.py") for name in re.findall(r'run\(\s*"(\w+)"', file.read_text())
     }
     files = {file.stem for file in (ROOT / "examples").glob("*.py")}
-    parts_of_the_demo = {"orders_service", "trace"}
+    parts_of_the_demo = {"orders_service"}
     assert files - parts_of_the_demo == tested
 
 
