@@ -81,7 +81,7 @@ class _State:
     event: Event | None
     depth: int
     mark: bytes
-    enabled: list[Event]
+    enabled: tuple[Event, ...]
     turned: _State | None = None
     """Where a turn of the loop leads."""
     number: int = 0
@@ -109,6 +109,7 @@ class _Explorer:
         self.found = Found()
         self.known: dict[bytes, _State] = {}
         self.queue: deque[_State] = deque()
+        self.shared: dict[tuple[Event, ...], tuple[Event, ...]] = {}  # what is possible, once for all states
         self.worlds = 0
 
     def run(self) -> Found:
@@ -148,7 +149,7 @@ class _Explorer:
         except Violation as violation:
             raise ReplayError(f"what was right is wrong the second time: {path}") from violation
         self.found.steps += len(path)
-        if world.enabled() != state.enabled or (check and path and fingerprint(world) != state.mark):
+        if tuple(world.enabled()) != state.enabled or (check and path and fingerprint(world) != state.mark):
             raise ReplayError(f"the same events lead to another state: {path}")
 
     def _go_on(self, world: World, state: _State, event: Event | None) -> None:
@@ -165,7 +166,7 @@ class _Explorer:
                 return
             if reached is None:
                 return
-            state, event = reached, _TURN if reached.enabled[:1] == [_TURN] else None
+            state, event = reached, _TURN if reached.enabled[:1] == (_TURN,) else None
 
     def _keep(self, events: tuple[Event, ...], violation: Violation) -> None:
         known = self.found.findings.get(violation.requirement)
@@ -180,7 +181,9 @@ class _Explorer:
         new = state is None
         if state is None:
             depth = 0 if before is None else before.depth + 1
-            state = _State(before, event, depth, mark, world.enabled(), number=len(self.known))
+            enabled = tuple(world.enabled())
+            enabled = self.shared.setdefault(enabled, enabled)
+            state = _State(before, event, depth, mark, enabled, number=len(self.known))
             self.known[mark] = state
             self.found.depth = max(self.found.depth, depth)
         if event == _TURN and before is not None:
