@@ -215,6 +215,33 @@ def test_a_waiter_whose_time_is_up_in_the_pass_before_the_failure_received_nothi
 
 
 @pytest.mark.requirement("EXC-1", "WAIT-2")
+@pytest.mark.parametrize("error", [None, Boom()])
+def test_a_job_that_ends_between_the_deadline_and_the_waking_of_its_waiter_is_waited_for_no_longer(
+    steps, error
+):
+    handler, gate = Recorder(), steps.create_future()
+    scheduler = Scheduler(exception_handler=handler, close_timeout=60)
+
+    async def body():
+        await gate
+        if error:
+            raise error
+
+    job = steps.run(scheduler.spawn(body()))
+    waiter = asyncio.ensure_future(job.wait(timeout=1))
+    steps.settle()
+    steps.advance(1)
+    steps.call_soon(gate.set_result, None)  # runs just before the deadline does, the job just after
+    steps.turn()
+    assert (job.done(), waiter.done()) == (False, False)
+    steps.settle()
+    assert isinstance(waiter.exception(), TimeoutError)
+    assert steps.time() == 1
+    assert job.state == "done"
+    assert handler.exceptions == [error] * (error is not None)
+
+
+@pytest.mark.requirement("EXC-1", "WAIT-2")
 async def test_one_that_timed_out_and_one_that_receives():
     handler, error = Recorder(), Boom()
     scheduler, body = Scheduler(exception_handler=handler, close_timeout=5), Body(swallows=1)

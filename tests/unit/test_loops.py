@@ -431,6 +431,17 @@ async def test_tasks_are_named_like_jobs_and_look_like_their_coroutines():
     await job.close()
 
 
+@pytest.mark.requirement("CLOSE-1", "WAIT-3")
+@EVERYWHERE
+async def test_a_task_ends_as_tasks_do_cancelled_if_its_job_was_stopped():
+    scheduler = Scheduler()
+    job = await scheduler.spawn(forever(), "mine")
+    (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "mine"]
+    await job.close()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
 @pytest.mark.requirement("LIMIT-1", "BOOK-1")
 def test_schedulers_of_two_loops_do_not_know_each_other():
     async def story():

@@ -399,6 +399,38 @@ async def test_callbacks_and_waiters_are_let_go_with_the_end():
     assert traces.left() == ["job"]
 
 
+@pytest.mark.requirement("EXC-1")
+async def test_who_has_received_an_exception_is_let_go_too():
+    scheduler, traces = Scheduler(), Traces()
+    job = await spawned(scheduler, traces, failure)
+    waiters = [asyncio.create_task(job.wait()) for _ in range(3)]
+    await asyncio.wait(waiters)
+    for waiter in waiters:
+        assert isinstance(waiter.exception(), Mine)
+    assert job._waiters is None
+
+
+@pytest.mark.requirement("EXC-3")
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_job_that_stopped_the_loop_is_gone_with_the_last_reference(steps, waits):
+    scheduler, traces = Scheduler(exception_handler=lambda *_: None), Traces()
+
+    async def stop_the_loop():
+        if waits:
+            await asyncio.sleep(0)
+        raise SystemExit
+
+    job = steps.run(spawned(scheduler, traces, stop_the_loop))
+    with pytest.raises(SystemExit) as left:
+        steps.settle()
+    del left
+    steps.settle()
+    assert job.outcome == "raised"
+    assert "coro" not in traces.left()
+    del job
+    assert traces.left() == []
+
+
 async def test_a_shielded_future_is_let_go_when_it_is_done():
     scheduler, traces = Scheduler(), Traces()
     inner = asyncio.get_running_loop().create_future()
