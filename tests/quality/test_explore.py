@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 import sys
 
 import pytest
@@ -9,11 +10,12 @@ import pytest
 from aiojobs.spec import scopes
 from aiojobs.spec.commands import main
 from aiojobs.spec.driver import Scope, World, watching
-from aiojobs.spec.explorer import ReplayError, explore
+from aiojobs.spec.explorer import ReplayError, _Explorer, explore
 from aiojobs.spec.fingerprint import fingerprint
 from aiojobs.spec.packages import own
 from aiojobs.spec.scopes import Case, pin, read_cases
 from aiojobs.spec.story import paste, replay, tell
+from aiojobs.spec.walk import choose
 from support.faults import FAULTS, fresh, planted
 
 QUEUE = {
@@ -76,6 +78,22 @@ def test_a_smaller_scope_has_fewer_states():
     for smaller in ({"calls": ("wait",)}, {"cancels": 0}, {"callers": 0}, {"tempers": ("obedient",)}):
         bounds = {"jobs": 1, "callers": 1, "ends": ("return",), "calls": ("wait", "close"), "cancels": 1}
         assert explore(Scope(**{**bounds, **smaller}), own()).states < large.states
+
+
+def test_no_walk_leaves_what_was_explored():
+    scope = Scope(**{**QUEUE, "calls": ("close", "wait-for")})
+    explorer = _Explorer(scope, own(), 1, frozenset(), lambda found, states: None)
+    explorer.run()
+    visited = set()
+    with watching():
+        for seed in range(40):
+            chance = random.Random(seed)
+            with World(scope, own()) as world:
+                while possible := world.enabled():
+                    world.apply(choose(chance, possible))
+                    visited.add(fingerprint(world))
+    assert len(visited) > 100
+    assert visited <= explorer.known.keys()
 
 
 def test_chance_in_the_library_is_noticed():
