@@ -1,6 +1,7 @@
 """The names, signatures, defaults, properties, reprs and types that users and their tools see."""
 
 import asyncio
+import importlib
 import inspect
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import textwrap
 import typing
 import weakref
 from collections.abc import Awaitable, Collection, Coroutine
+from pathlib import Path
 
 import pytest
 
@@ -52,9 +54,12 @@ def test_the_public_names_are_these_and_each_exists():
     assert aiojobs.__version__ == "2.0.0"
 
 
-@pytest.mark.parametrize("module", ["_admission", "_arguments", "_exceptions", "_job", "_lifecycle"])
+@pytest.mark.parametrize(
+    "module", sorted(path.stem for path in Path(aiojobs.__file__).parent.glob("_[a-z]*.py"))
+)
 def test_private_modules_export_what_exists(module):
-    found = __import__(f"aiojobs.{module}", fromlist=["*"])
+    found = importlib.import_module(f"aiojobs.{module}")
+    assert found.__all__
     assert all(hasattr(found, name) for name in found.__all__)
 
 

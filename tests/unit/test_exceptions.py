@@ -216,7 +216,7 @@ def test_a_waiter_whose_time_is_up_in_the_pass_before_the_failure_received_nothi
 
 @pytest.mark.requirement("EXC-1", "WAIT-2")
 @pytest.mark.parametrize("error", [None, Boom()])
-def test_a_job_that_ends_between_the_deadline_and_the_waking_of_its_waiter_is_waited_for_no_longer(
+def test_a_job_that_ends_between_a_deadline_and_the_waking_of_its_waiter_is_waited_for_no_longer(
     steps, error
 ):
     handler, gate = Recorder(), steps.create_future()
