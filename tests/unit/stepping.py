@@ -46,6 +46,10 @@ def steps():
 def no_test_hangs():
     """On a loop with real time a lost wake-up would hang the suite; here it becomes a failure."""
 
+    if not hasattr(signal, "SIGALRM"):  # an operating system without it does without this net
+        yield
+        return
+
     def give_up(_signal, _frame):
         raise TimeoutError("a test on a loop with real time hangs")
 
