@@ -6,6 +6,7 @@ What happens then is in ``_machine``: the state, the task, and who receives what
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -124,7 +125,9 @@ class Job(JobMachine, Generic[_T_co]):
         return self._raise_why_no_result()
 
     def add_done_callback(self, fn: Callable[[Job[Any]], object]) -> None:
-        """Have the loop call ``fn(job)`` soon after the job has ended; at once if it already has.
+        """Have the loop call ``fn(job)`` soon after the job has ended, or now if it already has.
+
+        As with asyncio's futures it is called in a copy of the context of this call.
 
         Raises:
             TypeError: `fn` can't be called.
@@ -133,10 +136,10 @@ class Job(JobMachine, Generic[_T_co]):
             raise TypeError(f"fn must be callable, got {fn!r}")
         if self._outcome is not None:
             asyncio.get_running_loop().call_soon(fn, self)
-        elif self._callbacks is None:
-            self._callbacks = [fn]
-        else:
-            self._callbacks.append(fn)
+            return
+        if self._callbacks is None:
+            self._callbacks = []
+        self._callbacks.append((fn, contextvars.copy_context()))
 
     # --- Waiting and closing ----------------------------------------------------------------------
 

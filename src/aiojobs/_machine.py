@@ -106,7 +106,8 @@ class JobMachine:
     _name: str | None
     _waiters: dict[asyncio.Future[bool], None] | None
     """Before the end, who waits; after a failure, who may still receive it. In order of arrival."""
-    _callbacks: list[Callable[[Any], object]] | None
+    _callbacks: list[tuple[Callable[[Any], object], contextvars.Context]] | None
+    """What to call after the end, each in the context of whoever asked for it."""
     _source_traceback: traceback.StackSummary | None
     """Where it was spawned; in debug mode only."""
 
@@ -266,8 +267,8 @@ class JobMachine:
                 if not waiter.done():
                     waiter.set_result(True)
         if self._callbacks is not None:
-            for callback in self._callbacks:
-                scheduler._call_soon(callback, self)
+            for callback, context in self._callbacks:
+                scheduler._loop.call_soon(callback, self, context=context)
             self._callbacks = None
 
     def _raise_why_no_result(self) -> NoReturn:
