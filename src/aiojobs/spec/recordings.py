@@ -154,7 +154,9 @@ class _Examiner:
             self.evidence.tried += found.tried
             if found.disagreement:
                 self.evidence.faults.append(f"{scope}: the two opinions differ: {found.disagreement}")
-        self.say(f"{self.evidence.tried} lines tried in {self.evidence.situations} situations of a few jobs")
+            names = f", calls {', '.join(scope.names)}" if scope.names else ""
+            few = f"up to {scope.jobs} jobs, limits {scope.limit} and {scope.pending_limit}{names}"
+            self.say(f"{few}: {found.tried} lines tried in {found.situations} situations")
 
     def examine(
         self, name: str, texts: Sequence[bytes], judgement: Judgement, at_most: int | None = None
