@@ -1,0 +1,54 @@
+"""What no other test looked at: each was written because a seeded fault had survived (spec/mutants)."""
+
+import asyncio
+
+import pytest
+
+from aiojobs import Scheduler
+from aiojobs._admission import Admission
+from aiojobs._lifecycle import PHASES, Phase, PhaseEvent
+from support.observing import settle
+
+
+@pytest.mark.requirement("SHUT-1")
+def test_the_phases_are_those_of_the_design():
+    """Written down once more, cell by cell: no code comes to some of them, so only the table can tell."""
+    assert PHASES == {
+        Phase.OPEN: {PhaseEvent.CLOSE: Phase.CLOSING, PhaseEvent.SETTLED: None},
+        Phase.CLOSING: {PhaseEvent.CLOSE: Phase.CLOSING, PhaseEvent.SETTLED: Phase.CLOSED},
+        Phase.CLOSED: {PhaseEvent.CLOSE: Phase.CLOSED, PhaseEvent.SETTLED: None},
+    }
+
+
+@pytest.mark.requirement("SHUT-1")
+@pytest.mark.parametrize("blocked", [0, 1, 2])
+@pytest.mark.parametrize("pending", [0, 1])
+def test_whoever_waits_after_closing_began_breaks_a_rule_alone_or_with_others(pending, blocked):
+    core = Admission(1, 1)
+    core.shutdown()
+    core.pending, core.blocked = pending, blocked
+    assert ("SHUT-1" in core.violations()) is bool(pending or blocked)
+
+
+@pytest.mark.requirement("LIMIT-5")
+async def test_a_job_that_finds_a_free_slot_does_not_overtake_one_whose_caller_has_yet_to_wake():
+    loop, ran = asyncio.get_running_loop(), []
+    scheduler, over = Scheduler(limit=3, pending_limit=1), loop.create_future()
+
+    async def waits():
+        await over
+
+    async def notes(name):
+        ran.append(name)
+
+    for _ in range(3):
+        await scheduler.spawn(waits())
+    await scheduler.spawn(notes("queued"))
+    caller = asyncio.create_task(scheduler.spawn(notes("blocked")))
+    await settle()
+    # In one pass: three ends, which start the queued job, let the blocked one in, start it, and free a slot.
+    over.set_result(None)
+    loop.call_soon(lambda: scheduler.spawn_nowait(notes("last")))
+    await scheduler.wait_and_close()
+    assert caller.done()
+    assert ran == ["queued", "blocked", "last"]
