@@ -36,7 +36,7 @@ from aiohttp import web
 
 import aiojobs
 from aiojobs.aiohttp import get_scheduler_from_app
-from aiojobs.spec.trace import TraceWriter
+from aiojobs.spec.tracing.trace import TraceWriter
 
 from .orders_service import TALLY, Tally, create_app, stored_orders
 

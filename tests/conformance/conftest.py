@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aiojobs.spec.errors import SpecError
-from aiojobs.spec.load import FILES, Spec, load
-from aiojobs.spec.locate import repository
+from aiojobs.spec.reading.errors import SpecError
+from aiojobs.spec.reading.load import FILES, Spec, load
+from aiojobs.spec.reading.locate import repository
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ def test_what_is_not_understood_ends_with_2_and_says_what_there_is(arguments, ca
 
 def test_a_missing_tool_is_named_and_is_neither_a_pass_nor_a_failure(monkeypatch, capsys):
     # Forget the modules that import z3, and make importing it fail as it does where it is not installed.
-    for name in ("prove", "questions", "solver"):
+    for name in ("prove", "proving.questions", "proving.solver"):
         monkeypatch.delitem(sys.modules, f"aiojobs.spec.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "z3", None)
     assert main(["prove"]) == NO_TOOL
@@ -39,7 +39,7 @@ def test_a_missing_tool_is_named_and_is_neither_a_pass_nor_a_failure(monkeypatch
 
 
 def test_a_missing_tool_takes_no_other_command_with_it(monkeypatch, capsys):
-    for name in ("prove", "questions", "solver", "mutate"):
+    for name in ("prove", "proving.questions", "proving.solver", "proving.mutate"):
         monkeypatch.delitem(sys.modules, f"aiojobs.spec.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "z3", None)
     assert main(["validate"]) == PASSED
@@ -53,7 +53,7 @@ def test_a_missing_tool_takes_no_other_command_with_it(monkeypatch, capsys):
 
 @pytest.mark.parametrize("command", ["generate", "draw"])
 def test_a_command_for_source_trees_says_so_where_there_is_none(monkeypatch, capsys, command):
-    monkeypatch.setattr("aiojobs.spec.locate.find_repository", lambda: None)
+    monkeypatch.setattr("aiojobs.spec.reading.locate.find_repository", lambda: None)
     assert main([command, "--check"]) == NOT_HERE
     assert (
         capsys.readouterr().err == "this works on a source tree, and the package is installed without one\n"
@@ -66,8 +66,8 @@ def test_a_folder_without_the_files_is_named(tmp_path, capsys):
 
 
 def test_the_files_are_missed_where_they_should_be(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("aiojobs.spec.locate.find_repository", lambda: None)
-    monkeypatch.setattr("aiojobs.spec.locate._PACKAGE", tmp_path)
+    monkeypatch.setattr("aiojobs.spec.reading.locate.find_repository", lambda: None)
+    monkeypatch.setattr("aiojobs.spec.reading.locate._PACKAGE", tmp_path)
     assert main(["validate"]) == NOT_HERE
     assert capsys.readouterr().err == f"the specification files are not at {tmp_path / 'reference'}\n"
 

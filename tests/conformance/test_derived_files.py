@@ -11,11 +11,11 @@ import pytest
 from transitions.extensions import GraphMachine
 
 from aiojobs.spec.commands import FAILED, PASSED
+from aiojobs.spec.deriving.narrate import BLOCKS
+from aiojobs.spec.deriving.tla import counters_text
 from aiojobs.spec.draw import drawn, with_blocks
-from aiojobs.spec.errors import SpecError
 from aiojobs.spec.generate import derived, lifecycle_text, settle_files
-from aiojobs.spec.narrate import BLOCKS
-from aiojobs.spec.tla import counters_text
+from aiojobs.spec.reading.errors import SpecError
 
 
 def settled(files, *, check):
@@ -92,7 +92,7 @@ def test_the_lifecycle_module_follows_the_file_and_can_be_executed(edited):
 
 
 def test_the_tla_module_follows_the_file(root, edited):
-    from aiojobs.spec.load import load
+    from aiojobs.spec.reading.load import load
 
     action = 'cancelled."\nguard = "blocked > {}"'
     folder = edited("scheduler.toml", action.format(0), action.format(1))

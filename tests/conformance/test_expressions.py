@@ -5,10 +5,10 @@ import z3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiojobs.spec.errors import SpecError
-from aiojobs.spec.expressions import TLA, WORDS, Scope, compiled, parse, written
-from aiojobs.spec.solver import Terms
-from aiojobs.spec.tables import Table
+from aiojobs.spec.proving.solver import Terms
+from aiojobs.spec.reading.errors import SpecError
+from aiojobs.spec.reading.expressions import TLA, WORDS, Scope, compiled, parse, written
+from aiojobs.spec.reading.tables import Table
 
 NAMES = {"a": "int", "b": "int", "c": "int", "on": "bool", "phase": "phase", "few": "bool"}
 SCOPE = Scope(NAMES, ("open", "closing", "closed"))

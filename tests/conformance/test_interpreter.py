@@ -5,8 +5,8 @@ import itertools
 import pytest
 import z3
 
-from aiojobs.spec.interpret import Counters, Interpreter, NotEnabledError, parameters
-from aiojobs.spec.solver import Terms
+from aiojobs.spec.proving.solver import Terms
+from aiojobs.spec.reading.interpret import Counters, Interpreter, NotEnabledError, parameters
 
 SCOPES = [*itertools.product((1, 2, 3, None), (0, 1, 2))]
 

@@ -24,7 +24,7 @@ from aiojobs._lifecycle import (
     State,
 )
 from aiojobs.spec.generate import digest
-from aiojobs.spec.oracle import Oracle
+from aiojobs.spec.reading.oracle import Oracle
 
 
 @pytest.mark.parametrize(("state", "event"), [*itertools.product(State, Event)])
@@ -119,7 +119,7 @@ def test_the_module_needs_nothing_but_the_standard_library(root):
 
 def test_the_oracle_notices_a_cell_that_was_changed(edited):
     """The comparison above can fail: with one cell redirected in the file, the table no longer agrees."""
-    from aiojobs.spec.job import read_job
+    from aiojobs.spec.reading.job import read_job
 
     old = '{ trigger = "cancel", source = "active",  dest = "closed" }'
     folder = edited("job.toml", old, old.replace("closed", "done"))

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from aiojobs.spec import solver
 from aiojobs.spec.commands import FAILED, PASSED, main
-from aiojobs.spec.interpret import Counters, Interpreter
-from aiojobs.spec.load import load
-from aiojobs.spec.mutate import fate, mutants
 from aiojobs.spec.prove import PROVED, REFUTED, answers, prove
-from aiojobs.spec.questions import GROUPS, Questions
+from aiojobs.spec.proving import solver
+from aiojobs.spec.proving.mutate import fate, mutants
+from aiojobs.spec.proving.questions import GROUPS, Questions
+from aiojobs.spec.reading.interpret import Counters, Interpreter
+from aiojobs.spec.reading.load import load
 
 FILE = "scheduler.toml"
 

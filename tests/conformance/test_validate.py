@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aiojobs.spec.errors import SpecError
-from aiojobs.spec.load import FILES, load
+from aiojobs.spec.reading.errors import SpecError
+from aiojobs.spec.reading.load import FILES, load
 
 
 def validate(root, *arguments):

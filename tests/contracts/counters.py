@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from aiojobs._admission import Admission
 from aiojobs._lifecycle import Phase
-from aiojobs.spec.expressions import Node, compiled
-from aiojobs.spec.load import load
+from aiojobs.spec.reading.expressions import Node, compiled
+from aiojobs.spec.reading.load import load
 
 _SPEC = load().scheduler
 _NAMES = (*_SPEC.parameters, *_SPEC.counters)

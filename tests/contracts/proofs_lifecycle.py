@@ -14,7 +14,7 @@ from aiojobs._lifecycle import (
     PhaseEvent,
     State,
 )
-from aiojobs.spec.load import load
+from aiojobs.spec.reading.load import load
 
 _JOB = load().job.machine.cells
 _PHASE = load().scheduler.phase.cells

@@ -46,7 +46,7 @@ def virtual_loop():
     """The module of the virtual loop, by its path: aiojobs 1.4.0 has none."""
     name = "aiojobs_virtual_loop"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "src/aiojobs/spec/virtual_loop.py")
+        spec = importlib.util.spec_from_file_location(name, ROOT / "src/aiojobs/spec/driving/virtual_loop.py")
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return sys.modules[name]

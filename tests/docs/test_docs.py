@@ -13,8 +13,8 @@ import pytest
 
 import aiojobs
 import aiojobs.aiohttp
-from aiojobs.spec.requirements import read_assumptions, read_requirements
-from aiojobs.spec.virtual_loop import VirtualLoop
+from aiojobs.spec.driving.virtual_loop import VirtualLoop
+from aiojobs.spec.reading.requirements import read_assumptions, read_requirements
 from docs import pages
 
 PAGES = pages.names()

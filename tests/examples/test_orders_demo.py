@@ -9,7 +9,7 @@ import pytest
 
 from aiojobs import Scheduler
 from aiojobs._lifecycle import PHASES, SPEC_DIGEST, TRANSITIONS
-from aiojobs.spec.trace import TraceWriter
+from aiojobs.spec.tracing.trace import TraceWriter
 from support.observing import settle
 
 from .test_examples import ROOT, run

@@ -14,19 +14,19 @@ from aiojobs import Phase, Scheduler
 from aiojobs._admission import Admission, Next, Verdict
 from aiojobs._shutdown import Shutdown
 from aiojobs.spec import audit as command
-from aiojobs.spec import recordings, trace
-from aiojobs.spec.agreement import SCOPES, Scope, agreement
-from aiojobs.spec.callers import Callers
 from aiojobs.spec.commands import main
-from aiojobs.spec.corrupt import corrupted, headers
-from aiojobs.spec.judgement import judge
-from aiojobs.spec.load import load
-from aiojobs.spec.monitor import Monitor
-from aiojobs.spec.rehearsal import Rehearsal
-from aiojobs.spec.replay import audit
-from aiojobs.spec.specimen import SPECIMENS, Specimen, record
-from aiojobs.spec.trace import BrokenTraceError, Header, TraceWriter
-from aiojobs.spec.virtual_loop import VirtualLoop
+from aiojobs.spec.driving.virtual_loop import VirtualLoop
+from aiojobs.spec.reading.load import load
+from aiojobs.spec.tracing import recordings, trace
+from aiojobs.spec.tracing.agreement import SCOPES, Scope, agreement
+from aiojobs.spec.tracing.callers import Callers
+from aiojobs.spec.tracing.corrupt import corrupted, headers
+from aiojobs.spec.tracing.judgement import judge
+from aiojobs.spec.tracing.monitor import Monitor
+from aiojobs.spec.tracing.rehearsal import Rehearsal
+from aiojobs.spec.tracing.replay import audit
+from aiojobs.spec.tracing.specimen import SPECIMENS, Specimen, record
+from aiojobs.spec.tracing.trace import BrokenTraceError, Header, TraceWriter
 from support.observing import settle
 
 SPEC = load()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aiojobs.spec import evidence, findings
-from aiojobs.spec.evidence import Cover, EvidenceError, Findings, Status
-from aiojobs.spec.findings import Left
+from aiojobs.spec.reporting import evidence, findings
+from aiojobs.spec.reporting.evidence import Cover, EvidenceError, Findings, Status
+from aiojobs.spec.reporting.findings import Left
 from support.chain import FAILED, evidence_of, passed
 
 # Evidence files

@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from aiojobs.spec import scopes
 from aiojobs.spec.commands import main
-from aiojobs.spec.driver import Scope, World, watching
-from aiojobs.spec.explorer import ReplayError, _Explorer, explore
-from aiojobs.spec.fingerprint import fingerprint
-from aiojobs.spec.packages import own
-from aiojobs.spec.scopes import Case, pin, read_cases
-from aiojobs.spec.story import paste, replay, tell
-from aiojobs.spec.walk import choose
+from aiojobs.spec.driving import scopes
+from aiojobs.spec.driving.driver import Scope, World, watching
+from aiojobs.spec.driving.explorer import ReplayError, _Explorer, explore
+from aiojobs.spec.driving.fingerprint import fingerprint
+from aiojobs.spec.driving.packages import own
+from aiojobs.spec.driving.scopes import Case, pin, read_cases
+from aiojobs.spec.driving.story import paste, replay, tell
+from aiojobs.spec.driving.walk import choose
 from support.faults import FAULTS, fresh, planted
 
 QUEUE = {

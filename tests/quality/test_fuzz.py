@@ -10,14 +10,14 @@ from hypothesis import seed as seeded
 from hypothesis.stateful import run_state_machine_as_test
 
 from aiojobs.spec import fuzz
-from aiojobs.spec.books import Violation
 from aiojobs.spec.commands import main
-from aiojobs.spec.driver import Scope, watching
-from aiojobs.spec.live import live, loops
-from aiojobs.spec.machines import MACHINES, ExceptionMachine, LimitMachine, WorldMachine
-from aiojobs.spec.packages import own
-from aiojobs.spec.story import WIND_UP, Finding, renumbered, replay, shrink, tell
-from aiojobs.spec.walk import Walked, random_scope, walk
+from aiojobs.spec.driving.books import Violation
+from aiojobs.spec.driving.driver import Scope, watching
+from aiojobs.spec.driving.live import live, loops
+from aiojobs.spec.driving.machines import MACHINES, ExceptionMachine, LimitMachine, WorldMachine
+from aiojobs.spec.driving.packages import own
+from aiojobs.spec.driving.story import WIND_UP, Finding, renumbered, replay, shrink, tell
+from aiojobs.spec.driving.walk import Walked, random_scope, walk
 from support.faults import FAULTS, fresh, planted
 
 TEETH = settings(

@@ -7,24 +7,24 @@ from io import StringIO
 
 import pytest
 
-from aiojobs.spec import tlc
 from aiojobs.spec.check import Check, _never_taken
 from aiojobs.spec.commands import FAILED, NO_TOOL, PASSED, main
-from aiojobs.spec.errors import SpecError
-from aiojobs.spec.graph import Edge, Fairness, Graph, Group, explore, leads_to, parts
-from aiojobs.spec.load import load
-from aiojobs.spec.locate import find_spec
-from aiojobs.spec.manifest import by_requirement, read_manifest
-from aiojobs.spec.model import Model
-from aiojobs.spec.model_endings import ENDINGS
-from aiojobs.spec.model_faults import FAULTS
-from aiojobs.spec.model_figures import drawn
-from aiojobs.spec.model_rules import STATES, STEPS
-from aiojobs.spec.model_runs import explored, faults
-from aiojobs.spec.model_terms import requirement
-from aiojobs.spec.model_view import differences, shown, story
-from aiojobs.spec.model_witnesses import WITNESSES
-from aiojobs.spec.tla_text import Dump, read_config, read_dump, read_value
+from aiojobs.spec.modelling import tlc
+from aiojobs.spec.modelling.endings import ENDINGS
+from aiojobs.spec.modelling.faults import FAULTS
+from aiojobs.spec.modelling.figures import drawn
+from aiojobs.spec.modelling.graph import Edge, Fairness, Graph, Group, explore, leads_to, parts
+from aiojobs.spec.modelling.manifest import by_requirement, read_manifest
+from aiojobs.spec.modelling.model import Model
+from aiojobs.spec.modelling.rules import STATES, STEPS
+from aiojobs.spec.modelling.runs import explored, faults
+from aiojobs.spec.modelling.terms import requirement
+from aiojobs.spec.modelling.tla_text import Dump, read_config, read_dump, read_value
+from aiojobs.spec.modelling.view import differences, shown, story
+from aiojobs.spec.modelling.witnesses import WITNESSES
+from aiojobs.spec.reading.errors import SpecError
+from aiojobs.spec.reading.load import load
+from aiojobs.spec.reading.locate import find_spec
 
 FOLDER = find_spec() / "tla"
 SPEC = load()

@@ -6,14 +6,14 @@ from collections import deque
 
 import pytest
 
-from aiojobs.spec.catalogue import Catalogue, Edit, Mutant, System, read_catalogue
-from aiojobs.spec.errors import SpecError
-from aiojobs.spec.killers import KILLED, SURVIVED
 from aiojobs.spec.mutants import account, failures
-from aiojobs.spec.operators import made
-from aiojobs.spec.requirements import read_requirements
-from aiojobs.spec.sandbox import ERROR, TIMEOUT, Sandbox, Task
-from aiojobs.spec.trials import BaselineError, Court, Trial, trials
+from aiojobs.spec.reading.errors import SpecError
+from aiojobs.spec.reading.requirements import read_requirements
+from aiojobs.spec.seeding.catalogue import Catalogue, Edit, Mutant, System, read_catalogue
+from aiojobs.spec.seeding.killers import KILLED, SURVIVED
+from aiojobs.spec.seeding.operators import made
+from aiojobs.spec.seeding.sandbox import ERROR, TIMEOUT, Sandbox, Task
+from aiojobs.spec.seeding.trials import BaselineError, Court, Trial, trials
 from support.chain import ROOT
 
 ADMISSION = "src/aiojobs/_admission.py"
@@ -94,7 +94,7 @@ def test_a_failing_baseline_is_an_error_and_there_is_no_verdict(tmp_path):
 
 
 DOC = '"""The reader of the specification refuses it."""'
-KILLERS = "src/aiojobs/spec/killers.py"
+KILLERS = "src/aiojobs/spec/seeding/killers.py"
 
 
 def ask(sandbox, what, seconds=20.0, edits=(), **told):

@@ -9,10 +9,11 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from aiojobs.spec import evidence, findings, report, verify
-from aiojobs.spec.chain import CHAIN, Chain, Link
-from aiojobs.spec.job import read_job
-from aiojobs.spec.picture import svg
+from aiojobs.spec import report, verify
+from aiojobs.spec.deriving.picture import svg
+from aiojobs.spec.reading.job import read_job
+from aiojobs.spec.reporting import evidence, findings
+from aiojobs.spec.reporting.chain import CHAIN, Chain, Link
 from support.chain import LINKS, ROOT, TWO, a_step
 
 SCHEMA = json.loads((ROOT / "src/aiojobs/spec/report.schema.json").read_text(encoding="utf-8"))

@@ -45,7 +45,7 @@ def pytest_on(tmp_path, text):
         "pytest",
         "-q",
         "-p",
-        "aiojobs.spec.pytest_plugin",
+        "aiojobs.spec.reporting.pytest_plugin",
         "--evidence=seen/account",
     ]
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}

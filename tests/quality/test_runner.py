@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from aiojobs.spec import findings
-from aiojobs.spec.chain import CHAIN, PYTHON, WRITTEN, Step
-from aiojobs.spec.evidence import Findings, Status
-from aiojobs.spec.progress import Progress
+from aiojobs.spec.reporting import findings
+from aiojobs.spec.reporting.chain import CHAIN, PYTHON, WRITTEN, Step
+from aiojobs.spec.reporting.evidence import Findings, Status
+from aiojobs.spec.reporting.progress import Progress
 from support.chain import ROOT, a_step, evidence_of, passed, ran
 
 

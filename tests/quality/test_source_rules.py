@@ -244,7 +244,7 @@ def test_a_circle_is_found():
     "breach",
     [
         "from .spec import oracle",
-        "import aiojobs.spec.oracle",
+        "import aiojobs.spec.reading.oracle",
         "if TYPE_CHECKING:\n    from aiojobs.spec import x",
     ],
 )

@@ -8,11 +8,12 @@ import textwrap
 import pytest
 
 from aiojobs._admission import Admission
-from aiojobs.spec import contracts, symbolic
+from aiojobs.spec import symbolic
 from aiojobs.spec.commands import main
-from aiojobs.spec.errors import SpecError
-from aiojobs.spec.load import load
-from aiojobs.spec.locate import repository
+from aiojobs.spec.confirming import contracts
+from aiojobs.spec.reading.errors import SpecError
+from aiojobs.spec.reading.load import load
+from aiojobs.spec.reading.locate import repository
 
 ROOT = repository()
 CONTRACTS = ROOT / "tests" / "contracts"

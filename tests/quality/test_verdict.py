@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from aiojobs.spec.chain import Chain
-from aiojobs.spec.evidence import Evidence
-from aiojobs.spec.verdict import Standing, Verdict, judge, settled_so_far
+from aiojobs.spec.reporting.chain import Chain
+from aiojobs.spec.reporting.evidence import Evidence
+from aiojobs.spec.reporting.verdict import Standing, Verdict, judge, settled_so_far
 from support.chain import (
     FAILED,
     LINKS,

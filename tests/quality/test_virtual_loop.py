@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from aiojobs.spec.virtual_loop import Deadlock, Livelock, VirtualLoop
+from aiojobs.spec.driving.virtual_loop import Deadlock, Livelock, VirtualLoop
 from support.loops import StrictLoop, available_loops
 from support.observing import Complaints, Recorder, settle
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from aiojobs.spec.driver import watching
-from aiojobs.spec.machines import ExceptionMachine, LimitMachine, ShutdownMachine
+from aiojobs.spec.driving.driver import watching
+from aiojobs.spec.driving.machines import ExceptionMachine, LimitMachine, ShutdownMachine
 
 EAGER = (False, True) if sys.version_info >= (3, 12) else (False,)
 

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from aiojobs.spec import evidence, findings, verify
-from aiojobs.spec.chain import PYTHON, Chain, Link, Step
-from aiojobs.spec.evidence import Cover, Evidence, Findings, Status, Subject, Timing
-from aiojobs.spec.requirements import Requirement
+from aiojobs.spec import verify
+from aiojobs.spec.reading.requirements import Requirement
+from aiojobs.spec.reporting import evidence, findings
+from aiojobs.spec.reporting.chain import PYTHON, Chain, Link, Step
+from aiojobs.spec.reporting.evidence import Cover, Evidence, Findings, Status, Subject, Timing
 
 ROOT = Path(__file__).parents[2]
 

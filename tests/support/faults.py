@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import aiojobs
-from aiojobs.spec import packages
+from aiojobs.spec.driving import packages
 
 
 def _module(package, name):

@@ -20,7 +20,7 @@ import sys
 
 import pytest
 
-from aiojobs.spec.virtual_loop import VirtualLoop
+from aiojobs.spec.driving.virtual_loop import VirtualLoop
 
 _WITH_SOCKETS = frozenset({"aiohttp", "demo"})
 

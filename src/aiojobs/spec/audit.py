@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiojobs.spec.commands import FAILED, NO_TOOL, NOT_HERE, PASSED, Subparsers, add_folder
-from aiojobs.spec.load import load
-from aiojobs.spec.locate import repository
-from aiojobs.spec.recordings import gather
-from aiojobs.spec.replay import Audit, audit
+from aiojobs.spec.reading.load import load
+from aiojobs.spec.reading.locate import repository
+from aiojobs.spec.tracing.recordings import gather
+from aiojobs.spec.tracing.replay import Audit, audit
 
 if TYPE_CHECKING:
     import argparse

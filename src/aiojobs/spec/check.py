@@ -24,19 +24,26 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from aiojobs.spec import tlc
 from aiojobs.spec.commands import FAILED, NO_TOOL, NOT_HERE, PASSED, Subparsers, add_folder
-from aiojobs.spec.load import load
-from aiojobs.spec.manifest import FOLDER, TIERS, Configuration, Manifest, by_requirement, read_manifest
-from aiojobs.spec.model_figures import PAGE, drawn
-from aiojobs.spec.model_runs import Explored, Outcome, by_tlc, explored, faults
-from aiojobs.spec.model_view import story
+from aiojobs.spec.modelling import tlc
+from aiojobs.spec.modelling.figures import PAGE, drawn
+from aiojobs.spec.modelling.manifest import (
+    FOLDER,
+    TIERS,
+    Configuration,
+    Manifest,
+    by_requirement,
+    read_manifest,
+)
+from aiojobs.spec.modelling.runs import Explored, Outcome, by_tlc, explored, faults
+from aiojobs.spec.modelling.view import story
+from aiojobs.spec.reading.load import load
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from aiojobs.spec.load import Spec
+    from aiojobs.spec.reading.load import Spec
 
 __all__ = ["Check", "register"]
 

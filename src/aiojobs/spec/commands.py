@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aiojobs.spec
-from aiojobs.spec.errors import SpecError
+from aiojobs.spec.reading.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,18 +16,18 @@ import re
 from typing import TYPE_CHECKING
 
 from aiojobs.spec.commands import Subparsers
-from aiojobs.spec.errors import SpecError
+from aiojobs.spec.deriving.narrate import BLOCKS
 from aiojobs.spec.generate import settle_files
-from aiojobs.spec.load import load
-from aiojobs.spec.locate import repository
-from aiojobs.spec.narrate import BLOCKS
+from aiojobs.spec.reading.errors import SpecError
+from aiojobs.spec.reading.load import load
+from aiojobs.spec.reading.locate import repository
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aiojobs.spec.load import Spec
+    from aiojobs.spec.reading.load import Spec
 
 __all__ = ["drawn", "register", "with_blocks"]
 

@@ -21,13 +21,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from aiojobs.spec import packages
-from aiojobs.spec.books import action_names, moves
 from aiojobs.spec.commands import FAILED, NOT_HERE, PASSED
-from aiojobs.spec.explorer import Found, explore
-from aiojobs.spec.locate import find_repository
-from aiojobs.spec.scopes import Case, pin, read_cases
-from aiojobs.spec.story import tell
+from aiojobs.spec.driving import packages
+from aiojobs.spec.driving.books import action_names, moves
+from aiojobs.spec.driving.explorer import Found, explore
+from aiojobs.spec.driving.scopes import Case, pin, read_cases
+from aiojobs.spec.driving.story import tell
+from aiojobs.spec.reading.locate import find_repository
 
 if TYPE_CHECKING:
     import argparse

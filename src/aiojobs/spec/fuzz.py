@@ -27,19 +27,19 @@ from importlib.util import find_spec as find_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aiojobs.spec import packages
 from aiojobs.spec.commands import FAILED, PASSED
-from aiojobs.spec.driver import Scope, watching
-from aiojobs.spec.locate import find_repository
-from aiojobs.spec.story import Finding, paste, replay, shrink, tell
-from aiojobs.spec.walk import Walked, walk
+from aiojobs.spec.driving import packages
+from aiojobs.spec.driving.driver import Scope, watching
+from aiojobs.spec.driving.story import Finding, paste, replay, shrink, tell
+from aiojobs.spec.driving.walk import Walked, walk
+from aiojobs.spec.reading.locate import find_repository
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
     from aiojobs.spec.commands import Subparsers
-    from aiojobs.spec.packages import Package
+    from aiojobs.spec.driving.packages import Package
 
 __all__ = ["register", "search"]
 
@@ -151,7 +151,7 @@ def _run_machines(tier: _Tier, started: float) -> dict[str, Walked]:
     if find_module("hypothesis") is None:
         sys.stderr.write("hypothesis is not installed: its machines do not run\n")
         return {}
-    from aiojobs.spec.machines import MACHINES  # noqa: PLC0415 - needs hypothesis
+    from aiojobs.spec.driving.machines import MACHINES  # noqa: PLC0415 - needs hypothesis
 
     results: dict[str, Walked] = {}
     for machine in MACHINES:
@@ -187,7 +187,7 @@ def _run_machine(machine: Any, tier: _Tier) -> Walked:
 
 
 def _run_live(tier: _Tier, started: float) -> dict[str, Walked]:
-    from aiojobs.spec.live import live, loops  # noqa: PLC0415 - looks for uvloop
+    from aiojobs.spec.driving.live import live, loops  # noqa: PLC0415 - looks for uvloop
 
     results: dict[str, Walked] = {}
     for name, make in loops().items():

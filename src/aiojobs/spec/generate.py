@@ -17,12 +17,12 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from aiojobs.spec.commands import FAILED, PASSED, Subparsers
-from aiojobs.spec.job import JobSpec, read_job
-from aiojobs.spec.load import load
-from aiojobs.spec.locate import repository
-from aiojobs.spec.machine import Machine, read_machine
-from aiojobs.spec.tables import read_toml
-from aiojobs.spec.tla import counters_text
+from aiojobs.spec.deriving.tla import counters_text
+from aiojobs.spec.reading.job import JobSpec, read_job
+from aiojobs.spec.reading.load import load
+from aiojobs.spec.reading.locate import repository
+from aiojobs.spec.reading.machine import Machine, read_machine
+from aiojobs.spec.reading.tables import read_toml
 
 if TYPE_CHECKING:
     import argparse

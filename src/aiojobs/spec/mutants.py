@@ -23,19 +23,19 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from aiojobs.spec import incumbent
-from aiojobs.spec.catalogue import KINDS, LINKS, MUTANT, read_catalogue
 from aiojobs.spec.commands import FAILED, NO_TOOL, NOT_HERE, PASSED, Subparsers
-from aiojobs.spec.locate import repository
-from aiojobs.spec.markdown import grid
-from aiojobs.spec.sandbox import Sandbox
-from aiojobs.spec.trials import BaselineError, Court, Trial, trials
+from aiojobs.spec.deriving.markdown import grid
+from aiojobs.spec.reading.locate import repository
+from aiojobs.spec.seeding import incumbent
+from aiojobs.spec.seeding.catalogue import KINDS, LINKS, MUTANT, read_catalogue
+from aiojobs.spec.seeding.sandbox import Sandbox
+from aiojobs.spec.seeding.trials import BaselineError, Court, Trial, trials
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from aiojobs.spec.catalogue import Catalogue
+    from aiojobs.spec.seeding.catalogue import Catalogue
 
 __all__ = ["account", "failures", "register"]
 

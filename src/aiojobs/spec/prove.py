@@ -21,18 +21,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from aiojobs.spec import solver
 from aiojobs.spec.commands import FAILED, PASSED, Subparsers, add_folder
-from aiojobs.spec.interpret import Interpreter, parameters
-from aiojobs.spec.load import load
-from aiojobs.spec.markdown import grid
-from aiojobs.spec.questions import GROUPS, Question, Questions, Statement
+from aiojobs.spec.deriving.markdown import grid
+from aiojobs.spec.proving import solver
+from aiojobs.spec.proving.questions import GROUPS, Question, Questions, Statement
+from aiojobs.spec.reading.interpret import Interpreter, parameters
+from aiojobs.spec.reading.load import load
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator, Mapping
 
-    from aiojobs.spec.counters import SchedulerSpec
+    from aiojobs.spec.reading.counters import SchedulerSpec
 
 __all__ = ["PROVED", "REFUTED", "Answer", "Proof", "answers", "prove", "reached", "register"]
 

@@ -21,16 +21,16 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from aiojobs.spec import evidence as files
-from aiojobs.spec import page_html, page_markdown
-from aiojobs.spec.chain import CHAIN
-from aiojobs.spec.errors import SpecError
-from aiojobs.spec.evidence import Status
-from aiojobs.spec.job import read_job
-from aiojobs.spec.locate import find_repository
-from aiojobs.spec.picture import svg
-from aiojobs.spec.requirements import read_assumptions, read_requirements
-from aiojobs.spec.verdict import Judgement, Verdict, judge, settled_so_far
+from aiojobs.spec.deriving.picture import svg
+from aiojobs.spec.reading.errors import SpecError
+from aiojobs.spec.reading.job import read_job
+from aiojobs.spec.reading.locate import find_repository
+from aiojobs.spec.reading.requirements import read_assumptions, read_requirements
+from aiojobs.spec.reporting import evidence as files
+from aiojobs.spec.reporting import page_html, page_markdown
+from aiojobs.spec.reporting.chain import CHAIN
+from aiojobs.spec.reporting.evidence import Status
+from aiojobs.spec.reporting.verdict import Judgement, Verdict, judge, settled_so_far
 
 if TYPE_CHECKING:
     import argparse
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from aiojobs.spec.chain import Chain, Link
     from aiojobs.spec.commands import Subparsers
-    from aiojobs.spec.evidence import Evidence
-    from aiojobs.spec.machine import Machine
-    from aiojobs.spec.requirements import Assumption, Requirement
+    from aiojobs.spec.reading.machine import Machine
+    from aiojobs.spec.reading.requirements import Assumption, Requirement
+    from aiojobs.spec.reporting.chain import Chain, Link
+    from aiojobs.spec.reporting.evidence import Evidence
 
 T = TypeVar("T")
 

@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs.spec.commands import FAILED, NO_TOOL, PASSED, Subparsers
-from aiojobs.spec.confirm import SURE, CrossHair, Said
-from aiojobs.spec.contracts import CONFIRMED, EXPECTED, REACHED, REFUTED, Contract, read_contracts
-from aiojobs.spec.locate import repository
+from aiojobs.spec.confirming.confirm import SURE, CrossHair, Said
+from aiojobs.spec.confirming.contracts import CONFIRMED, EXPECTED, REACHED, REFUTED, Contract, read_contracts
+from aiojobs.spec.reading.locate import repository
 
 if TYPE_CHECKING:
     import argparse

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiojobs.spec.commands import PASSED, Subparsers, add_folder
-from aiojobs.spec.load import load
-from aiojobs.spec.narrate import BLOCKS
+from aiojobs.spec.deriving.narrate import BLOCKS
+from aiojobs.spec.reading.load import load
 
 if TYPE_CHECKING:
     import argparse

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiojobs.spec.commands import PASSED, Subparsers, add_folder
-from aiojobs.spec.load import load
+from aiojobs.spec.reading.load import load
 
 if TYPE_CHECKING:
     import argparse
 
-    from aiojobs.spec.load import Spec
-    from aiojobs.spec.machine import Machine
+    from aiojobs.spec.reading.load import Spec
+    from aiojobs.spec.reading.machine import Machine
 
 __all__ = ["register", "summary"]
 

@@ -31,12 +31,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aiojobs.spec import evidence, report
-from aiojobs.spec.chain import PYTHON, STEPS, TIERS, WRITTEN, Step
-from aiojobs.spec.evidence import EVIDENCE, Evidence, Findings, Status, Subject, Timing
-from aiojobs.spec.findings import Left
-from aiojobs.spec.locate import find_repository
-from aiojobs.spec.progress import Progress
+from aiojobs.spec import report
+from aiojobs.spec.reading.locate import find_repository
+from aiojobs.spec.reporting import evidence
+from aiojobs.spec.reporting.chain import PYTHON, STEPS, TIERS, WRITTEN, Step
+from aiojobs.spec.reporting.evidence import EVIDENCE, Evidence, Findings, Status, Subject, Timing
+from aiojobs.spec.reporting.findings import Left
+from aiojobs.spec.reporting.progress import Progress
 
 if TYPE_CHECKING:
     import argparse

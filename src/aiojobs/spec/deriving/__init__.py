@@ -1,0 +1,1 @@
+"""What is written from the specification: words, tables, pictures, TLA+ text."""

@@ -1,0 +1,166 @@
+"""From what a command left behind to what it found: the readers of the chain's steps.
+
+Rules of this file A reader is a function from `Left` (exit code, output, the file it was asked to write) to
+    `Findings`. It never trusts one of them alone: a pass needs an exit code that says so *and* an account of
+    what was checked. Some tools end with 0 when they had nothing to check.
+
+    Exit code 77 means "could not run here" and is a skip; the last line of the output says why.
+
+    What a step covers is what it names and what passed. A requirement that one of its checks in a step let
+    down is not covered by that step, however many others passed.
+
+Deliberately not here: which step uses which reader. The table in `verify` says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aiojobs.spec.reporting.evidence import Cover, Findings, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+
+SKIP: Final = 77
+
+# What a command says of the time it took ("3 passed in 0.52s") would make two equal runs differ.
+_WALL_TIME: Final = re.compile(r" in \d+(\.\d+)?s\b.*")
+
+# How much of a failing command's output goes into the report; all of it is in build/logs.
+_TAIL: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a finished command left behind."""
+
+    code: int
+    out: str
+    err: str
+    written: Path
+
+
+def exit_code(left: Left) -> Findings:
+    """For commands that check one thing and say everything with their exit code."""
+    if left.code == 0:
+        return Findings(Status.PASS)
+    return _not_passed(left)
+
+
+def document(kind: str) -> Callable[[Left], Findings]:
+    """For this package's own checkers, which print one JSON object when asked with ``--json``.
+
+    Its keys, all optional but ``figures``: ``figures``, ``covers`` (requirement id -> names of what checked
+    it), ``skips`` (name -> reason), ``seeds``.
+    """
+
+    def reader(left: Left) -> Findings:
+        if left.code != 0:
+            return _not_passed(left)
+        try:
+            found = json.loads(left.out)
+            return Findings(
+                Status.PASS,
+                figures=_nonempty(found["figures"]),
+                covers=_covers(found.get("covers", {}), kind),
+                skips=found.get("skips", {}),
+                seeds=found.get("seeds", {}),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return Findings(Status.FAIL, f"it ended with 0 but its account can't be read: {error!r}")
+
+    return reader
+
+
+def tests(kind: str) -> Callable[[Left], Findings]:
+    """For pytest with ``aiojobs.spec.reporting.pytest_plugin`` and ``--evidence``."""
+
+    def reader(left: Left) -> Findings:
+        try:
+            found = json.loads(left.written.read_text(encoding="utf-8"))
+            if left.code != 0 or not found["figures"].get("passed"):
+                return Findings(Status.FAIL, _let_down(left.code, found["tests"]), found["figures"])
+            return Findings(
+                Status.PASS,
+                figures=found["figures"],
+                covers=_covers(_spoken_for(found["tests"]), kind),
+                skips={skip["id"]: skip["reason"] for skip in found["skips"]},
+                seeds=found["seeds"],
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if left.code != 0:
+                return _not_passed(left)
+            return Findings(Status.FAIL, f"pytest ended with 0 but its account can't be read: {error!r}")
+
+    return reader
+
+
+def _let_down(code: int, tests: Iterable[Mapping[str, Any]]) -> str:
+    """Which tests failed. Their stories name temporary folders and addresses, so they stay in the logs."""
+    names = [test["id"] for test in tests if test["outcome"] not in {"passed", "skipped", "xfailed"}]
+    head = f"exit code {code}: {len(names)} failed" if names else f"exit code {code}, and no test passed"
+    return "\n".join([head, *names])
+
+
+def coverage(left: Left) -> Findings:
+    """For ``coverage json``: every line and every branch, or it is not a pass."""
+    if left.code not in {0, 2}:  # 2: below the threshold that pyproject.toml sets
+        return _not_passed(left)
+    try:
+        report = json.loads(left.written.read_text(encoding="utf-8"))
+        totals = report["totals"]
+        short = sorted(name for name, file in report["files"].items() if _missing(file["summary"]))
+        figures = {
+            "branches": totals["num_branches"],
+            "branches missing": totals["missing_branches"],
+            "files": len(report["files"]),
+            "lines": totals["num_statements"],
+            "lines missing": totals["missing_lines"],
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Findings(Status.FAIL, f"its account can't be read: {error!r}")
+    if short or left.code or not totals["num_statements"]:
+        return Findings(Status.FAIL, f"not executed everywhere: {', '.join(short) or 'nothing was'}", figures)
+    return Findings(Status.PASS, figures=figures)
+
+
+def _missing(summary: Mapping[str, int]) -> int:
+    return summary["missing_lines"] + summary["missing_branches"]
+
+
+def _spoken_for(tests: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Requirement -> the tests that passed, for requirements that no test let down."""
+    passed: defaultdict[str, list[str]] = defaultdict(list)
+    let_down = set[str]()
+    for test in tests:
+        for requirement in test["requirements"]:
+            if test["outcome"] == "passed":
+                passed[requirement].append(test["id"])
+            elif test["outcome"] != "skipped":
+                let_down.add(requirement)
+    return {requirement: names for requirement, names in passed.items() if requirement not in let_down}
+
+
+def _covers(by_requirement: Mapping[str, Iterable[str]], kind: str) -> tuple[Cover, ...]:
+    covers = (Cover(requirement, kind, tuple(sorted(by))) for requirement, by in by_requirement.items())
+    return tuple(sorted(cover for cover in covers if cover.by))
+
+
+def _nonempty(figures: Mapping[str, int | float | str]) -> Mapping[str, int | float | str]:
+    if not figures:
+        raise ValueError("no figures: nothing says that anything was checked")
+    return figures
+
+
+def _not_passed(left: Left) -> Findings:
+    lines = _WALL_TIME.sub("", left.out + "\n" + left.err).strip().splitlines()
+    last = lines[-1].strip() if lines else "it said nothing"
+    if left.code == SKIP:
+        return Findings(Status.SKIPPED, last)
+    return Findings(Status.FAIL, "\n".join([f"exit code {left.code}: {last}", *lines[-_TAIL:]]))

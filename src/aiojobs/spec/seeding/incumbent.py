@@ -1,0 +1,62 @@
+"""The natural mutant: aiojobs 1.4.0 from the package index, which the links 5 and 6 have to catch.
+
+Rules of this file: it is the same harness with another library, and a failure if that is found to be in
+order. Which requirements it must be found to break, and in which scopes, is written down where the harness
+is (`spec/explore.toml`, `fuzz`). Without the package index there is nothing to try, and that is a skip,
+never a pass.
+
+How it works: the package is fetched into ``build/incumbent``, where no import by name can find it; then the
+commands ``explore --incumbent`` and ``fuzz --incumbent`` are run, and their accounts put together. Their
+stories are shown.
+
+Deliberately not here: how another library is driven (`packages`, `driver`).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from aiojobs.spec.commands import FAILED, NO_TOOL, PASSED
+from aiojobs.spec.driving import packages
+from aiojobs.spec.reading.locate import repository
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+__all__ = ["catch"]
+
+_LINKS: Final = ("explore", "fuzz")
+_SECONDS: Final = 600
+
+
+def catch(out: TextIO, *, as_json: bool) -> int:
+    """Have both links catch it; the exit code. The account goes to standard output if it is asked for."""
+    try:
+        packages.fetch(packages.INCUMBENT, repository() / "build" / "incumbent")
+    except (subprocess.CalledProcessError, OSError) as error:
+        fault = f"aiojobs {packages.INCUMBENT} can't be fetched from the package index: {error}"
+        print(fault, file=sys.stderr)
+        return NO_TOOL
+    figures: dict[str, Any] = {}
+    missed: list[str] = []
+    for link in _LINKS:
+        command = [sys.executable, "-m", "aiojobs.spec", link, "--incumbent", "--json"]
+        left = subprocess.run(
+            command, cwd=repository(), capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+        print(left.stderr.strip(), file=out)
+        if left.returncode == PASSED:
+            found = json.loads(left.stdout)["figures"]
+            figures |= {f"{link}: {name}": value for name, value in found.items()}
+        else:
+            missed.append(link)
+    if missed:
+        print(f"NOT CAUGHT: aiojobs {packages.INCUMBENT} is not caught by {' and '.join(missed)}", file=out)
+        return FAILED
+    print(f"aiojobs {packages.INCUMBENT} is caught by {' and '.join(_LINKS)}", file=out)
+    if as_json:
+        print(json.dumps({"figures": figures}, indent=2, ensure_ascii=False, sort_keys=True))
+    return PASSED
