@@ -252,7 +252,7 @@ class Engine:
         run.__qualname__ = qualified_name(coro)  # type: ignore[attr-defined]
         run.send(None)
         context = job._context
-        task: asyncio.Task[None] | None = None
+        task: Any = None
         try:
             if context is None:
                 task = loop.create_task(run, name=job._name)
