@@ -116,6 +116,8 @@ def _pytest(*arguments: str) -> tuple[str, ...]:
 
 # Each folder of tests is run once; what they execute adds up, and the step "coverage" looks at the sum.
 _COUNTED: Final = ("-m", "coverage", "run", "--append")
+# A run for every commit leaves out the tests that take seconds, as `make test` does; the full tier has them.
+_NO_SLOW_ONES: Final = {"smoke": ("-m", "not slow")}
 _FOR_TESTS: Final = (
     "aiohttp", "coverage", "hypothesis", "jsonschema", "pytest", "pytest_asyncio", "transitions", "z3",
 )  # fmt: skip
@@ -136,7 +138,7 @@ STEPS: Final = (
     Step(
         "conformance", 1, "every state and event: the library does what the reference machine does",
         _pytest("tests/conformance", "--hypothesis-seed=0"), findings.tests("test"), kind="test",
-        seconds=300, needs=_FOR_TESTS,
+        seconds=300, needs=_FOR_TESTS, extra=_NO_SLOW_ONES,
     ),
     Step(
         "proofs", 2, "the invariants hold for every limit and pending limit",
@@ -157,7 +159,7 @@ STEPS: Final = (
         _pytest(
             "tests", "--ignore=tests/conformance", "--ignore=tests/packaging", "--hypothesis-seed=0"
         ),
-        findings.tests("test"), kind="test", seconds=300, needs=_FOR_TESTS,
+        findings.tests("test"), kind="test", seconds=600, needs=_FOR_TESTS, extra=_NO_SLOW_ONES,
     ),
     Step(
         "packaging", 0, "the wheel, installed where nothing else is, works and carries the specification",

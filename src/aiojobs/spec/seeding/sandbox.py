@@ -238,9 +238,19 @@ def _settle(folder: Path, out: Path) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(folder)
     os.environ["PYTHONPATH"] = str(folder / "src")
-    for name in list(sys.modules):
-        if name.partition(".")[0] == _PACKAGE:
-            del sys.modules[name]
+    for name in _of_the_unchanged_tree():
+        del sys.modules[name]
     sys.path.insert(0, str(folder / "src"))
     importlib.invalidate_caches()
     sys.dont_write_bytecode = False
+
+
+def _of_the_unchanged_tree() -> list[str]:
+    """The modules of the library, and those that tests have left behind: each knows the unchanged library."""
+    tests = Path(str(sys.modules[_PACKAGE].__file__)).parents[2] / "tests"
+    return [
+        name
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] == _PACKAGE
+        or str(getattr(module, "__file__", None)).startswith(f"{tests}{os.sep}")
+    ]
