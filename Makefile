@@ -9,6 +9,9 @@ STRICT ?=
 ENV := PYTHON="$(PYTHON)" sh .ci/env
 # Set before the first import: coverage.py would miss lines that a plugin of pytest had imported already.
 COVERAGE := $(ENV) python -W error -m coverage
+# The tests of the library. Those of the checkers, in tests/quality, are `make verify`'s.
+LIBRARY := $(patsubst %,tests/%,unit regression conformance stateful aiohttp examples docs packaging) \
+	tests/quality/test_source_rules.py tests/quality/test_survivors.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -24,13 +27,13 @@ help: ## this text
 env: ## make the virtual environment from the lock file (the other targets do it by themselves)
 	@$(ENV) python -c 'import sys; print("Python", sys.version.split()[0], "in", sys.prefix)'
 
-test: ## the test suite with 100 % branch coverage, then once more with asyncio's debug mode
+test: ## the tests of the library with 100 % branch coverage, then once more with asyncio's debug mode
 	@printf '==> Tests\n'
-	@$(COVERAGE) run -m pytest -q -m "not slow" || { printf '\nA test failed: its story is above. One test alone: .ci/env python -m pytest <file>::<name>\n' >&2; exit 1; }
+	@$(COVERAGE) run -m pytest -q -m "not slow" $(LIBRARY) || { printf '\nA test failed: its story is above. One test alone: .ci/env python -m pytest <file>::<name>\n' >&2; exit 1; }
 	@printf '==> Branch coverage of the runtime\n'
 	@$(COVERAGE) report || { printf '\nLines or branches of src/aiojobs are not executed by any test: the column "Missing" names them.\n' >&2; exit 1; }
 	@printf '==> Tests, asyncio debug mode\n'
-	@PYTHONASYNCIODEBUG=1 $(ENV) python -W error -m pytest -q -m "not slow" || { printf '\nA test fails only in debug mode: PYTHONASYNCIODEBUG=1 .ci/env python -m pytest <file>::<name>\n' >&2; exit 1; }
+	@PYTHONASYNCIODEBUG=1 $(ENV) python -W error -m pytest -q -m "not slow" $(LIBRARY) || { printf '\nA test fails only in debug mode: PYTHONASYNCIODEBUG=1 .ci/env python -m pytest <file>::<name>\n' >&2; exit 1; }
 
 test-all: ## `make test` on each of Python 3.11, 3.12 and 3.13 that this machine has
 	@sh .ci/test-all "$(MAKE)"

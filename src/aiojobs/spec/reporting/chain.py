@@ -147,7 +147,7 @@ STEPS: Final = (
     Step(
         "model", 3, "the model with named jobs: two engines agree on its states, and find each fault",
         _own("check", "--json"), findings.document("model"), kind="model", seconds=900,
-        extra={"smoke": ("--tier", "smoke"), "full": ("--tier", "full")},
+        extra={tier: ("--tier", tier) for tier in TIERS},
     ),
     Step(
         "symbolic", 4, "the pure core keeps its contracts over all paths",
@@ -168,18 +168,13 @@ STEPS: Final = (
     ),
     Step(
         "exploration", 5, "the real scheduler, run through every sequence of outside events up to the bounds",
-        _own("explore", "--json"), findings.document("explore"), kind="explore", seconds=600,
+        _own("explore", "--json"), findings.document("explore"), kind="explore", seconds=2400,
         extra={"full": ("--tier", "full")}, needs=("transitions",),
     ),
     Step(
         "fuzzing", 6, "the real scheduler, driven at random and far",
-        _own("fuzz", "--json", "--tier", "smoke"), findings.document("fuzz"), kind="fuzz", seconds=600,
-        needs=("hypothesis", "uvloop"), tiers=("smoke",),
-    ),
-    Step(
-        "fuzzing-far", 6, "the real scheduler, driven at random and farther",
-        _own("fuzz", "--json", "--tier", "full"), findings.document("fuzz"), kind="fuzz", seconds=1500,
-        needs=("hypothesis", "uvloop"), tiers=("full",),
+        _own("fuzz", "--json"), findings.document("fuzz"), kind="fuzz", seconds=1500,
+        extra={tier: ("--tier", tier) for tier in TIERS}, needs=("hypothesis", "uvloop"),
     ),
     Step(
         "traces", 7, "recorded runs obey the specification, and corrupted copies of them are rejected",
