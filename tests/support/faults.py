@@ -116,6 +116,42 @@ def closing_without_patience(package):
     _patch(_module(package, "_shutdown").Shutdown, "_arm", make)
 
 
+def closing_without_a_deadline(package):
+    def make(original):
+        def arm(self):
+            pass
+
+        return arm
+
+    _patch(_module(package, "_shutdown").Shutdown, "_arm", make)
+
+
+def close_without_a_deadline(package):
+    def make(original):
+        async def until_end(self, scheduler, within, *, ask=False, receive=True):
+            return await original(self, scheduler, None if ask else within, ask=ask, receive=receive)
+
+        return until_end
+
+    _patch(_module(package, "_machine").JobMachine, "_until_end", make)
+
+
+def refused_shield_left_behind(package):
+    def make(original):
+        def shield(self, arg):
+            return original(self, arg) if not self.closed else self._refuse_and_leave(arg)
+
+        return shield
+
+    def refuse(self, arg):
+        _kept.append(arg)
+        raise RuntimeError("Shielding an awaitable after closing")
+
+    scheduler = _module(package, "_scheduler").Scheduler
+    _patch(scheduler, "shield", make)
+    scheduler._refuse_and_leave = refuse
+
+
 def drain_never_told(package):
     def make(original):
         def consider(self):
@@ -174,6 +210,9 @@ FAULTS = {
     failure_told_twice: {"EXC-1"},
     expired_wait_closes_nothing: {"WAIT-2"},
     closing_without_patience: {"SHUT-2"},
+    closing_without_a_deadline: {"SHUT-2"},
+    close_without_a_deadline: {"CLOSE-2", "WAIT-2"},
+    refused_shield_left_behind: {"SPAWN-1"},
     drain_never_told: {"SHUT-4"},
     drain_that_spins: {"SHUT-4"},
     finished_job_keeps_its_task: {"BOOK-3"},
@@ -182,6 +221,7 @@ FAULTS = {
 """Each fault, and the requirements of which one must be found broken."""
 
 _numbers = itertools.count()
+_kept = []
 
 
 def fresh(label="a copy"):

@@ -90,6 +90,31 @@ class Bench:
         since = self.closing_since
         return since is not None and self.world.now() >= since + self.world.scope.close_timeout - self.coarse
 
+    def next_deadline(self) -> float | None:
+        """The next moment at which somebody must have been answered, if time passes and nothing else happens.
+
+        Asked for by the world, where time must be able to pass even if the scheduler has forgotten its timer.
+        """
+        now = self.world.now()
+        due = [moment for call in self.world.calls if call.open for moment in self._deadlines(call)]
+        return min((moment for moment in due if moment > now + EPS), default=None)
+
+    def _deadlines(self, call: Call) -> list[float]:
+        scope, called_at = self.world.scope, call.called_at
+        assert called_at is not None
+        if call.kind == "wait-for":
+            expired = call.expired_at
+            return [called_at + scope.timeout if expired is None else expired + scope.close_timeout]
+        if call.kind in {"close", "close-for"}:
+            return [called_at + (scope.timeout if call.kind == "close-for" else scope.close_timeout)]
+        if call.kind not in {"shut", "drain", "drain-for", "with"}:
+            return []
+        if call.kind == "with" and call.left_at is None:
+            return []  # still inside
+        if self.closing_base is not None:
+            return [self.closing_base + scope.close_timeout]
+        return [] if call.kind == "shut" else [self._drain_deadline(call)]
+
 
 def how(body: Body) -> str:
     """How a coroutine has ended, for the texts."""

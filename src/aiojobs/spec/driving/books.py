@@ -34,7 +34,7 @@ __all__ = ["Books", "Violation", "action_names", "moves"]
 
 _UNEXPLAINED: Final = {
     "spawn_start": ("LIMIT-1", "a job starts although no slot is free for it"),
-    "spawn_queue": ("LIMIT-2", "a job is queued although a slot is free, or the queue is full"),
+    "spawn_queue": ("LIMIT-2", "a job is queued although a slot is free"),
     "spawn_block": ("LIMIT-4", "a spawn blocks although there is a slot or a place for it"),
     "give_up": ("SPAWN-1", "a spawn gives up that was not blocked"),
     "end_active_idle": ("LIMIT-2", "a slot falls free, and the job that waits for it is not started"),
@@ -284,6 +284,8 @@ class Books:
         interpreter = self._interpreter
         if not interpreter.can(action, self.counters):
             requirement, text = _UNEXPLAINED[action]
+            if action == "spawn_queue" and interpreter.can("spawn_block", self.counters):
+                requirement, text = "LIMIT-3", "a job is queued although the queue is full"
             if self.phase != "open" and action.startswith("spawn"):
                 requirement, text = "SPAWN-2", "a spawn is accepted after closing has begun"
             raise Violation(requirement, f"{text} ({action} in {self.counters})")

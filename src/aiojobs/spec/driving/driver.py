@@ -273,7 +273,7 @@ class World:
             quiet = loop.quiet()
             if not quiet:
                 events.append(("turn",))
-            if (quiet or self.scope.slow) and loop.timers():
+            if self._time_can_pass(loop, quiet=quiet):
                 events.append(("tick",))
         events += self._spawns()
         for body in self.bodies:
@@ -285,6 +285,12 @@ class World:
         if self.spent.sweeps < self.scope.sweeps:
             events.append(("sweep",))
         return events
+
+    def _time_can_pass(self, loop: VirtualLoop, *, quiet: bool) -> bool:
+        """Up to the next timer, or to a promised deadline: that comes even if nobody has set a timer."""
+        if not quiet:
+            return self.scope.slow and bool(loop.timers())
+        return bool(loop.timers()) or self.judge.next_deadline() is not None
 
     def _spawns(self) -> list[Event]:
         if self.spent.jobs >= self.scope.jobs:
@@ -355,7 +361,10 @@ class World:
 
     def _tick(self) -> None:
         assert self.virtual is not None
-        self.virtual.advance()
+        if not self.virtual.advance():
+            deadline = self.judge.next_deadline()
+            assert deadline is not None
+            self.virtual.advance(deadline - self.now())
 
     def _new_body(self, temper: str, *, shielded: bool = False) -> Body:
         body = Body(self, len(self.bodies), temper, shielded=shielded)

@@ -278,7 +278,7 @@ class Judge(Told, Quiet):
         for body in world.bodies:
             body.look()
             self.demand(
-                body.ended or body.arrival < 0, "SPAWN-1", f"the coroutine of {body.name} is left behind"
+                body.ended or body.trace is None, "SPAWN-1", f"the coroutine of {body.name} is left behind"
             )
             if not body.shielded:
                 self._check_freed(body)
