@@ -7,13 +7,22 @@ Deliberately not here: following a trace (`replay`), the step (`recordings`).
 
 from __future__ import annotations
 
-import json
 import sys
 from importlib.util import find_spec as find_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiojobs.spec.commands import FAILED, NO_TOOL, NOT_HERE, PASSED, Subparsers, add_folder
+from aiojobs.spec.commands import (
+    FAILED,
+    NO_TOOL,
+    NOT_HERE,
+    PASSED,
+    Subparsers,
+    add_folder,
+    add_json,
+    stream_beside,
+    write_json,
+)
 from aiojobs.spec.reading.load import load
 from aiojobs.spec.reading.locate import repository
 from aiojobs.spec.tracing.recordings import gather
@@ -32,13 +41,7 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument("--demo", action="store_true", help="record, audit and corrupt runs of this project")
     parser.add_argument("--tier", choices=("smoke", "full"), default="smoke", help="how far --demo goes")
     add_folder(parser)
-    parser.add_argument(
-        "--json",
-        nargs="?",
-        const="-",
-        metavar="FILE",
-        help="write the result as JSON to FILE, or instead of the text to standard output",
-    )
+    add_json(parser)
     parser.set_defaults(run=_run)
 
 
@@ -46,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.demo == (arguments.trace is not None):
         print("audit wants the name of a trace, or --demo", file=sys.stderr)
         return NOT_HERE
-    out = sys.stderr if arguments.json == "-" else sys.stdout
+    out = stream_beside(arguments.json)
     spec = load(arguments.spec)
     if arguments.demo:
         if find_module("aiohttp") is None:
@@ -60,11 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
             audited = audit(file, spec)
         found = audited.as_dict() | {"timing": {"lines a second": audited.speed}}
         told, good = _told_audit(audited, arguments.trace), audited.finding is None
-    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    if arguments.json == "-":
-        sys.stdout.write(text)
-    elif arguments.json is not None:
-        Path(arguments.json).write_text(text, encoding="utf-8")
+    write_json(found, arguments.json)
     print(told, file=out)
     return PASSED if good else FAILED
 

@@ -15,16 +15,24 @@ Deliberately not here: proofs for all limits (`prove`), and the real code (`expl
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from aiojobs.spec.commands import FAILED, NO_TOOL, NOT_HERE, PASSED, Subparsers, add_folder
+from aiojobs.spec.commands import (
+    FAILED,
+    NO_TOOL,
+    NOT_HERE,
+    PASSED,
+    Subparsers,
+    add_folder,
+    add_json,
+    stream_beside,
+    write_json,
+)
 from aiojobs.spec.modelling import tlc
 from aiojobs.spec.modelling.figures import PAGE, drawn
 from aiojobs.spec.modelling.manifest import (
@@ -58,10 +66,8 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument("--only", metavar="PATTERN", default="", help="only these configurations: 'fault_*'")
     parser.add_argument("--stories", action="store_true", help="tell how each witness and fault comes about")
     parser.add_argument("--draw", action="store_true", help=f"only write the figures into {FOLDER}/{PAGE}")
-    parser.add_argument(
-        "--json", metavar="FILE", nargs="?", const="-", help="write the account there (default: the output)"
-    )
     add_folder(parser)
+    add_json(parser)
     parser.set_defaults(run=_run)
 
 
@@ -72,16 +78,13 @@ def _run(arguments: argparse.Namespace) -> int:
         path, text = drawn(manifest)
         path.write_text(text, encoding="utf-8")
         return PASSED
-    out = sys.stderr if arguments.json == "-" else sys.stdout
+    out = stream_beside(arguments.json)
     check = Check(spec, manifest, tier=arguments.tier, out=out, stories=arguments.stories)
     if not check.choose(arguments.only):
         print(f"no configuration of this tier is called '{arguments.only}'", file=sys.stderr)
         return NOT_HERE
     check.run(tlc.find())
-    if arguments.json == "-":
-        print(check.account())
-    elif arguments.json:
-        Path(arguments.json).write_text(check.account() + "\n", encoding="utf-8")
+    write_json(check.account(), arguments.json)
     check.conclude()
     return check.code
 
@@ -270,25 +273,24 @@ class Check:
             **self.digests,
         }
 
-    def account(self) -> str:
-        """The account for the report: JSON, the same for every run that finds the same."""
+    def account(self) -> dict[str, Any]:
+        """The account for the report, the same for every run that finds the same."""
         due = set(self._due())
         covers: dict[str, Any] = {}
         if self.code == PASSED and not self.partial:
             aimed = by_requirement(self.chosen, "fault")
             covers = {
                 id_: sorted([*rules, *aimed.get(id_, ())])
-                for id_, rules in self._rules().items()
+                for id_, rules in sorted(self._rules().items())
                 if id_ in due
             }
-        found = {
+        return {
             "status": {PASSED: "pass", FAILED: "fail", NO_TOOL: "skipped"}[self.code],
             "figures": self.figures(),
             "covers": covers,
             "skips": {"TLC": self.skipped} if self.skipped else {},
             "problems": self.problems,
         }
-        return json.dumps(found, indent=2, ensure_ascii=False, sort_keys=True)
 
 
 def _never_taken(engine: str, actions: Mapping[str, int]) -> Iterator[str]:

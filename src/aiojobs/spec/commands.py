@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import pkgutil
 import sys
@@ -27,10 +28,22 @@ import aiojobs.spec
 from aiojobs.spec.reading.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import ModuleType
+    from typing import TextIO
 
-__all__ = ["FAILED", "NOT_HERE", "NO_TOOL", "PASSED", "Subparsers", "add_folder", "main"]
+__all__ = [
+    "FAILED",
+    "NOT_HERE",
+    "NO_TOOL",
+    "PASSED",
+    "Subparsers",
+    "add_folder",
+    "add_json",
+    "main",
+    "stream_beside",
+    "write_json",
+]
 
 PASSED: Final = 0
 FAILED: Final = 1
@@ -41,6 +54,7 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[Any]"
 """What `register` is given."""
 
 _PACKAGE = aiojobs.spec.__name__
+_OUTPUT: Final = "-"
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +65,33 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the folder of the specification files (default: the reference)",
     )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Give a command the option `--json`, for an account that a program can read."""
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const=_OUTPUT,
+        metavar="FILE",
+        help="write the account as JSON to FILE, or to standard output and the text to standard error",
+    )
+
+
+def stream_beside(where: str | None) -> TextIO:
+    """Where the text for people goes, `where` being the value of `--json`: not into the account."""
+    return sys.stderr if where == _OUTPUT else sys.stdout
+
+
+def write_json(account: Mapping[str, Any], where: str | None) -> None:
+    """Write an account to `where`, the value of `--json`; nowhere if it was not asked for."""
+    if where is None:
+        return
+    text = json.dumps(account, indent=2, ensure_ascii=False) + "\n"
+    if where == _OUTPUT:
+        sys.stdout.write(text)
+    else:
+        Path(where).write_text(text, encoding="utf-8")
 
 
 def main(arguments: Sequence[str]) -> int:

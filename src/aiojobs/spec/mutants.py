@@ -15,7 +15,6 @@ Deliberately not here: mutants of the model in `spec/tla` (`check`). aiojobs 1.4
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -23,7 +22,16 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from aiojobs.spec.commands import FAILED, NO_TOOL, NOT_HERE, PASSED, Subparsers
+from aiojobs.spec.commands import (
+    FAILED,
+    NO_TOOL,
+    NOT_HERE,
+    PASSED,
+    Subparsers,
+    add_json,
+    stream_beside,
+    write_json,
+)
 from aiojobs.spec.deriving.markdown import grid
 from aiojobs.spec.reading.locate import repository
 from aiojobs.spec.seeding import incumbent
@@ -60,9 +68,7 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument("--verbose", action="store_true", help="show who found each")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--root", type=Path, help="the source tree to take (default: this one)")
-    parser.add_argument(
-        "--json", nargs="?", const="-", metavar="FILE", help="the account, to FILE or to the output"
-    )
+    add_json(parser)
     parser.set_defaults(run=_run)
 
 
@@ -70,9 +76,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if not hasattr(os, "fork"):
         print("'mutants' needs a system on which processes can fork", file=sys.stderr)
         return NO_TOOL
-    out = sys.stderr if arguments.json == "-" else sys.stdout
+    out = stream_beside(arguments.json)
     if arguments.incumbent:
-        return incumbent.catch(out, as_json=arguments.json == "-")
+        return incumbent.catch(arguments.json)
     full = arguments.tier == "full"
     begun = time.monotonic()
     with Sandbox(arguments.root or repository()) as sandbox:
@@ -97,12 +103,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.verbose:
         print("\n".join(_found(on_trial)), file=out)
     print("\n".join([*_summary(on_trial, time.monotonic() - begun), *wrong]), file=out)
-    if arguments.json:
-        text = json.dumps(account(on_trial), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-        if arguments.json == "-":
-            sys.stdout.write(text)
-        else:
-            Path(arguments.json).write_text(text, encoding="utf-8")
+    write_json(account(on_trial), arguments.json)
     return FAILED if wrong else PASSED
 
 

@@ -13,15 +13,12 @@ Deliberately not here: order, identity and time. Counters know nothing of them.
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from aiojobs.spec.commands import FAILED, PASSED, Subparsers, add_folder
+from aiojobs.spec.commands import FAILED, PASSED, Subparsers, add_folder, add_json, stream_beside, write_json
 from aiojobs.spec.deriving.markdown import grid
 from aiojobs.spec.proving import solver
 from aiojobs.spec.proving.questions import GROUPS, Question, Questions, Statement
@@ -110,26 +107,14 @@ def register(subparsers: Subparsers) -> None:
     """Add the command."""
     parser = subparsers.add_parser("prove", help="prove the counters right for every limit and pending limit")
     add_folder(parser)
-    parser.add_argument(
-        "--json",
-        nargs="?",
-        const="-",
-        metavar="FILE",
-        help="write the result as JSON to FILE, or instead of the text to standard output",
-    )
+    add_json(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     proof = prove(load(arguments.spec).scheduler)
-    text = json.dumps(proof.as_dict(), indent=2, ensure_ascii=False) + "\n"
-    if arguments.json == "-":
-        sys.stdout.write(text)
-        print("\n".join(_failures(proof)), file=sys.stderr, end="")
-    else:
-        print("\n".join([*_summary(proof), *_failures(proof)]))
-    if arguments.json not in {None, "-"}:
-        Path(arguments.json).write_text(text, encoding="utf-8")
+    write_json(proof.as_dict(), arguments.json)
+    print("\n".join([*_summary(proof), *_failures(proof)]), file=stream_beside(arguments.json))
     return PASSED if proof.holds else FAILED
 
 

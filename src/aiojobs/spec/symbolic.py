@@ -15,7 +15,6 @@ Deliberately not here: the contracts (`tests/contracts`), their form (`contracts
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 import tempfile
@@ -28,7 +27,7 @@ from importlib.util import find_spec as find_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from aiojobs.spec.commands import FAILED, NO_TOOL, PASSED, Subparsers
+from aiojobs.spec.commands import FAILED, NO_TOOL, PASSED, Subparsers, add_json, stream_beside, write_json
 from aiojobs.spec.confirming.confirm import SURE, CrossHair, Said
 from aiojobs.spec.confirming.contracts import CONFIRMED, EXPECTED, REACHED, REFUTED, Contract, read_contracts
 from aiojobs.spec.reading.locate import repository
@@ -117,13 +116,7 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument("--root", type=Path, help="the source tree that is checked (default: this one)")
     parser.add_argument("--contracts", type=Path, help=f"another folder than {_FOLDER.as_posix()}")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
-    parser.add_argument(
-        "--json",
-        nargs="?",
-        const="-",
-        metavar="FILE",
-        help="write the result as JSON to FILE, or instead of the text to standard output",
-    )
+    add_json(parser)
     parser.set_defaults(run=_run)
 
 
@@ -132,7 +125,7 @@ def _run(arguments: argparse.Namespace) -> int:
         needed = "'symbolic' needs crosshair-tool, which is not installed: pip install 'aiojobs[spec]'"
         print(needed, file=sys.stderr)
         return NO_TOOL
-    out = sys.stderr if arguments.json == "-" else sys.stdout
+    out = stream_beside(arguments.json)
     account = check(
         arguments.root or repository(),
         arguments.contracts or repository() / _FOLDER,
@@ -140,11 +133,7 @@ def _run(arguments: argparse.Namespace) -> int:
         jobs=arguments.jobs,
         say=lambda line: print(line, file=out, flush=True),
     )
-    text = json.dumps(account.as_dict(), indent=2, ensure_ascii=False) + "\n"
-    if arguments.json == "-":
-        sys.stdout.write(text)
-    elif arguments.json is not None:
-        Path(arguments.json).write_text(text, encoding="utf-8")
+    write_json(account.as_dict(), arguments.json)
     print("\n".join(_told(account)), file=out)
     return PASSED if account.holds else FAILED
 

@@ -17,14 +17,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from aiojobs.spec.commands import FAILED, NO_TOOL, PASSED
+from aiojobs.spec.commands import FAILED, NO_TOOL, PASSED, stream_beside, write_json
 from aiojobs.spec.driving import packages
 from aiojobs.spec.reading.locate import repository
-
-if TYPE_CHECKING:
-    from typing import TextIO
 
 __all__ = ["catch"]
 
@@ -32,14 +29,15 @@ _LINKS: Final = ("explore", "fuzz")
 _SECONDS: Final = 600
 
 
-def catch(out: TextIO, *, as_json: bool) -> int:
-    """Have both links catch it; the exit code. The account goes to standard output if it is asked for."""
+def catch(where: str | None) -> int:
+    """Have both links catch it, and write the account to `where`, the value of `--json`; the exit code."""
     try:
         packages.fetch(packages.INCUMBENT, repository() / "build" / "incumbent")
     except (subprocess.CalledProcessError, OSError) as error:
         fault = f"aiojobs {packages.INCUMBENT} can't be fetched from the package index: {error}"
         print(fault, file=sys.stderr)
         return NO_TOOL
+    out = stream_beside(where)
     figures: dict[str, Any] = {}
     missed: list[str] = []
     for link in _LINKS:
@@ -57,6 +55,5 @@ def catch(out: TextIO, *, as_json: bool) -> int:
         print(f"NOT CAUGHT: aiojobs {packages.INCUMBENT} is not caught by {' and '.join(missed)}", file=out)
         return FAILED
     print(f"aiojobs {packages.INCUMBENT} is caught by {' and '.join(_LINKS)}", file=out)
-    if as_json:
-        print(json.dumps({"figures": figures}, indent=2, ensure_ascii=False, sort_keys=True))
+    write_json({"figures": figures}, where)
     return PASSED
