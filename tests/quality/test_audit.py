@@ -688,7 +688,7 @@ def test_the_memory_is_that_of_the_jobs_that_are_alive():
     kept = [value for value in vars(monitor).values() if hasattr(value, "__len__")]
     assert max(map(len, kept)) < 30
     assert len(monitor.callers.unanswered) == 0
-    assert (monitor.born, monitor.most_live) == (2000, 1)
+    assert (monitor.roster.born, monitor.roster.most_live) == (2000, 1)
 
 
 # --- The judges ------------------------------------------------------------------------------------------

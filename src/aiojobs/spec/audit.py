@@ -73,4 +73,4 @@ def _told_audit(found: Audit, path: Path) -> str:
         return f"BROKEN: {path}, {found.finding.told()}"
     monitor = found.monitor
     assert monitor is not None
-    return f"OBEYS: {path}, {monitor.lines} lines, {monitor.born} jobs, {found.speed} lines a second"
+    return f"OBEYS: {path}, {monitor.lines} lines, {monitor.roster.born} jobs, {found.speed} lines a second"

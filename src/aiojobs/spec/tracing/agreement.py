@@ -69,7 +69,7 @@ def agreement(spec: Spec, scope: Scope) -> Agreement:
     tried = 0
     while todo:
         monitor, rehearsal, lines = todo.pop()
-        end = {"end": monitor.lines, "jobs": [*monitor.live], "calls": monitor.callers.unanswered}
+        end = {"end": monitor.lines, "jobs": [*monitor.roster.live], "calls": monitor.callers.unanswered}
         for line in (*letters, end):
             tried += 1
             after, fault = _fed(monitor, line)

@@ -37,19 +37,20 @@ else, and then all have. `callers` sees to it that they really raise `CancelledE
 announced, nobody is taken to be blocked. That accepts the same records, because a refill then looks like an
 end and a new spawn, and the specification allows these one after the other.
 
-Deliberately not here: the counters (`counting`), the calls (`callers`), reading files (`replay`), and the
-other opinion (`rehearsal`).
+Deliberately not here: the counters (`counting`), the jobs (`roster`), the calls (`callers`), reading files
+(`replay`), and the other opinion (`rehearsal`).
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from aiojobs.spec.tracing.callers import Callers
 from aiojobs.spec.tracing.counting import Counting
+from aiojobs.spec.tracing.roster import Roster
 from aiojobs.spec.tracing.trace import BrokenTraceError
 
 if TYPE_CHECKING:
@@ -67,34 +68,20 @@ class Monitor:
     def __init__(self, spec: Spec, header: Header) -> None:
         self.header = header
         self.counting = Counting(spec.scheduler, header)
+        self.roster = Roster(spec)
         self.callers = Callers(announced=header.calls)
         self.lines = 0
         self.clock = 0.0
-        self.born = 0
-        """How many jobs have been accepted; also the number of the last one."""
-        self.live: dict[int, str] = {}
-        """The jobs that have not ended, with their states."""
         self.told: Counter[str] = Counter()
         """How many lines there were of each column of the ledger."""
-        self.most_live = 0
         self.most_pending = 0
         self.choices = 0
         """How often a job was started, or a call moved up, that was not the only one waiting."""
         self.dismissed = 0
         """How many jobs were dropped or asked to stop because the scheduler closed."""
-        machine, scheduler = spec.job.machine, spec.scheduler
-        self._initial = machine.initial
-        self._final = machine.final
-        self._phases = {(source, event): dest for source, event, dest in scheduler.phase.moves()}
-        self._phase_actions = {a.phase_event: name for name, a in scheduler.actions.items() if a.phase_event}
-        # For each cell of the table that changes a state: the column it is counted in, and the state after.
-        self._cells = {
-            (cell.state, cell.event): (name, str(machine.cells[cell.state][cell.event]))
-            for name, column in scheduler.ledger.items()
-            for cell in column.cells
-        }
-        self._queue: OrderedDict[int, None] = OrderedDict()
-        self._by_state = dict.fromkeys(machine.states, 0)
+        actions, phase = spec.scheduler.actions, spec.scheduler.phase
+        self._phases = {(source, event): dest for source, event, dest in phase.moves()}
+        self._phase_actions = {a.phase_event: name for name, a in actions.items() if a.phase_event}
         # The job whose line began the last action.
         self._cause = 0
         # The column of the line of which it is not clear yet which action it began.
@@ -105,9 +92,12 @@ class Monitor:
     def fork(self) -> Monitor:
         """The same, to go on separately."""
         twin = copy.copy(self)
-        twin.counting, twin.callers = self.counting.fork(), self.callers.fork()
-        for name in ("live", "told", "_queue", "_by_state"):
-            setattr(twin, name, getattr(self, name).copy())
+        twin.counting, twin.roster, twin.callers = (
+            self.counting.fork(),
+            self.roster.fork(),
+            self.callers.fork(),
+        )
+        twin.told = self.told.copy()
         return twin
 
     def feed(self, line: Mapping[str, Any]) -> None:
@@ -132,17 +122,8 @@ class Monitor:
 
     def situation(self) -> Hashable:
         """All that the rest of the trace depends on, apart from the clock and the number of lines."""
-        counting, callers = self.counting, self.callers
-        return (
-            counting.state,
-            counting.owed,
-            self._doubt,
-            self._shutting_down,
-            self.born,
-            tuple(self.live.items()),
-            tuple(self._queue),
-            callers.situation(),
-        )
+        counting, jobs, calls = self.counting, self.roster.situation(), self.callers.situation()
+        return (counting.state, counting.owed, self._doubt, self._shutting_down, jobs, calls)
 
     def exercised(self) -> dict[str, int]:
         """How often the trace came to a point where each requirement could have been broken."""
@@ -160,7 +141,7 @@ class Monitor:
             "SPAWN-2": self.callers.refusals,
             "START-2": told["dropped"],
             "SHUT-1": self.dismissed,
-            "BOOK-1": self.born,
+            "BOOK-1": self.roster.born,
         }
 
     # --- Lines -------------------------------------------------------------------------------------
@@ -185,7 +166,7 @@ class Monitor:
         else:
             self._step(job, event, source, dest)
         if not (self.counting.owed or self._shutting_down or self._doubt):
-            self._compare()
+            self.roster.compare(self.counting.state)
 
     def _feed_call(self, line: Mapping[str, Any]) -> None:
         try:
@@ -205,7 +186,7 @@ class Monitor:
         elif event == "return":
             self.callers.come_back(name)
         elif event == "raise":
-            self.callers.fail(name, line.get("error"), self.live, self.counting)
+            self.callers.fail(name, line.get("error"), self.roster.live, self.counting)
         else:
             raise BrokenTraceError("trace: line", "call, return or raise as the event of a call")
 
@@ -218,7 +199,7 @@ class Monitor:
         calls = self.callers.unanswered
         if self.counting.state.phase == "closed" and calls:
             raise BrokenTraceError("trace: calls", f"an answer to the call {calls[0]!r}", "SPAWN-2")
-        left = {"end": self.lines, "jobs": [*self.live], "calls": calls}
+        left = {"end": self.lines, "jobs": [*self.roster.live], "calls": calls}
         if line != left:
             raise BrokenTraceError("trace: end", f"as last line {left}", "BOOK-1")
         self._over = True
@@ -240,36 +221,18 @@ class Monitor:
         self.clock = time
         self.lines += 1
 
-    def _compare(self) -> None:
-        """The books are kept twice, by the specification's counters and by the jobs themselves, and agree."""
-        counters, by_state = self.counting.state, self._by_state
-        if (
-            counters.pending != by_state["pending"]
-            or counters.active != by_state["active"]
-            or counters.closing != by_state["closing"]
-        ):
-            rule = "scheduler.toml: balance.books"
-            raise BrokenTraceError(rule, f"jobs that agree with {counters}", "BOOK-1")
-
     # --- Jobs --------------------------------------------------------------------------------------
 
     def _accept(self, job: int, source: object, dest: object, name: object) -> None:
-        if source is not None or dest != self._initial:
-            raise BrokenTraceError("trace: line", f"a new job without a source, in state {self._initial}")
-        if job != self.born + 1:
-            raise BrokenTraceError("trace: numbers", f"the number {self.born + 1} for the next job")
+        self.roster.expect(job, source, dest)
         if self.counting.owed:
             self._refuse_owed()
         if self._doubt:
             self._move_up(job, str(name))
         else:
             self._let_in(job, name)
-        self.born = job
-        self.live[job] = self._initial
-        self._queue[job] = None
-        self._by_state[self._initial] += 1
+        self.roster.add(job)
         self.told["accepted"] += 1
-        self.most_live = max(self.most_live, len(self.live))
 
     def _let_in(self, job: int, name: object) -> None:
         """A job whose call does not wait outside."""
@@ -290,18 +253,8 @@ class Monitor:
         column, self._doubt = self._doubt, ""
         self.counting.resolve(column, self.callers.move_up(job, name))
 
-    def _step(self, job: int, event: str, source: object, dest: object) -> None:
-        state = self.live.get(job)
-        if state is None:
-            self._refuse_stranger(job, event)
-        if source != state:
-            raise BrokenTraceError("job.toml", f"job {job} in state {state}, where it is")
-        cell = self._cells.get((state, event))
-        if cell is None:
-            raise BrokenTraceError("job.toml", f"no event {event!r} in state {state}")
-        column, after = cell
-        if dest != after:
-            raise BrokenTraceError("job.toml", f"state {after} after {event} in {state}")
+    def _step(self, job: int, event: str, source: object, dest: str) -> None:
+        column = self.roster.find(job, event, source, dest)
         if self.counting.owed:
             self._pay(job, column)
         elif self._shutting_down:
@@ -309,14 +262,9 @@ class Monitor:
         else:
             self._lead(job, event, column)
         self.told[column] += 1
-        self._by_state[state] -= 1
-        if after in self._final:
-            del self.live[job]
-        else:
-            self._by_state[after] += 1
-            self.live[job] = after
+        self.roster.move(job, dest)
         if self._shutting_down:
-            self._shutting_down = self._is_anyone_left()
+            self._shutting_down = self.roster.left() > 0
 
     def _lead(self, job: int, event: str, column: str) -> None:
         """The first line of an action."""
@@ -328,19 +276,16 @@ class Monitor:
             self.counting.owed = () if column == "dropped" else ("started",)
         elif not self.counting.begin(column):
             raise BrokenTraceError("scheduler.toml: guards", f"no {event} in {self.counting.state}")
-        if column == "dropped":
-            del self._queue[job]
         self._cause = job
 
     def _pay(self, job: int, column: str) -> None:
         """The start that an action owes."""
         if column != "started":
             self._refuse_owed()
-        head = next(iter(self._queue))
+        head = self.roster.head
         if job != head:
             raise BrokenTraceError("trace: arrival", f"job {head}, which came before job {job}", "LIMIT-5")
-        self.choices += len(self._queue) > 1
-        del self._queue[job]
+        self.choices += len(self.roster.queue) > 1
         self.counting.pay()
 
     def _dismiss(self, job: int, event: str, column: str) -> None:
@@ -349,25 +294,17 @@ class Monitor:
             rule = "scheduler.toml: step.nothing_starts_by_closing"
             expected = f"that job {job} is dropped: closing has begun"
             raise BrokenTraceError(rule, expected, "SHUT-1", "START-2")
-        if column == "dropped":
-            del self._queue[job]
-        elif column == "ended" and event != "finish":
+        if column == "ended" and event != "finish":
             rule = "scheduler.toml: action.shutdown"
             raise BrokenTraceError(rule, f"that job {job} is asked to stop first", "SHUT-1")
-        elif column != "asked":
+        if column in {"ended", "stopped"}:
             self.counting.begin("stopped")
 
     def _refuse_owed(self) -> NoReturn:
-        head = next(iter(self._queue))
+        head = self.roster.head
         rule = "scheduler.toml: step.slot_is_handed_on"
         expected = f"the start of job {head} at once, because of what happened to job {self._cause}"
         raise BrokenTraceError(rule, expected, "LIMIT-2")
-
-    def _refuse_stranger(self, job: int, event: str) -> NoReturn:
-        if not 1 <= job <= self.born:
-            raise BrokenTraceError("trace: numbers", f"no event of job {job} before it is accepted")
-        requirement = "START-2" if event == "start" else "LIMIT-6"
-        raise BrokenTraceError("job.toml", f"nothing more of job {job}, which has ended", requirement)
 
     # --- The scheduler -----------------------------------------------------------------------------
 
@@ -381,16 +318,13 @@ class Monitor:
         if source != phase or after is None or dest != after:
             raise BrokenTraceError("scheduler.toml: phase", f"a step out of the phase {phase}", "SHUT-1")
         self.counting.take(self._phase_actions[event])
-        if self._is_anyone_left():
+        if left := self.roster.left():
             self._shutting_down = True
-            self.dismissed += self._by_state["pending"] + self._by_state["active"]
+            self.dismissed += left
         self.callers.shut_out()
 
-    def _is_anyone_left(self) -> bool:
-        """Whether the shutdown has still to drop a job, or to ask one to stop."""
-        return bool(self._by_state["pending"] or self._by_state["active"])
-
     def _refuse_unfinished(self) -> NoReturn:
-        left = next(job for job, state in self.live.items() if state in {"pending", "active"})
         rule = "scheduler.toml: invariant.quiet_after_close"
-        raise BrokenTraceError(rule, f"that job {left} is dropped or asked to stop first", "SHUT-1")
+        raise BrokenTraceError(
+            rule, f"that job {self.roster.first_left()} is dropped or asked to stop first", "SHUT-1"
+        )

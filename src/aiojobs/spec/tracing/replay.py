@@ -63,7 +63,11 @@ class Audit:
         monitor = self.monitor
         seen: dict[str, Any] = {}
         if monitor is not None:
-            seen = {"lines": monitor.lines, "jobs": monitor.born, "most jobs alive": monitor.most_live}
+            seen = {
+                "lines": monitor.lines,
+                "jobs": monitor.roster.born,
+                "most jobs alive": monitor.roster.most_live,
+            }
             seen |= {
                 "actions": dict(sorted(monitor.counting.actions.items())),
                 "exercised": monitor.exercised(),
