@@ -124,6 +124,29 @@ async def swallows(times):
             continue
 
 
+async def under_way(awaitable):
+    """A task that has got as far as it gets without time passing."""
+    task = asyncio.create_task(awaitable)
+    await pause()
+    return task
+
+
+async def abandoned(awaitable):
+    """A call whose caller is cancelled while it waits."""
+    task = await under_way(awaitable)
+    task.cancel()
+    await asyncio.wait([task])
+    return task
+
+
+async def takes_time_to_stop(scheduler):
+    """A job that is under way and cleans up for two seconds when it is stopped, and what it writes down."""
+    log = []
+    job = await scheduler.spawn(cleans_up(log, 2))
+    await pause()
+    return job, log
+
+
 class Reports:
     """An exception handler that keeps messages."""
 
@@ -194,8 +217,7 @@ async def limit_lost_wakeup(aiojobs):
     scheduler = aiojobs.Scheduler(limit=1, pending_limit=1)
     first = await scheduler.spawn(sleeps(10))
     pending = await scheduler.spawn(sleeps(10))
-    blocked = asyncio.create_task(scheduler.spawn(sleeps()))
-    await pause()
+    blocked = await under_way(scheduler.spawn(sleeps()))
     await asyncio.gather(pending.close(), first.close())
     await asyncio.sleep(100)
     job = await blocked
@@ -261,8 +283,7 @@ async def spawn_blocked_over_close(aiojobs):
     scheduler = aiojobs.Scheduler(limit=1, pending_limit=1)
     await scheduler.spawn(sleeps())
     await scheduler.spawn(sleeps())
-    blocked = asyncio.create_task(scheduler.spawn(runs()))
-    await pause()
+    blocked = await under_way(scheduler.spawn(runs()))
     await scheduler.close()
     result = await answer(blocked, within=5)
     await asyncio.sleep(5)
@@ -429,8 +450,7 @@ async def wait_timeout_exception(aiojobs):
 @difference(before="CancelledError", now="JobClosed")
 async def wait_stopped(aiojobs):
     job = await aiojobs.Scheduler().spawn(sleeps())
-    waiting = asyncio.create_task(caught(job.wait()))
-    await pause()
+    waiting = await under_way(caught(job.wait()))
     await job.close()
     return await waiting
 
@@ -444,14 +464,9 @@ async def wait_closed(aiojobs):
 
 @difference(before="cleanup interrupted", now="cleanup complete")
 async def wait_cancelled_while_closing(aiojobs):
-    log = []
-    job = await aiojobs.Scheduler(close_timeout=10).spawn(cleans_up(log, 2))
-    await pause()
-    closing = asyncio.create_task(job.close())
-    await pause()
-    waiting = asyncio.create_task(job.wait())
-    await pause()
-    waiting.cancel()
+    job, log = await takes_time_to_stop(aiojobs.Scheduler(close_timeout=10))
+    closing = await under_way(job.close())
+    await abandoned(job.wait())
     await asyncio.wait([closing])
     return log[0]
 
@@ -511,9 +526,7 @@ async def drain_own_scheduler(aiojobs):
 
 @difference(before="TimeoutError, cleanup interrupted", now="TimeoutError, cleanup complete")
 async def close_deadline(aiojobs):
-    log = []
-    job = await aiojobs.Scheduler().spawn(cleans_up(log, 2))
-    await pause()
+    job, log = await takes_time_to_stop(aiojobs.Scheduler())
     result = await caught(job.close(timeout=1))
     await asyncio.sleep(5)
     return f"{result}, {log[0]}"
@@ -528,11 +541,8 @@ async def close_swallowing(aiojobs):
 
 @difference(before="returns at once", now="waits for the end")
 async def close_again(aiojobs):
-    log = []
-    job = await aiojobs.Scheduler(close_timeout=10).spawn(cleans_up(log, 2))
-    await pause()
-    closing = asyncio.create_task(job.close())
-    await pause()
+    job, log = await takes_time_to_stop(aiojobs.Scheduler(close_timeout=10))
+    closing = await under_way(job.close())
     await job.close()
     seen = "waits for the end" if log else "returns at once"
     await closing
@@ -541,13 +551,8 @@ async def close_again(aiojobs):
 
 @difference(before="swallowed, cleanup interrupted", now="propagates, cleanup complete")
 async def close_caller_cancelled(aiojobs):
-    log = []
-    job = await aiojobs.Scheduler(close_timeout=10).spawn(cleans_up(log, 2))
-    await pause()
-    closing = asyncio.create_task(job.close())
-    await pause()
-    closing.cancel()
-    await asyncio.wait([closing])
+    job, log = await takes_time_to_stop(aiojobs.Scheduler(close_timeout=10))
+    closing = await abandoned(job.close())
     await asyncio.sleep(5)
     return f"{'propagates' if closing.cancelled() else 'swallowed'}, {log[0]}"
 
@@ -565,12 +570,9 @@ async def shutdown_swallowing(aiojobs):
 
 @difference(before="returns at once", now="waits for the end")
 async def shutdown_again(aiojobs):
-    log = []
     scheduler = aiojobs.Scheduler(close_timeout=10)
-    await scheduler.spawn(cleans_up(log, 2))
-    await pause()
-    closing = asyncio.create_task(scheduler.close())
-    await pause()
+    _, log = await takes_time_to_stop(scheduler)
+    closing = await under_way(scheduler.close())
     await scheduler.close()
     seen = "waits for the end" if log else "returns at once"
     await closing
@@ -579,14 +581,9 @@ async def shutdown_again(aiojobs):
 
 @difference(before="cleanup interrupted", now="cleanup complete")
 async def shutdown_cancelled(aiojobs):
-    log = []
     scheduler = aiojobs.Scheduler(close_timeout=10)
-    await scheduler.spawn(cleans_up(log, 2))
-    await pause()
-    closing = asyncio.create_task(scheduler.close())
-    await pause()
-    closing.cancel()
-    await pause()
+    _, log = await takes_time_to_stop(scheduler)
+    await abandoned(scheduler.close())
     await scheduler.close()
     await asyncio.sleep(5)
     return log[0]
@@ -614,10 +611,7 @@ async def shutdown_late_job_once_waited_for(aiojobs):
     reports = Reports()
     scheduler = aiojobs.Scheduler(close_timeout=1, exception_handler=reports)
     job = await scheduler.spawn(cleans_up([], 100))
-    waiting = asyncio.create_task(job.wait())
-    await pause()
-    waiting.cancel()
-    await pause()
+    await abandoned(job.wait())
     await scheduler.close()
     return str(reports)
 
@@ -653,10 +647,7 @@ async def shutdown_body_cancelled(aiojobs):
             await scheduler.spawn(sleeps())
             await asyncio.sleep(1000)
 
-    task = asyncio.create_task(body())
-    await pause()
-    task.cancel()
-    await asyncio.wait([task])
+    await abandoned(body())
     return f"closes after {loop.time():.0f} s"
 
 
@@ -668,10 +659,7 @@ async def shutdown_exit_cancelled(aiojobs):
         async with scheduler:
             await scheduler.spawn(sleeps())
 
-    task = asyncio.create_task(body())
-    await pause()
-    task.cancel()
-    await asyncio.wait([task])
+    await abandoned(body())
     return "scheduler closed" if scheduler.closed else "scheduler left open"
 
 
@@ -707,9 +695,7 @@ async def close_other_loop(aiojobs):
 async def exception_after_waiter_left(aiojobs):
     reports = Reports()
     job = await aiojobs.Scheduler(exception_handler=reports).spawn(raises(ValueError(), after=1))
-    waiting = asyncio.create_task(job.wait())
-    await pause()
-    waiting.cancel()
+    await abandoned(job.wait())
     await asyncio.sleep(5)
     return str(reports)
 
