@@ -1,0 +1,45 @@
+"""The contenders, by name. A module is imported only in the process that measures it.
+
+`PEERS` are those that are installed in the benchmark's environment alone (`requirements/bench.lock`).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final, NamedTuple
+
+from .base import Contender
+
+__all__ = ["BARE", "INCUMBENT", "KINDS", "OWN", "PEERS", "Contender", "Kind", "make"]
+
+OWN: Final = "aiojobs"
+INCUMBENT: Final = "aiojobs 1.4.0"
+BARE: Final = "create_task"
+
+
+class Kind(NamedTuple):
+    """Where a contender is written down."""
+
+    module: str
+    cls: str
+
+
+KINDS: Final = {
+    OWN: Kind("jobs", "Jobs"),
+    INCUMBENT: Kind("jobs", "Jobs"),
+    BARE: Kind("bare", "Bare"),
+    "chained tasks": Kind("bare", "Chained"),
+    "TaskGroup": Kind("groups", "Group"),
+    "TaskGroup + Semaphore": Kind("groups", "LimitedGroup"),
+    "anyio + CapacityLimiter": Kind("anyio_group", "AnyioGroup"),
+    "aiometer": Kind("aiometer_pool", "AiometerPool"),
+}
+PEERS: Final = (INCUMBENT, "anyio + CapacityLimiter", "aiometer")
+
+
+def make(kind: str) -> Contender:
+    """The contender of that name, its library imported."""
+    module, cls = KINDS[kind]
+    made = getattr(import_module(f".{module}", __name__), cls)()
+    assert isinstance(made, Contender)
+    return made

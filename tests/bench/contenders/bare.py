@@ -1,0 +1,207 @@
+"""``asyncio.create_task``, and nothing around it: what the same work costs without a scheduler.
+
+Rules of this file: it is the least code that does the work in plain asyncio, so it is a floor. It has no
+limit (unless a workload is about one), no queue, no account of exceptions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import create_task
+from types import MappingProxyType
+from typing import Any
+
+from .base import Contender
+from .stage import Stage, settle
+
+__all__ = ["Bare", "Chained"]
+
+_Task = asyncio.Task[None]
+
+
+class Bare(Contender):
+    """Tasks of plain asyncio."""
+
+    # --- Running --------------------------------------------------------------------------------------------
+
+    async def spawn_and_drain(self, stage: Stage) -> None:
+        """Create a task for each, then await each: somebody has to keep a reference anyway."""
+        body = stage.bodies.nothing
+        with stage.measured:
+            tasks = [create_task(body()) for _ in range(stage.n)]
+            for task in tasks:
+                await task
+
+    spawn_and_wait = spawn_and_drain
+    spawn_and_wait_and_close = spawn_and_drain
+
+    async def spawn_and_fail(self, stage: Stage) -> None:
+        """The same, with a callback that takes what was raised and hands it to the handler."""
+        body = stage.bodies.fail
+
+        def report(task: _Task) -> None:
+            stage.hear(None, {"message": "failed", "exception": task.exception()})
+
+        with stage.measured:
+            tasks = []
+            for _ in range(stage.n):
+                task = create_task(body())
+                task.add_done_callback(report)
+                tasks.append(task)
+            await asyncio.wait(tasks)
+
+    async def sustained_load(self, stage: Stage) -> None:
+        """A semaphore is taken before each task is created, and given back by its callback."""
+        body, free = stage.bodies.step, asyncio.Semaphore(stage.limit)
+        task: _Task | None = None
+
+        def release(_task: _Task) -> None:
+            free.release()
+
+        with stage.measured:
+            for _ in range(stage.n):
+                await free.acquire()
+                task = create_task(body())
+                task.add_done_callback(release)
+            if task is not None:
+                await task
+        await settle()
+
+    async def slot_latency(self, stage: Stage) -> None:
+        """One task after the other: create it, await it. The coroutines are there already."""
+        coros = [stage.bodies.nothing() for _ in range(stage.n)]
+        with stage.measured:
+            for coro in coros:
+                await create_task(coro)
+
+    async def many_waiters(self, stage: Stage) -> None:
+        """So many tasks await one task, each through a shield, so that cancelling one does no harm."""
+        gate = asyncio.get_running_loop().create_future()
+        job = create_task(_until(gate))
+        await settle()
+        with stage.measured:
+            waiters = [create_task(_shielded(job)) for _ in range(stage.n)]
+            await asyncio.sleep(0)
+            gate.set_result(None)
+            for waiter in waiters:
+                await waiter
+
+    # --- Closing --------------------------------------------------------------------------------------------
+
+    async def close_active(self, stage: Stage) -> None:
+        """Cancel all and wait until all have stopped."""
+        tasks = [create_task(stage.bodies.park()) for _ in range(stage.n)]
+        await settle()
+        with stage.measured:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def close_pending(self, stage: Stage) -> None:
+        """A job that has not started is a coroutine: close each."""
+        coros = [stage.bodies.park() for _ in range(stage.n)]
+        with stage.measured:
+            for coro in coros:
+                coro.close()
+
+    async def close_one_active(self, stage: Stage) -> None:
+        """Cancel one, wait until it has stopped; then the next."""
+        tasks = [create_task(stage.bodies.park()) for _ in range(stage.n)]
+        await settle()
+        chosen = stage.chosen(tasks)
+        with stage.measured:
+            for task in chosen:
+                task.cancel()
+                await asyncio.wait([task])
+        await _stop(tasks)
+
+    async def close_one_pending(self, stage: Stage) -> None:
+        """Close one coroutine after the other."""
+        coros = [stage.bodies.park() for _ in range(stage.n)]
+        chosen = stage.chosen(coros)
+        with stage.measured:
+            for coro in chosen:
+                coro.close()
+        for coro in coros:
+            coro.close()
+
+    async def blocked_cancelled(self, stage: Stage) -> None:
+        """Cancel tasks each of which waits for a future, and wait until all have stopped."""
+        loop = asyncio.get_running_loop()
+        tasks = [create_task(_until(loop.create_future())) for _ in range(stage.n)]
+        await settle()
+        with stage.measured:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    # --- Memory ---------------------------------------------------------------------------------------------
+
+    async def bytes_pending(self, stage: Stage) -> None:
+        """A coroutine that has not started."""
+        kept: list[Any] = [None] * stage.n
+        with stage.measured:
+            for number in range(stage.n):
+                kept[number] = stage.bodies.park()
+        for coro in kept:
+            coro.close()
+
+    async def bytes_active(self, stage: Stage) -> None:
+        """A task that waits."""
+        kept: list[Any] = [None] * stage.n
+        with stage.measured:
+            for number in range(stage.n):
+                kept[number] = create_task(stage.bodies.park())
+            await settle()
+        await _stop(kept)
+
+    async def bytes_finished(self, stage: Stage) -> None:
+        """A task that has ended."""
+        kept: list[Any] = [None] * stage.n
+        with stage.measured:
+            for number in range(stage.n):
+                kept[number] = create_task(stage.bodies.nothing())
+            await settle()
+
+
+class Chained(Contender):
+    """The floor of slot latency: each job creates the task of the next one in its own last step.
+
+    Nobody writes this by hand, since every job has to know of it; a scheduler can.
+    """
+
+    cannot = MappingProxyType({"": "it is a floor for slot latency only"})
+
+    async def slot_latency(self, stage: Stage) -> None:
+        """One after the other without a pass of the loop in between."""
+        coros = iter([stage.bodies.nothing() for _ in range(stage.n)])
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task: _Task | None = None
+
+        async def run(coro: Any) -> None:
+            nonlocal task
+            await coro
+            following = next(coros, None)
+            if following is None:
+                over.set_result(None)
+            else:
+                task = create_task(run(following))
+
+        with stage.measured:
+            task = create_task(run(next(coros)))
+            await over
+        await settle()
+
+
+async def _until(gate: asyncio.Future[None]) -> None:
+    await gate
+
+
+async def _shielded(task: _Task) -> None:
+    await asyncio.shield(task)
+
+
+async def _stop(tasks: list[_Task]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

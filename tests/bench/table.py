@@ -1,0 +1,80 @@
+"""Samples as tables: which figures there are for a cell, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .figures import Spread, ratios, spread
+from .rounds import Sample
+from .workloads import WORKLOADS
+
+__all__ = ["Samples", "markdown", "number"]
+
+
+class Samples:
+    """The samples of a run, looked up by what they are of."""
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self._found: dict[tuple[str, int, str], list[Sample]] = {}
+        self.cells: dict[tuple[str, int], None] = {}
+        """Workload and size, in the order of the run."""
+        for sample in samples:
+            self.cells[sample.workload, sample.size] = None
+            key = (sample.workload, sample.size, sample.contender)
+            self._found.setdefault(key, []).append(sample)
+
+    def by_round(self, workload: str, size: int, contender: str, name: str = "") -> dict[int, float]:
+        """Round -> the figure of that name for one job; CPU seconds or bytes if none is named."""
+        name = name or ("bytes" if WORKLOADS[workload].unit == "bytes" else "cpu")
+        samples = self._found.get((workload, size, contender), [])
+        return {one.round: float(one.found[name]) for one in samples if name in one.found}
+
+    def cost(self, workload: str, size: int, contender: str, name: str = "") -> Spread | None:
+        """The figures of one cell; None if there are none."""
+        values = self.by_round(workload, size, contender, name)
+        return spread(list(values.values())) if values else None
+
+    def ratio(self, workload: str, size: int, ours: str, theirs: str) -> Spread | None:
+        """One contender by another, round by round."""
+        found = ratios(self.by_round(workload, size, ours), self.by_round(workload, size, theirs))
+        return spread(found) if found else None
+
+    def curve(self, workload: str, contender: str) -> dict[int, float]:
+        """Size -> median cost of one job."""
+        sizes = [size for name, size in self.cells if name == workload]
+        costs = {size: self.cost(workload, size, contender) for size in sorted(sizes)}
+        return {size: cost.median for size, cost in costs.items() if cost is not None}
+
+    def late(self, workload: str, size: int, contender: str) -> int:
+        """The largest number of false reports in one repeat."""
+        return int(max(self.by_round(workload, size, contender, "late").values(), default=0))
+
+    def remarks(self, workload: str, size: int, contender: str) -> list[str]:
+        """Why there is no figure, or what was wrong in the counted run."""
+        samples = self._found.get((workload, size, contender), [])
+        told = [str(one.found.get("cannot") or one.found.get("wrong") or "") for one in samples]
+        return sorted({text for text in told if text})
+
+
+def number(value: float | None, unit: str) -> str:
+    """A figure for people: microseconds from seconds, bytes, or a ratio."""
+    if value is None:
+        return "-"
+    if unit == "µs":
+        value *= 1e6
+    if unit == "bytes":
+        return f"{value:,.0f}"
+    return f"{value:,.1f}" if value >= 100 else f"{value:.2f}"
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table whose columns are also in line on a terminal."""
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+
+    def written(line: Sequence[str]) -> str:
+        first, *others = [text.ljust(width) for text, width in zip(line, widths, strict=True)]
+        return f"| {' | '.join([first, *(text.strip().rjust(len(text)) for text in others)])} |"
+
+    rule = "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
+    return "\n".join([written(lines[0]), f"|{rule}|", *(written(line) for line in lines[1:])])
