@@ -6,13 +6,20 @@ Rules of this file
     by itself is preceded by ``<!-- not run: the reason -->``, so that leaving one out is a decision that can
     be read.
 
+    A block marked ``sh`` is an example too if an ``output`` block follows. It runs in the folder in which
+    the program before it has just been run. In an output ``…`` stands for anything within a line.
+
 Deliberately not here: what is checked about all this.
 """
 
 import contextlib
 import io
+import os
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,9 +39,17 @@ class Example:
     line: int
     source: str
     output: str | None
+    program: "Example | None" = None
+    """If this is a command: the program before it."""
 
     def __str__(self):
         return f"{self.page}:{self.line}"
+
+    def says(self, printed):
+        """Whether this was printed, as far as the page says anything about it."""
+        if self.output is None:
+            return True
+        return re.fullmatch(".*".join(map(re.escape, self.output.split("…"))), printed) is not None
 
 
 def names():
@@ -53,17 +68,19 @@ def prose(page):
 
 
 def examples(page):
-    """The programs of a page."""
+    """The programs of a page, and the commands of which it shows the output."""
     content = text(page)
     blocks = list(_FENCE.finditer(content))
     found = []
-    for number, block in enumerate(blocks):
-        if block[1] != "python" or _NOT_RUN.search(content, 0, block.start()):
-            continue
+    program = None
+    for block, follower in zip_longest(blocks, blocks[1:]):
+        output = follower[2] if follower is not None and follower[1] == "output" else None
         line = content.count("\n", 0, block.start()) + 2
-        follower = blocks[number + 1] if number + 1 < len(blocks) else None
-        shown = follower is not None and follower[1] == "output"
-        found.append(Example(page, line, block[2], follower[2] if shown else None))
+        if block[1] == "python" and not _NOT_RUN.search(content, 0, block.start()):
+            program = Example(page, line, block[2], output)
+            found.append(program)
+        elif block[1] == "sh" and output is not None and program is not None:
+            found.append(Example(page, line, block[2], output, program))
     return found
 
 
@@ -104,8 +121,30 @@ def slug(heading):
     return kept.replace(" ", "-")
 
 
-def run(example, loop_factory):
-    """Run an example on a loop of its own, and return what it printed."""
+def run(example, loop_factory, folder):
+    """Run an example in a folder, on a loop of its own, and return what it printed."""
+    if example.program is not None:
+        run(example.program, loop_factory, folder)
+        return _run_command(example.source, folder)
+    with contextlib.chdir(folder):
+        return _run_program(example, loop_factory)
+
+
+def _run_command(command, folder):
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.stdout
+
+
+def _run_program(example, loop_factory):
     import asyncio
 
     def on_virtual_time(main, *, debug=None):

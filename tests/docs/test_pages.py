@@ -31,7 +31,23 @@ a 1000.0
 Text with [a link](other.md#there), [one outside](https://example.org/), and `LIMIT-1`.
 
 ```python
-print("no output is shown for this")
+from pathlib import Path
+
+Path("left.txt").write_text("no output is shown for this\\n")
+```
+
+```sh
+make nothing-of-this
+```
+
+```sh
+cat left.txt
+python -c "raise SystemExit(f'{6 * 7} seconds')"
+```
+
+```output
+no output is shown for this
+… seconds
 ```
 
 ## Last
@@ -52,21 +68,36 @@ def test_pages_are_found_in_a_fixed_order():
 
 
 def test_examples_are_found_with_their_lines_and_outputs_and_those_not_to_run_are_left_out():
-    first, second = pages.examples("docs/page.md")
+    first, second, command = pages.examples("docs/page.md")
     assert (str(first), first.output) == ("docs/page.md:9", "a 1000.0\n")
     assert second.output is None
+    assert command.program == second
 
 
-def test_an_example_runs_on_the_loop_it_is_given_and_what_it_prints_is_kept():
-    first, second = pages.examples("docs/page.md")
-    assert pages.run(first, VirtualLoop) == "a 1000.0\n"
-    assert pages.run(second, VirtualLoop) == "no output is shown for this\n"
+def test_an_example_runs_on_the_loop_it_is_given_and_what_it_prints_is_kept(tmp_path):
+    first, second, _ = pages.examples("docs/page.md")
+    assert pages.run(first, VirtualLoop, tmp_path) == "a 1000.0\n"
+    assert pages.run(second, VirtualLoop, tmp_path) == ""
+    assert (tmp_path / "left.txt").exists()
 
 
-def test_an_example_that_raises_fails_at_its_line_of_the_page():
+def test_a_command_finds_what_the_program_before_it_has_left(tmp_path):
+    *_, command = pages.examples("docs/page.md")
+    printed = pages.run(command, VirtualLoop, tmp_path)
+    assert printed == "no output is shown for this\n42 seconds\n"
+    assert command.says(printed)
+
+
+def test_an_output_is_all_that_is_printed_apart_from_what_is_left_open():
+    example = pages.Example("docs/page.md", 1, "", "a … b.\n")
+    assert example.says("a 1 b.\n")
+    assert not any(map(example.says, ["", "a 1 b.", "a 1\n2 b.\n", "a 1 bc\n", "a 1 b.\nc\n"]))
+
+
+def test_an_example_that_raises_fails_at_its_line_of_the_page(tmp_path):
     broken = pages.Example("docs/page.md", 41, "x = 1\nraise KeyError(x)\n", None)
     with pytest.raises(KeyError) as caught:
-        pages.run(broken, VirtualLoop)
+        pages.run(broken, VirtualLoop, tmp_path)
     assert (caught.traceback[-1].lineno + 1, str(caught.traceback[-1].path)) == (42, "docs/page.md")
 
 

@@ -1,1 +1,5 @@
-"""Link 7 of the chain: recorded runs, the monitor that follows them, corrupted copies that it must refuse."""
+"""Traces: recording what a scheduler does, and auditing it. `TraceWriter` is what a program needs of it."""
+
+from aiojobs.spec.tracing.trace import TraceWriter
+
+__all__ = ["TraceWriter"]
