@@ -15,6 +15,7 @@ import aiojobs
 import aiojobs.aiohttp
 from aiojobs.spec.driving.virtual_loop import VirtualLoop
 from aiojobs.spec.reading.requirements import read_assumptions, read_requirements
+from aiojobs.spec.reporting.chain import STEPS
 from docs import pages
 
 PAGES = pages.names()
@@ -124,6 +125,16 @@ def test_every_make_target_and_option_that_is_mentioned_exists():
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     mentioned = {name for page in PAGES for name in re.findall(r"\bmake ([a-z-]+)", _code(page))}
     assert {"verify", "test", "demo", "help"} <= mentioned <= targets
+
+
+def test_the_reference_names_each_of_its_files_and_every_command_that_repeats_a_check():
+    text = pages.text("spec/README.md")
+    spec = pages.ROOT / "spec"
+    files = [path.name for path in spec.glob("*.toml")]
+    files += [path.relative_to(spec).as_posix() for path in spec.glob("*/README.md")]
+    assert [name for name in files if f"| `{name}` " not in text] == []
+    commands = {step.command[3] for step in STEPS if step.command[1:3] == ("-m", "aiojobs.spec")}
+    assert [name for name in sorted(commands) if f"| `python -m aiojobs.spec {name}" not in text] == []
 
 
 def _code(page):
