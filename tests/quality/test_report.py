@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from aiojobs.spec import report, verify
+from aiojobs.spec.commands import FAILED, NOT_HERE, PASSED, main
 from aiojobs.spec.deriving.picture import svg
 from aiojobs.spec.reading.job import read_job
 from aiojobs.spec.reporting import evidence, findings
@@ -63,20 +64,40 @@ def test_a_run_in_which_everything_passed_ends_with_0(tmp_path):
     jsonschema.validate(json.loads(texts["report.json"]), SCHEMA)
 
 
-def test_two_runs_on_the_same_sources_differ_only_in_lines_that_say_timing(tmp_path):
+def test_two_runs_on_the_same_sources_differ_only_in_lines_that_say_timing(tmp_path, capsys):
     chain = Chain(
         LINKS, (a_step("unit", code="raise SystemExit('3 passed in 0.1s')"), a_step("proofs", 1, "prove"))
     )
 
-    def everything(root):
-        root.mkdir()
-        _, _, texts = published(root, chain)
-        files = sorted((root / evidence.EVIDENCE).glob("*.json"))
-        texts |= {path.name: path.read_text(encoding="utf-8") for path in files}
-        lines = {name: text.splitlines() for name, text in texts.items()}
-        return {name: [line for line in found if "timing" not in line] for name, found in lines.items()}
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        published(tmp_path / name, chain)
+    builds = tmp_path / "one" / "build", tmp_path / "two" / "build"
+    assert main(["report", "--compare", *map(str, builds)]) == PASSED
+    assert capsys.readouterr().out.endswith("\nalike but for timings: 5 files\n")
+    compared = list(builds[0].glob("report.*")) + list((builds[0] / "evidence").glob("*"))
+    assert len(compared) == 5
+    assert all("timing" in path.read_text(encoding="utf-8") for path in compared)
 
-    assert everything(tmp_path / "one") == everything(tmp_path / "two")
+
+def test_runs_that_differ_in_more_than_timings_are_told_apart(tmp_path, capsys):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        published(tmp_path / name)
+    one, two = tmp_path / "one" / "build", tmp_path / "two" / "build"
+    page = (two / "report.md").read_text(encoding="utf-8")
+    (two / "report.md").write_text(page.replace("LIMIT-1", "a timing of LIMIT-1"), encoding="utf-8")
+    (two / evidence.EVIDENCE.removeprefix("build/") / "unit.json").unlink()
+    assert main(["report", "--compare", str(one), str(two)]) == FAILED
+    said = capsys.readouterr().out
+    assert "+| **a timing of LIMIT-1** |" in said
+    assert '-  "step": "unit",' in said
+    assert "timing_seconds" not in said
+
+
+def test_there_is_nothing_to_compare_without_two_reports(tmp_path, capsys):
+    assert main(["report", "--compare", str(tmp_path), str(tmp_path)]) == NOT_HERE
+    assert "has no report.json" in capsys.readouterr().err
 
 
 def test_the_same_evidence_gives_the_same_bytes(tmp_path):

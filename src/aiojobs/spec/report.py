@@ -6,7 +6,8 @@ document, and the pages are written from that document alone: ``build/report.jso
 
 Rules of this file
     `compose` and the pages are pure functions. The same evidence and the same specification give the same
-    bytes; what differs between two runs is the timings, which stand in lines that say "timing".
+    bytes; what differs between two runs is the timings, each in a line that is marked as one. ``--compare``
+    looks at two runs for anything else.
 
     What can't be read is reported, never passed over: it makes the verdict FAIL.
 
@@ -19,8 +20,10 @@ import hashlib
 import json
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from aiojobs.spec.commands import FAILED, NOT_HERE, PASSED, Subparsers
 from aiojobs.spec.deriving.picture import svg
 from aiojobs.spec.reading.errors import SpecError
 from aiojobs.spec.reading.job import read_job
@@ -29,16 +32,15 @@ from aiojobs.spec.reading.requirements import read_assumptions, read_requirement
 from aiojobs.spec.reporting import evidence as files
 from aiojobs.spec.reporting import page_html, page_markdown
 from aiojobs.spec.reporting.chain import CHAIN
+from aiojobs.spec.reporting.comparison import compared, differences
 from aiojobs.spec.reporting.evidence import Status
 from aiojobs.spec.reporting.verdict import Judgement, Verdict, judge, settled_so_far
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
     from typing import TextIO
 
-    from aiojobs.spec.commands import Subparsers
     from aiojobs.spec.reading.machine import Machine
     from aiojobs.spec.reading.requirements import Assumption, Requirement
     from aiojobs.spec.reporting.chain import Chain, Link
@@ -72,15 +74,30 @@ class Gathered:
 def register(subparsers: Subparsers) -> None:
     """Add ``report`` to the command line."""
     parser = subparsers.add_parser("report", help="make the report from the evidence files of the last run")
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("A", "B"),
+        help="make none, but say in what two runs differ, apart from timings: A and B are copies of build/",
+    )
     parser.set_defaults(run=_main)
 
 
-def _main(_arguments: argparse.Namespace) -> int:
+def _main(arguments: argparse.Namespace) -> int:
+    if arguments.compare is not None:
+        return _compare(*arguments.compare)
     root = find_repository()
     if root is None:
         sys.stderr.write("report reads build/evidence of a source tree: run it in one\n")
-        return 2
+        return NOT_HERE
     return publish(root, sys.stdout)
+
+
+def _compare(one: Path, two: Path) -> int:
+    found = list(differences(one, two))
+    print("\n".join(found) if found else f"alike but for timings: {len(compared(one, two))} files")
+    return FAILED if found else PASSED
 
 
 def publish(root: Path, stream: TextIO, chain: Chain = CHAIN) -> int:
