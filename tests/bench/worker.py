@@ -16,10 +16,9 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from .contenders import make
+from .contenders import Method, make
 from .contenders.stage import Bodies, Counted, Scale, Stage, Stopwatch
 from .workloads import WORKLOADS, Workload
 
@@ -47,15 +46,15 @@ def main(argv: list[str]) -> None:
     workload = WORKLOADS[order.workload]
     contender = make(order.contender)
     found: dict[str, Any] = {"version": contender.version(), "where": contender.where()}
-    method = getattr(contender, workload.method, None)
-    if method is None:
-        found["cannot"] = contender.cannot.get(workload.method) or contender.cannot.get("", "not applicable")
+    method = contender.find(workload.method)
+    if isinstance(method, str):
+        found["cannot"] = method
     else:
         found |= {"wrong": check(method, workload, order.loop), **_best(method, workload, order)}
     print(json.dumps(found))
 
 
-def check(method: Callable[[Stage], Awaitable[None]], workload: Workload, loop: str = "asyncio") -> str:
+def check(method: Method, workload: Workload, loop: str = "asyncio") -> str:
     """Run a few counted jobs; what was wrong with their number, or nothing."""
     counted = Counted()
     stage = _stage(workload, _FEW, counted)
@@ -68,9 +67,7 @@ def check(method: Callable[[Stage], Awaitable[None]], workload: Workload, loop: 
     return ""
 
 
-def _best(
-    method: Callable[[Stage], Awaitable[None]], workload: Workload, order: Order
-) -> dict[str, float | int]:
+def _best(method: Method, workload: Workload, order: Order) -> dict[str, float | int]:
     """Repeat for as long as allowed; the best reading of one job, and how many false reports there were."""
     readings: list[dict[str, float | int]] = []
     until = time.monotonic() + order.seconds
@@ -94,7 +91,7 @@ def _stage(workload: Workload, size: int, bodies: Bodies) -> Stage:
     return Stage(size, workload.limit, workload.variant, bodies, meter)
 
 
-def _run(method: Callable[[Stage], Awaitable[None]], stage: Stage, loop: str) -> None:
+def _run(method: Method, stage: Stage, loop: str) -> None:
     factory = None
     if loop == "uvloop":
         import uvloop

@@ -136,6 +136,39 @@ WORKLOADS: Final = {
             goal_size=10_000,
         ),
         Workload(
+            "import",
+            "import the package in a process that has imported nothing else; {n} processes",
+            "`import asyncio`",
+            "import_alone",
+            counts="any",
+            goal_size=5,
+            growing=False,
+        ),
+        Workload(
+            "import beside asyncio",
+            "import the package in a process that has imported asyncio; {n} processes",
+            "nothing",
+            "import_beside_asyncio",
+            counts="any",
+            goal_size=5,
+            growing=False,
+        ),
+        Workload(
+            "transition",
+            "one step of the table for each of {n} jobs: look up, check, assign, test for an observer",
+            "a method that assigns an attribute",
+            "transition",
+            counts="any",
+            growing=False,
+        ),
+        Workload(
+            "spawn and drain, observed",
+            "as spawn and drain, with an observer that does nothing",
+            "nothing",
+            "observed",
+            growing=False,
+        ),
+        Workload(
             "memory, pending",
             "what one of {n} jobs takes that stand in the queue, its coroutine included",
             "a coroutine that has not started",
@@ -167,7 +200,7 @@ WORKLOADS: Final = {
 def sizes(workload: Workload, tier: str) -> list[int]:
     """How many jobs a workload has in a tier, smallest first."""
     if tier == "quick":
-        return [2_000]
+        return [min(2_000, workload.goal_size)]
     if not workload.growing:
         return [workload.goal_size]
     most = 1_000_000 if tier == "full" else 100_000

@@ -8,9 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Final, NamedTuple
 
-from .base import Contender
+from .base import Contender, Method
 
-__all__ = ["BARE", "INCUMBENT", "KINDS", "OWN", "PEERS", "Contender", "Kind", "make"]
+__all__ = ["BARE", "INCUMBENT", "KINDS", "OWN", "PEERS", "Contender", "Kind", "Method", "make"]
 
 OWN: Final = "aiojobs"
 INCUMBENT: Final = "aiojobs 1.4.0"

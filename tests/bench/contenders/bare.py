@@ -22,6 +22,9 @@ _Task = asyncio.Task[None]
 class Bare(Contender):
     """Tasks of plain asyncio."""
 
+    module = "asyncio"
+    cannot = MappingProxyType({"import_beside_asyncio": "it is asyncio"})
+
     # --- Running --------------------------------------------------------------------------------------------
 
     async def spawn_and_drain(self, stage: Stage) -> None:
@@ -162,6 +165,24 @@ class Bare(Contender):
             for number in range(stage.n):
                 kept[number] = create_task(stage.bodies.nothing())
             await settle()
+
+    # --- Parts ----------------------------------------------------------------------------------------------
+
+    async def transition(self, stage: Stage) -> None:
+        """Assign an attribute, in a method."""
+        things = [_Plain() for _ in range(stage.n)]
+        with stage.measured:
+            for thing in things:
+                thing.set("active")
+
+
+class _Plain:
+    """A thing whose state anybody may set."""
+
+    __slots__ = ("state",)
+
+    def set(self, state: str) -> None:
+        self.state = state
 
 
 class Chained(Contender):

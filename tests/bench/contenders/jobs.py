@@ -13,16 +13,20 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from .base import Contender
+from .base import Contender, Method
 from .stage import Bodies, Stage, settle
 
 __all__ = ["Jobs"]
 
 _Body = Callable[[], Coroutine[Any, Any, None]]
+_OWN = {"observed", "transition"}
+"""What aiojobs 1.4.0 has not."""
 
 
 class Jobs(Contender):
     """``aiojobs.Scheduler``."""
+
+    module = "aiojobs"
 
     def __init__(self) -> None:
         import aiojobs
@@ -35,8 +39,15 @@ class Jobs(Contender):
     def where(self) -> str:
         return str(self._aiojobs.__file__)
 
-    def _scheduler(self, stage: Stage, limit: int | None, pending_limit: int = 0) -> Any:
-        return self._aiojobs.Scheduler(limit=limit, pending_limit=pending_limit, exception_handler=stage.hear)
+    def find(self, name: str) -> Method | str:
+        if name in _OWN and not hasattr(self._aiojobs, "Event"):
+            return "this version has no observer and no table"
+        return super().find(name)
+
+    def _scheduler(self, stage: Stage, limit: int | None, pending_limit: int = 0, **more: object) -> Any:
+        return self._aiojobs.Scheduler(
+            limit=limit, pending_limit=pending_limit, exception_handler=stage.hear, **more
+        )
 
     # --- Running --------------------------------------------------------------------------------------------
 
@@ -51,6 +62,11 @@ class Jobs(Contender):
     async def sustained_load(self, stage: Stage) -> None:
         """The same, with jobs that give way once, and a queue as long as the limit, so that callers block."""
         await self._drain(stage, self._scheduler(stage, stage.limit, stage.limit), stage.bodies.step)
+
+    async def observed(self, stage: Stage) -> None:
+        """As ``spawn_and_drain``, with an observer that does nothing."""
+        scheduler = self._scheduler(stage, stage.limit, observer=lambda _record: None)
+        await self._drain(stage, scheduler, stage.bodies.nothing)
 
     async def _drain(self, stage: Stage, scheduler: Any, body: _Body) -> None:
         spawn = scheduler.spawn
@@ -193,6 +209,21 @@ class Jobs(Contender):
                 await asyncio.sleep(0)
             await settle()
         await scheduler.close()
+
+    # --- Parts ----------------------------------------------------------------------------------------------
+
+    async def transition(self, stage: Stage) -> None:
+        """One step of the table, taken by the function that takes all of them.
+
+        The scheduler knows nothing of these steps, so it is thrown away afterwards.
+        """
+        _, jobs = await self._queued(stage)
+        start = self._aiojobs.Event.START
+        with stage.measured:
+            for job in jobs:
+                job._fire(start)
+        for job in jobs:
+            job._coro.close()
 
 
 async def _until(gate: asyncio.Future[None]) -> None:

@@ -10,8 +10,8 @@ import asyncio
 import gc
 import time
 import tracemalloc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -87,6 +87,10 @@ class Meter(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
+    def add(self, cpu: float, wall: float) -> None:
+        """What another process has measured."""
+        ...
+
     def reading(self) -> dict[str, float]:
         """What was measured, by name."""
         ...
@@ -105,6 +109,11 @@ class Stopwatch:
     def __exit__(self, *_: object) -> None:
         self._cpu += time.process_time()
         self._wall += time.perf_counter()
+
+    def add(self, cpu: float, wall: float) -> None:
+        """What another process has measured."""
+        self._cpu += cpu
+        self._wall += wall
 
     def reading(self) -> dict[str, float]:
         """Both times."""
@@ -125,6 +134,9 @@ class Scale:
         gc.collect()
         self._bytes = float(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
+
+    def add(self, cpu: float, wall: float) -> None:
+        """Times have no weight."""
 
     def reading(self) -> dict[str, float]:
         """The bytes."""
@@ -162,6 +174,12 @@ class Stage:
             return list(jobs[: -count - 1 : -1])
         middle = (len(jobs) - count) // 2
         return list(jobs[middle : middle + count])
+
+    @contextmanager
+    def begun_later(self) -> Iterator[Callable[[], object]]:
+        """Measure from the moment at which what is given is called until the end of the block."""
+        with ExitStack() as stack:
+            yield lambda: stack.enter_context(self.measured)
 
     def hear(self, _scheduler: object, context: dict[str, Any]) -> None:
         """The exception handler: count what it is told."""
