@@ -15,7 +15,7 @@ from support.chain import FAILED, evidence_of, passed
 
 
 def test_an_evidence_file_reads_back_as_it_was_written(tmp_path):
-    whole = replace(passed("A-1"), skips={"a test": "no uvloop"}, seeds={"hypothesis": 0})
+    whole = replace(passed("A-1"), skips={"a test": "no uvloop"}, seeds={"hypothesis": 0}, planted={"a": "b"})
     before = evidence_of("unit", whole)
     assert evidence.read(evidence.write(before, tmp_path)) == before
 
@@ -117,6 +117,18 @@ def test_a_checker_that_ends_with_0_but_gives_no_account_has_failed(out):
 def test_a_checker_covers_what_it_names():
     out = json.dumps({"figures": {"queries": 3}, "covers": {"A-1": ["inv", "act"], "B-1": []}})
     assert findings.document("prove")(left(out=out)).covers == (Cover("A-1", "prove", ("act", "inv")),)
+
+
+def test_what_was_wrong_on_purpose_is_kept_with_how_it_was_found():
+    out = json.dumps({"figures": {"mutants": 1}, "planted": {"one too many": "LIMIT-1 is refuted"}})
+    assert findings.document("mutant")(left(out=out)).planted == {"one too many": "LIMIT-1 is refuted"}
+
+
+def test_where_an_object_was_in_memory_is_not_kept():
+    planted = {"a": "<Task at 0x7fbfa7dd5810>, <Job active ...9f533c57e0>>>, ...added"}
+    out = json.dumps({"figures": {"mutants": 1}, "planted": planted})
+    found = findings.document("mutant")(left(out=out)).planted
+    assert found == {"a": "<Task at 0x…>, <Job active ...0x…>>>, ...added"}
 
 
 def test_tests_cover_what_passed_and_only_if_none_let_it_down(tmp_path):

@@ -272,6 +272,7 @@ def test_tlc_finds_a_seeded_fault_and_the_account_of_both_is_a_pass(toolbox, cap
     assert account["figures"]["faults found by TLC too"] == 1
     assert account["figures"]["tla2tools.jar"].startswith("sha256:")
     assert account["covers"] == {}, "a part of the whole covers nothing"
+    assert "LIMIT_5 is refuted by both engines, in 5 states" in account["planted"]["fault_lifo"]
 
 
 @pytest.mark.slow

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+import subprocess
 from collections import deque
 
 import pytest
 
+from aiojobs.spec.commands import FAILED, NO_TOOL, PASSED, main
 from aiojobs.spec.mutants import account, failures
 from aiojobs.spec.reading.errors import SpecError
 from aiojobs.spec.reading.requirements import read_requirements
+from aiojobs.spec.seeding import incumbent
 from aiojobs.spec.seeding.catalogue import Catalogue, Edit, Mutant, System, read_catalogue
 from aiojobs.spec.seeding.killers import KILLED, SURVIVED
 from aiojobs.spec.seeding.operators import made
@@ -267,12 +270,68 @@ def test_a_function_that_nobody_aims_at_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_finds_a_seeded_fault_and_writes_its_account(tmp_path, capsys):
-    from aiojobs.spec.commands import FAILED, PASSED, main
-
     target = tmp_path / "account.json"
     assert main(["mutants", "--only", "the limit is off by one", "--json", str(target)]) == PASSED
     found = json.loads(target.read_text(encoding="utf-8"))
     assert found["figures"]["killed"] == 1
     assert found["covers"]["LIMIT-1"] == ["the limit is off by one"]
+    assert "One job more than the limit starts." in found["planted"]["the limit is off by one"]
     assert "1 of 1 mutants are found or equivalent" in capsys.readouterr().out
     assert main(["mutants", "--only", "no such mutant"]) not in {PASSED, FAILED}
+
+
+# --- aiojobs 1.4.0 ------------------------------------------------------------------------------------------
+
+CAUGHT = {
+    "explore": """\
+incumbent-close: 283 states in 0.7 s
+
+A scheduler of aiojobs 1.4.0 with limit=1, pending_limit=1, close_timeout=1.
+  1. Call 0: somebody spawns job 0; it ends when it is cancelled.
+  2. The loop takes a turn.
+       call 0 (spawn) has its answer
+  => CLOSE-4 is broken: call 1 (close) was cancelled and answers None.
+
+incumbent-shields: 56 states in 0.1 s
+""",
+    "fuzz": "",
+}
+
+
+def trying(monkeypatch, codes):
+    """Have the incumbent tried by links that end with these codes; the exit code."""
+
+    def run(command, **_):
+        link = command[3]
+        said = json.dumps({"figures": {"requirements found broken": 1}})
+        return subprocess.CompletedProcess(command, codes[link], said, CAUGHT[link])
+
+    monkeypatch.setattr(incumbent.packages, "fetch", lambda *_: None)
+    monkeypatch.setattr(incumbent.subprocess, "run", run)
+    return main(["mutants", "--incumbent", "--json"])
+
+
+def test_the_incumbent_is_caught_by_two_links_and_their_stories_are_kept(monkeypatch, capsys):
+    assert trying(monkeypatch, {"explore": PASSED, "fuzz": PASSED}) == PASSED
+    found = json.loads(capsys.readouterr().out)
+    assert found["figures"]["fuzz: requirements found broken"] == 1
+    assert list(found["planted"]) == ["explore: CLOSE-4"]
+    story = found["planted"]["explore: CLOSE-4"].splitlines()
+    assert (story[0][:30], story[-1][:23]) == ("A scheduler of aiojobs 1.4.0 w", "  => CLOSE-4 is broken:")
+
+
+@pytest.mark.parametrize("link", ["explore", "fuzz"])
+def test_an_incumbent_that_a_link_lets_pass_is_a_failure(monkeypatch, capsys, link):
+    assert trying(monkeypatch, {"explore": PASSED, "fuzz": PASSED, link: FAILED}) == FAILED
+    said = capsys.readouterr()
+    assert f"aiojobs 1.4.0 is not caught by {link}" in said.err
+    assert said.out == ""
+
+
+def test_without_a_package_index_the_incumbent_is_not_tried_and_that_is_no_pass(monkeypatch, capsys):
+    def out_of_reach(*_):
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(incumbent.packages, "fetch", out_of_reach)
+    assert main(["mutants", "--incumbent"]) == NO_TOOL
+    assert "can't be fetched from the package index" in capsys.readouterr().err

@@ -141,8 +141,24 @@ def test_the_page_is_self_contained_and_escapes_what_it_shows(tmp_path):
     page = texts["report.html"].replace('xmlns="http://www.w3.org/2000/svg"', "")
     assert "<script" not in page
     assert "&lt;script&gt;" in page
-    assert not re.search(r"\b(src|href)=|@import|url\((?!#)", page)
+    assert not re.search(r"\bsrc=|href=\"(?!#)|@import|url\((?!#)", page)
+    places = set(re.findall(r'id="([^"]+)"', page))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= places
     assert all(one.id in page for one in report.gather(ROOT).requirements)
+
+
+def test_what_was_wrong_on_purpose_is_shown_with_how_it_was_found(tmp_path):
+    story = "A scheduler with limit=1.\n  1. Somebody spawns <job> 0.\n  => LIMIT-1 is broken"
+    planted = {"one too many": "refuted, in 5 states", "LIMIT-1": story}
+    code = f"print({json.dumps({'figures': {'n': 1}, 'planted': planted})!r})"
+    steps = (a_step("proofs", 1, "prove", code, findings.document("prove")),)
+    _, _, texts = published(tmp_path, Chain(LINKS, steps))
+    document = json.loads(texts["report.json"])
+    assert document["counts"]["planted"] == 2
+    jsonschema.validate(document, SCHEMA)
+    assert "| one too many | refuted, in 5 states |" in texts["report.md"]
+    assert "\n  1. Somebody spawns <job> 0.\n" in texts["report.md"]
+    assert "\n  1. Somebody spawns &lt;job&gt; 0.\n" in texts["report.html"]
 
 
 def test_the_picture_shows_every_state_and_every_transition():

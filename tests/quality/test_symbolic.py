@@ -320,8 +320,10 @@ def test_a_malformed_list_is_refused(tmp_path, text, fault):
 def test_the_command_tells_a_person_and_a_machine(monkeypatch, capsys):
     good = contracts.Contract("planted", "holds", contracts.CONFIRMED, ("LIMIT-1",))
     bad = contracts.Contract("planted", "wrong", contracts.CONFIRMED, ("LIMIT-2",))
+    false = contracts.Contract("planted", "false", contracts.REFUTED, ())
     results = (
         symbolic.Result(good, "confirmed"),
+        symbolic.Result(false, "refuted"),
         symbolic.Result(bad, "refuted", "counterexample: wrong(1)", "line 14: assert it.running + 1 < limit"),
     )
     monkeypatch.setattr(symbolic, "check", lambda *_, **__: symbolic.Account(results, {}))
@@ -331,6 +333,7 @@ def test_the_command_tells_a_person_and_a_machine(monkeypatch, capsys):
     assert found["status"] == "fail"
     assert found["covers"] == {"LIMIT-1": ["planted.holds"]}
     assert found["figures"]["confirmed over all paths"] == 1
+    assert found["planted"] == {"planted.false": "false on purpose; refuted"}
     assert "REFUTED: planted.wrong (LIMIT-2)" in said.err
     assert "counterexample: wrong(1)\n  line 14: assert" in said.err
 

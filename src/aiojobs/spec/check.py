@@ -112,6 +112,8 @@ class Check:
     met: set[str] = field(default_factory=set)
     actions: set[str] = field(default_factory=set)
     digests: dict[str, str] = field(default_factory=dict)
+    planted: dict[str, str] = field(default_factory=dict)
+    """What is refuted as it should be, and how."""
 
     def choose(self, pattern: str = "") -> bool:
         """Choose what runs: everything in the tier, or what has a name of this form. Whether there is any."""
@@ -161,6 +163,8 @@ class Check:
         self._say(f"{head:<48} {'FAIL' if wrong else 'ok'}   {'; '.join(parts)}")
         self._tell(configuration, runs, wrong)
         self.problems += [f"{configuration.name}: {fault}" for fault in wrong]
+        if configuration.expected.rule and not wrong:
+            self.planted[configuration.name] = _refuted(configuration, runs)
 
     def _is_due(self, configuration: Configuration) -> bool:
         return self.tier == TIERS[-1] or configuration.tier == self.tier or self.partial
@@ -289,8 +293,15 @@ class Check:
             "figures": self.figures(),
             "covers": covers,
             "skips": {"TLC": self.skipped} if self.skipped else {},
+            "planted": self.planted,
             "problems": self.problems,
         }
+
+
+def _refuted(configuration: Configuration, runs: Sequence[Outcome]) -> str:
+    engines = "both engines" if len(runs) > 1 else "the explorer"
+    how = f"{configuration.expected.rule} is refuted by {engines}, in {len(runs[0].run)} states"
+    return f"{configuration.meaning}\n{how}"
 
 
 def _never_taken(engine: str, actions: Mapping[str, int]) -> Iterator[str]:

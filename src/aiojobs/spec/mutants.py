@@ -140,6 +140,14 @@ def _not_recreated(catalogue: Catalogue) -> Iterator[str]:
     return (defect for defect in known if defect not in recreated)
 
 
+def _how(trial: Trial) -> str:
+    """What is wrong with a mutant, and who found it; or why nobody has to."""
+    said = [trial.mutant.story, trial.remark()]
+    if trial.covers:
+        said.append(f"Counts for {', '.join(trial.covers)}.")
+    return "\n".join(line for line in said if line and line != trial.mutant.name)
+
+
 def account(on_trial: Sequence[Trial]) -> dict[str, Any]:
     """The plain form, for `--json`; the same for every run on the same files."""
     verdicts = Counter(trial.verdict for trial in on_trial)
@@ -164,6 +172,7 @@ def account(on_trial: Sequence[Trial]) -> dict[str, Any]:
             for link, answer in trial.said.items()
             if answer["status"] == "not here"
         },
+        "planted": {trial.mutant.name: _how(trial) for trial in on_trial if trial.verdict in _GOOD},
         "mutants": [
             {
                 "name": trial.mutant.name,

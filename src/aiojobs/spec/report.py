@@ -148,6 +148,7 @@ def compose(gathered: Gathered, judgement: Judgement, chain: Chain) -> dict[str,
         "tier": judgement.tier,
         "failures": list(judgement.failures),
         "gaps": list(judgement.gaps),
+        "counts": _counts(steps, judgement),
         "subject": _subject(steps, gathered.digests),
         "lifecycle": _lifecycle(gathered.lifecycle),
         "links": [_link(link, chain) for link in chain.links],
@@ -162,16 +163,31 @@ def compose(gathered: Gathered, judgement: Judgement, chain: Chain) -> dict[str,
 
 def closing_words(judgement: Judgement) -> str:
     """What the person who ran the chain reads last."""
-    settled = sum(settled_so_far(ways) for ways in judgement.checks.values())
     total = (
         f"{judgement.verdict}, tier {judgement.tier}: {len(judgement.failures)} failed, "
-        f"{len(judgement.gaps)} open; {settled} of {len(judgement.checks)} requirements were checked "
-        "in every way they need that is built."
+        f"{len(judgement.gaps)} open; {_settled(judgement)} of {len(judgement.checks)} "
+        "requirements were checked in every way they need that is built."
     )
     failures = [f"  failed: {line}" for line in judgement.failures]
     gaps = [f"  open:   {line}" for line in judgement.gaps]
     where = "Report: build/report.html, build/report.md, build/report.json"
     return "\n".join(["", *failures, *gaps, "", total, where, ""])
+
+
+def _settled(judgement: Judgement) -> int:
+    return sum(settled_so_far(ways) for ways in judgement.checks.values())
+
+
+def _counts(steps: Sequence[Evidence], judgement: Judgement) -> dict[str, int]:
+    """The run in a few numbers."""
+    return {
+        "steps": len(steps),
+        "passed": sum(step.findings.status is Status.PASS for step in steps),
+        "requirements": len(judgement.checks),
+        "settled": _settled(judgement),
+        "planted": sum(len(step.findings.planted) for step in steps),
+        "skips": sum(len(list(_skips(step))) for step in steps),
+    }
 
 
 def _attempt(read: Callable[[Path], T], path: Path, unreadable: list[str]) -> T | None:

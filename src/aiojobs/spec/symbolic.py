@@ -100,6 +100,11 @@ class Account:
             "status": "pass" if self.holds else "fail",
             "figures": self.figures(),
             "covers": {requirement: sorted(names) for requirement, names in sorted(covers.items())},
+            "planted": {
+                result.contract.title: f"false on purpose; {result.verdict}"
+                for result in self.results
+                if result.contract.wanted == REFUTED and not result.fault
+            },
             "kind": "symbolic",
             "versions": {name: metadata.version(name) for name in ("crosshair-tool", "z3-solver")},
             "checked": dict(self.checked),

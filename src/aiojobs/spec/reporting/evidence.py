@@ -24,6 +24,7 @@ The form of a file (all keys are required)::
     figures      what was counted: name -> number or text
     covers       [{requirement, kind, by}]: which id was checked in which way by what; only what passed
     skips        [{id, reason}]: parts that did not run
+    planted      [{fault, found}]: what was wrong on purpose, and how it was found; only what was found
     seeds        name -> seed of what was drawn at random
     versions     name -> version of what took part
     source       digest of everything that was checked (`source_digest`)
@@ -103,6 +104,7 @@ class Findings:
     figures: Mapping[str, int | float | str] = field(default_factory=dict)
     covers: tuple[Cover, ...] = ()
     skips: Mapping[str, str] = field(default_factory=dict)
+    planted: Mapping[str, str] = field(default_factory=dict)
     seeds: Mapping[str, int | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -157,6 +159,7 @@ class Evidence:
             "figures": dict(sorted(found.figures.items())),
             "covers": [asdict(cover) | {"by": sorted(cover.by)} for cover in sorted(found.covers)],
             "skips": [{"id": name, "reason": reason} for name, reason in sorted(found.skips.items())],
+            "planted": [{"fault": fault, "found": how} for fault, how in sorted(found.planted.items())],
             "seeds": dict(sorted(found.seeds.items())),
             "versions": dict(sorted(self.subject.versions.items())),
             "source": self.subject.source,
@@ -195,6 +198,7 @@ def _findings(data: Mapping[str, Any]) -> Findings:
         figures=dict(data["figures"]),
         covers=tuple(Cover(c["requirement"], c["kind"], tuple(c["by"])) for c in data["covers"]),
         skips={skip["id"]: skip["reason"] for skip in data["skips"]},
+        planted={planted["fault"]: planted["found"] for planted in data["planted"]},
         seeds=dict(data["seeds"]),
     )
 

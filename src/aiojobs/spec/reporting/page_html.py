@@ -1,42 +1,67 @@
 """The report as one self-contained HTML page, from the document that `report.compose` makes.
 
 Rules of this file: a pure function of the document and the picture. Nothing is loaded from anywhere: no
-script, no font, no image. Every text is escaped where it is put in, and nowhere else. Whatever differs
-between two runs of the same sources stands in a line with the word "timing".
+script, no font, no image; links lead to places on the page itself. Every text is escaped where it is put in,
+and nowhere else. Whatever differs between two runs of the same sources stands in a line that begins with an
+element of class "timing".
 """
 
 from __future__ import annotations
 
+import re
 from html import escape
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     Document = Mapping[str, Any]
 
 _STYLE: Final = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem; }
-th, td { border: 1px solid #8886; padding: .3rem .6rem; text-align: left; vertical-align: top; }
-th { background: #8882; }
-code, pre { font-size: 13px; }
-pre { background: #8882; padding: .6rem; overflow-x: auto; }
-.verdict { font-size: 2rem; font-weight: bold; padding: .4rem 1rem; color: white; display: inline-block; }
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; }
+:root { --good: #1a7f37; --bad: #c62828; --open: #9a6700; }
+@media (prefers-color-scheme: dark) { :root { --good: #4ac26b; --bad: #ff7b72; --open: #d4a72c; } }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 1.5rem auto 4rem; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin: 0; } h2 { margin: 2.5rem 0 .5rem; border-bottom: 2px solid var(--line); }
+h3 { margin: 1.5rem 0 .3rem; font-size: 1.05rem; }
+header { display: flex; gap: 1rem 1.5rem; align-items: center; flex-wrap: wrap; }
+nav { margin: .5rem 0 1rem; } nav a { margin-right: 1.2rem; }
+.verdict { font-size: 1.6rem; font-weight: bold; padding: .1rem 1rem; margin: 0; }
+.verdict { color: white; border-radius: .4rem; }
 .PASS { background: #1a7f37; } .FAIL { background: #c62828; } .INCOMPLETE { background: #9a6700; }
-.pass, .checked { color: #1a7f37; } .fail, .lacking { color: #c62828; font-weight: bold; }
-.skipped, .not { color: #9a6700; }
-svg { max-width: 100%; height: auto; }
+.counts { display: flex; flex-wrap: wrap; gap: .6rem; padding: 0; margin: 1rem 0; list-style: none; }
+.counts li { background: var(--soft); border-radius: .4rem; padding: .4rem .9rem; }
+.counts b { font-size: 1.25rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; margin: .5rem 0 1rem; }
+th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; }
+th { background: var(--soft); }
+tr.group td { background: var(--soft); font-weight: bold; }
+td.id { white-space: nowrap; font-weight: bold; }
+td.count, th.count { text-align: center; width: 4.2rem; padding: .3rem .2rem; }
+td.none { color: var(--line); }
+td.step { width: 7.5rem; } td.found { width: 48%; }
+td.story { white-space: pre-wrap; }
+code, pre { font-size: 12.5px; overflow-wrap: anywhere; }
+pre { background: var(--soft); padding: .6rem; overflow-x: auto; }
+.pass, .checked { color: var(--good); } .fail, .lacking { color: var(--bad); font-weight: bold; }
+.skipped, .not { color: var(--open); }
+.figures { columns: 2 15rem; list-style: none; margin: 0; padding: 0; }
+.figures li { break-inside: avoid; overflow-wrap: anywhere; }
+details { margin: .2rem 0; } details ul { margin: .2rem 0 .6rem; overflow-wrap: anywhere; font-size: 13px; }
 summary { cursor: pointer; }
+.quiet { color: color-mix(in srgb, currentColor 65%, transparent); font-size: 13px; }
+svg { max-width: 100%; height: auto; }
 """
 
 
 def page(document: Document, picture: str) -> str:
     """The whole page; `picture` is the lifecycle as inline SVG, or empty."""
-    parts = (_requirements, _chain, _skips, _assumptions, _differences, _subject, _timings)
-    lines = [*_head(document), *_lifecycle(document, picture)]
-    lines += [line for part in parts for line in part(document)]
+    lines = [*_head(document)]
+    for name, title, section in _SECTIONS:
+        drawn = [picture] if section is _lifecycle else []
+        lines += [f'<h2 id="{name}">{title}</h2>', *drawn, *section(document)]
     body = "\n".join(lines)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -48,96 +73,140 @@ def page(document: Document, picture: str) -> str:
 
 def _head(document: Document) -> Iterator[str]:
     verdict, tier = document["verdict"], document["tier"]
+    yield "<header>"
     yield "<h1>aiojobs: the chain of evidence</h1>"
     yield f'<p class="verdict {escape(verdict)}">{escape(verdict)}</p>'
     yield f"<p>Tier {escape(tier)}. Repeat it: <code>make verify TIER={escape(tier)}</code></p>"
+    yield "</header>"
+    yield _counts(document["counts"])
+    links = "".join(f'<a href="#{name}">{name}</a>' for name, _, _ in _SECTIONS)
+    yield f"<nav>{links}</nav>"
     if document["failures"]:
-        yield "<h2>Failed</h2>"
+        yield '<h2 class="fail">Failed</h2>'
         yield _list(document["failures"])
     if document["gaps"]:
-        yield "<h2>Open: not known, and therefore no PASS</h2>"
+        yield '<h2 class="not">Open: not known, and therefore no PASS</h2>'
         yield _list(document["gaps"])
 
 
-def _lifecycle(document: Document, picture: str) -> Iterator[str]:
-    lifecycle = document["lifecycle"]
-    if lifecycle is None:
-        return
-    yield "<h2>The lifecycle of a job</h2>"
-    yield picture
-    yield "<p>Empty: illegal, raises and changes nothing. ·: a declared no-op.</p>"
-    events = list(lifecycle["events"])
-    rows = [
-        [f"<b>{escape(state)}</b>", *("·" if row[e] == state else escape(row[e] or "") for e in events)]
-        for state, row in lifecycle["cells"].items()
-    ]
-    yield _table(("state", *events), rows)
+def _counts(counts: Mapping[str, int]) -> str:
+    told = (
+        (f"{counts['passed']} of {counts['steps']}", "steps passed"),
+        (f"{counts['settled']} of {counts['requirements']}", "requirements checked in every way they need"),
+        (str(counts["planted"]), "planted faults found"),
+        (str(counts["skips"]), "skipped"),
+    )
+    items = "".join(f"<li><b>{escape(number)}</b> {what}</li>" for number, what in told)
+    return f'<ul class="counts">{items}</ul>'
 
 
 def _requirements(document: Document) -> Iterator[str]:
-    yield "<h2>The requirements, and how each was checked in this run</h2>"
+    kinds = [link["kind"] for link in document["links"] if link["kind"]]
+    yield "<p>How many checks of each kind speak for a promise and passed in this run:</p>"
+    yield _list(f"{kind}: {document['kinds'].get(kind, '')}" for kind in kinds)
+    yield '<div class="scroll"><table>'
+    counts = "".join(f'<th class="count">{escape(kind)}</th>' for kind in kinds)
+    yield f"<tr><th>id</th><th>promise</th>{counts}</tr>"
+    for group, promises in groupby(document["requirements"], key=lambda one: one["group"]):
+        yield f'<tr class="group"><td colspan="{2 + len(kinds)}">{escape(str(group))}</td></tr>'
+        for one in promises:
+            yield _promise(one, kinds)
+    yield "</table></div>"
+
+
+def _promise(one: Mapping[str, Any], kinds: Sequence[str]) -> str:
+    ways = {way["kind"]: way for way in one["checks"]}
+    cells = "".join(_count(ways.get(kind)) for kind in kinds)
+    by = "".join(f"<div>{escape(kind)}</div>{_list(way['by'])}" for kind, way in ways.items() if way["by"])
+    details = f'<details><summary class="quiet">by what</summary>{by}</details>' if by else ""
+    return f'<tr><td class="id">{escape(one["id"])}</td><td>{_prose(one["text"])}{details}</td>{cells}</tr>'
+
+
+def _count(way: Mapping[str, Any] | None) -> str:
+    if way is None:
+        return '<td class="count none">·</td>'
+    said = str(len(way["by"])) if way["by"] else escape(way["standing"])
+    return f'<td class="count {escape(way["standing"])}">{said}</td>'
+
+
+def _lifecycle(document: Document) -> Iterator[str]:
+    lifecycle = document["lifecycle"]
+    if lifecycle is None:
+        yield '<p class="not">The specification of it could not be read.</p>'
+        return
+    events = list(lifecycle["events"])
     rows = [
-        [f"<b>{escape(one['id'])}</b>", escape(one["text"]), "".join(_way(way) for way in one["checks"])]
-        for one in document["requirements"]
+        [f"<b>{escape(state)}</b>", *("·" if row[e] == state else escape(row[e] or "✗") for e in events)]
+        for state, row in lifecycle["cells"].items()
     ]
-    yield _table(("id", "promise", "checked"), rows)
-    yield "<p>What each kind of check can say:</p>"
-    yield _list(f"{kind}: {meaning}" for kind, meaning in document["kinds"].items())
-
-
-def _way(way: Mapping[str, Any]) -> str:
-    head = f'{escape(way["kind"])}: <span class="{escape(way["standing"])}">{escape(way["standing"])}</span>'
-    if not way["by"]:
-        return f"<div>{head}</div>"
-    return f"<details><summary>{head} by {len(way['by'])}</summary>{_list(way['by'])}</details>"
+    yield _table(("state", *events), rows)
+    yield '<p class="quiet">✗: illegal, raises and changes nothing. ·: a declared no-op.</p>'
 
 
 def _chain(document: Document) -> Iterator[str]:
-    yield "<h2>The links of the chain</h2>"
     steps = {step["step"]: step for step in document["steps"]}
     for link in document["links"]:
         yield f"<h3>{link['number']}. {escape(link['title'])}</h3>"
         if not link["built"]:
             yield '<p class="not">Not built.</p>'
             continue
-        rows = [_row(name, steps.get(name)) for name in link["steps"]]
-        yield _table(("step", "status", "what it checks", "found", "repeat"), rows)
+        yield "<table>"
+        yield from (_step(name, steps.get(name)) for name in link["steps"])
+        yield "</table>"
 
 
-def _row(name: str, step: Mapping[str, Any] | None) -> list[str]:
+def _step(name: str, step: Mapping[str, Any] | None) -> str:
     if step is None:
-        return [escape(name), '<span class="not">no evidence</span>', "", "", ""]
-    figures = [f"{key}: {value}" for key, value in step["figures"].items()]
-    figures += [f"seed of {key}: {value}" for key, value in step["seeds"].items()]
-    found = "<br>".join(map(escape, figures))
-    if step["reason"]:
-        found += f"<pre>{escape(step['reason'])}</pre>"
+        head = f'<td class="step"><b>{escape(name)}</b><br><span class="not">no evidence</span></td>'
+        return f"<tr>{head}<td></td><td></td></tr>"
     status = f'<span class="{escape(step["status"])}">{escape(step["status"])}</span>'
-    return [escape(name), status, escape(step["title"]), found, f"<code>{escape(step['repeat'])}</code>"]
+    what = f"{escape(step['title'])}<br><code>{escape(step['repeat'])}</code>"
+    return (
+        f'<tr><td class="step"><b>{escape(name)}</b><br>{status}</td>'
+        f'<td>{what}</td><td class="found">{_found(step)}</td></tr>'
+    )
+
+
+def _found(step: Mapping[str, Any]) -> str:
+    told = [(name, str(value)) for name, value in step["figures"].items()]
+    told += [(f"seed of {name}", str(value)) for name, value in step["seeds"].items()]
+    items = "".join(f"<li>{escape(name)} <b>{escape(value)}</b></li>" for name, value in told)
+    figures = f'<ul class="figures">{items}</ul>' if items else ""
+    return figures + (f"<pre>{escape(step['reason'])}</pre>" if step["reason"] else "")
+
+
+def _planted(document: Document) -> Iterator[str]:
+    yield "<p>A check that can't fail shows nothing. This was wrong on purpose, and was found:</p>"
+    for step in document["steps"]:
+        if not step["planted"]:
+            continue
+        rows = "".join(
+            f'<tr><td>{escape(one["fault"])}</td><td class="story">{escape(one["found"])}</td></tr>'
+            for one in step["planted"]
+        )
+        head = f"<b>{escape(step['step'])}</b>: {len(step['planted'])} found. {escape(step['title'])}"
+        yield f"<details><summary>{head}</summary>\n<table>{rows}</table></details>"
+    yield '<p class="quiet">That each checker can fail is shown by tests as well: tests/quality.</p>'
 
 
 def _skips(document: Document) -> Iterator[str]:
-    yield "<h2>What did not run</h2>"
     lines = [f"{skip['step']} {skip['id']}: {skip['reason']}" for skip in document["skips"]]
     yield _list(lines or ["Nothing was skipped."])
 
 
 def _assumptions(document: Document) -> Iterator[str]:
-    yield "<h2>What is assumed</h2>"
     keys = ("id", "text", "why", "checked_by", "without")
-    rows = [[escape(one[key]) for key in keys] for one in document["assumptions"]]
+    rows = [[_prose(one[key]) for key in keys] for one in document["assumptions"]]
     yield _table(("id", "assumption", "why", "who checks it", "what breaks without it"), rows)
 
 
 def _differences(document: Document) -> Iterator[str]:
-    yield "<h2>What aiojobs 1.4.0 does instead</h2>"
     rows = [(one["id"], text) for one in document["requirements"] for text in one["differences"]]
-    yield _table(("id", "difference"), [[escape(cell) for cell in row] for row in rows])
+    yield _table(("id", "difference"), [[_prose(cell) for cell in row] for row in rows])
 
 
 def _subject(document: Document) -> Iterator[str]:
     subject = document["subject"]
-    yield "<h2>What was checked, and with what</h2>"
     rows = [
         *(["commit", commit] for commit in subject["commits"]),
         *(["digest of everything that was checked", source] for source in subject["sources"]),
@@ -148,11 +217,29 @@ def _subject(document: Document) -> Iterator[str]:
 
 
 def _timings(document: Document) -> Iterator[str]:
-    yield "<h2>Timings</h2>\n<p>Only these lines differ between two runs of the same sources.</p>\n<ul>"
+    yield "<p>Only these lines differ between two runs of the same sources.</p>\n<ul>"
     for name, timing in document["timings"].items():
         text = f"{name}: {timing['timing_seconds']} s, started {timing['timing_started']}"
         yield f'<li class="timing">{escape(text)}</li>'
     yield "</ul>"
+
+
+_SECTIONS: Final[tuple[tuple[str, str, Callable[[Document], Iterator[str]]], ...]] = (
+    ("lifecycle", "The lifecycle of a job", _lifecycle),
+    ("requirements", "The requirements, and how each was checked in this run", _requirements),
+    ("chain", "The links of the chain", _chain),
+    ("planted", "Negative evidence", _planted),
+    ("skips", "What did not run", _skips),
+    ("assumptions", "What is assumed", _assumptions),
+    ("differences", "What aiojobs 1.4.0 does instead", _differences),
+    ("subject", "What was checked, and with what", _subject),
+    ("timings", "Timings", _timings),
+)
+
+
+def _prose(text: str) -> str:
+    """A text of the specification, with its code as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _list(lines: Iterable[str]) -> str:
@@ -163,4 +250,4 @@ def _table(head: Iterable[str], rows: Iterable[list[str]]) -> str:
     """A table; the cells of `rows` are HTML already."""
     top = "".join(f"<th>{escape(name)}</th>" for name in head)
     body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table>\n<tr>{top}</tr>\n{body}\n</table>"
+    return f'<div class="scroll"><table>\n<tr>{top}</tr>\n{body}\n</table></div>'

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def page(document: Document) -> str:
     """The whole page."""
-    parts = (_head, _chain, _requirements, _lifecycle, _skips, _assumptions, _differences, _subject, _timings)
+    first = (_head, _requirements, _chain, _planted, _lifecycle)
+    parts = (*first, _skips, _assumptions, _differences, _subject, _timings)
     return "\n".join(line for part in parts for line in part(document)) + "\n"
 
 
@@ -26,6 +27,15 @@ def _head(document: Document) -> Iterator[str]:
     tier = document["tier"]
     yield f"The chain of evidence of aiojobs, tier {tier}. Repeat it: `make verify TIER={tier}`."
     yield ""
+    counts = document["counts"]
+    yield from _bullets(
+        [
+            f"{counts['passed']} of {counts['steps']} steps passed",
+            f"{counts['settled']} of {counts['requirements']} requirements checked in every way they need",
+            f"{counts['planted']} planted faults found",
+            f"{counts['skips']} skipped",
+        ]
+    )
     if document["failures"]:
         yield from ("**Failed**", "", *_bullets(document["failures"]))
     if document["gaps"]:
@@ -58,18 +68,43 @@ def _row(step: Mapping[str, Any] | None) -> tuple[str, str, str]:
 
 def _requirements(document: Document) -> Iterator[str]:
     yield from ("## The requirements, and how each was checked in this run", "")
-    rows = [
-        (f"**{one['id']}**", one["text"], "<br>".join(_way(way) for way in one["checks"]))
-        for one in document["requirements"]
-    ]
-    yield from _table(("id", "promise", "checked"), rows)
+    yield "How many checks of each kind speak for a promise and passed; · where none is needed."
+    yield "Their names are in `report.html` and `report.json`."
+    yield ""
+    kinds = [link["kind"] for link in document["links"] if link["kind"]]
+    rows = []
+    for one in document["requirements"]:
+        ways = {way["kind"]: _way(way) for way in one["checks"]}
+        rows.append((f"**{one['id']}**", one["text"], *(ways.get(kind, "·") for kind in kinds)))
+    yield from _table(("id", "promise", *kinds), rows)
     yield from ("What each kind of check can say:", "")
     yield from _bullets(f"**{kind}**: {meaning}" for kind, meaning in document["kinds"].items())
 
 
 def _way(way: Mapping[str, Any]) -> str:
-    count = f" by {len(way['by'])}" if way["by"] else ""
-    return f"{way['kind']}: {way['standing']}{count}"
+    return str(len(way["by"])) if way["by"] else f"**{way['standing']}**"
+
+
+def _planted(document: Document) -> Iterator[str]:
+    yield from ("## Negative evidence", "")
+    yield from ("A check that can't fail shows nothing. This was wrong on purpose, and was found:", "")
+    for step in document["steps"]:
+        if step["planted"]:
+            yield from (f"### {step['step']}: {len(step['planted'])}", "")
+            yield from _stories(step["planted"])
+
+
+def _stories(planted: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    """A table; and below it in full what an indented text tells."""
+    told = [(one["fault"], one["found"]) for one in planted]
+    long = {fault for fault, found in told if "\n " in found}
+    yield from _table(
+        ("what", "how it was found"),
+        [(fault, found.splitlines()[-1].strip() if fault in long else found) for fault, found in told],
+    )
+    for fault, found in told:
+        if fault in long:
+            yield from (f"{fault}:", "", "```", found, "```", "")
 
 
 def _lifecycle(document: Document) -> Iterator[str]:
@@ -77,10 +112,10 @@ def _lifecycle(document: Document) -> Iterator[str]:
     if lifecycle is None:
         return
     yield from ("## The lifecycle of a job", "")
-    yield from ("Empty: illegal, raises and changes nothing. `·`: a declared no-op.", "")
+    yield from ("✗: illegal, raises and changes nothing. `·`: a declared no-op.", "")
     events = list(lifecycle["events"])
     rows = [
-        (state, *("·" if row[event] == state else row[event] or "" for event in events))
+        (state, *("·" if row[event] == state else row[event] or "✗" for event in events))
         for state, row in lifecycle["cells"].items()
     ]
     yield from _table(("state", *events), rows)

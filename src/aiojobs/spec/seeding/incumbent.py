@@ -15,6 +15,7 @@ Deliberately not here: how another library is driven (`packages`, `driver`).
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any, Final
@@ -27,6 +28,10 @@ __all__ = ["catch"]
 
 _LINKS: Final = ("explore", "fuzz")
 _SECONDS: Final = 600
+_STORY: Final = re.compile(
+    r"^A scheduler of [^\n]*(?:\n +[^\n]*)*\n  => ([A-Z]+-\d+) is broken[^\n]*", re.MULTILINE
+)
+"""A story that a link tells, and the requirement that it ends with."""
 
 
 def catch(where: str | None) -> int:
@@ -39,6 +44,7 @@ def catch(where: str | None) -> int:
         return NO_TOOL
     out = stream_beside(where)
     figures: dict[str, Any] = {}
+    planted: dict[str, str] = {}
     missed: list[str] = []
     for link in _LINKS:
         command = [sys.executable, "-m", "aiojobs.spec", link, "--incumbent", "--json"]
@@ -47,13 +53,14 @@ def catch(where: str | None) -> int:
         )
         print(left.stderr.strip(), file=out)
         if left.returncode == PASSED:
-            found = json.loads(left.stdout)["figures"]
-            figures |= {f"{link}: {name}": value for name, value in found.items()}
+            counted = json.loads(left.stdout)["figures"]
+            figures |= {f"{link}: {name}": value for name, value in counted.items()}
+            planted |= {f"{link}: {story[1]}": story[0] for story in _STORY.finditer(left.stderr)}
         else:
             missed.append(link)
     if missed:
         print(f"NOT CAUGHT: aiojobs {packages.INCUMBENT} is not caught by {' and '.join(missed)}", file=out)
         return FAILED
     print(f"aiojobs {packages.INCUMBENT} is caught by {' and '.join(_LINKS)}", file=out)
-    write_json({"figures": figures}, where)
+    write_json({"figures": figures, "planted": planted}, where)
     return PASSED

@@ -81,6 +81,11 @@ class Evidence:
             "figures": figures,
             "covers": {} if self.faults else self.covers(),
             "kind": "trace",
+            "planted": {
+                f"copies of traces: {kind}": f"{count - self.specimens.legal[kind]} of {count} refused, "
+                f"{self.specimens.legal[kind]} explained by a run and accepted"
+                for kind, count in self.specimens.copies.items()
+            },
             "seeds": {name: specimen.seed for name, specimen in SPECIMENS.items()} | {"places": SEED},
             "faults": self.faults,
             "copies": {
