@@ -44,6 +44,9 @@ WHERE = {
     "drain_that_spins": Scope(jobs=1, callers=1, calls=("drain",), cancels=0),
     "finished_job_keeps_its_task": Scope(jobs=1, callers=0, cancels=0),
     "cancelled_spawn_runs_all_the_same": Scope(**{**QUEUE, "jobs": 3, "callers": 0}),
+    "queued_job_in_another_context": Scope(**{**QUEUE, "callers": 0, "cancels": 0}),
+    "bad_argument_takes_a_slot": Scope(**{**QUEUE, "jobs": 1, "callers": 0, "cancels": 0, "misuse": True}),
+    "dropped_job_says_that_it_was_cancelled": Scope(**{**QUEUE, "cancels": 0}),
 }
 """The smallest scope in which each planted fault can show itself."""
 

@@ -201,6 +201,37 @@ def cancelled_spawn_runs_all_the_same(package):
     _patch(_module(package, "_engine").Engine, "_withdraw", make)
 
 
+def queued_job_in_another_context(package):
+    _patch(_module(package, "_engine"), "copy_context", lambda original: lambda: None)
+
+
+def bad_argument_takes_a_slot(package):
+    def make(original):
+        def spawn_nowait(self, *args, **options):
+            try:
+                return original(self, *args, **options)
+            except TypeError:
+                self._admission.running += 1
+                raise
+
+        return spawn_nowait
+
+    _patch(_module(package, "_scheduler").Scheduler, "spawn_nowait", make)
+
+
+def dropped_job_says_that_it_was_cancelled(package):
+    cancelled = _module(package, "_lifecycle").Outcome.CANCELLED
+
+    def make(original):
+        def dismiss(self, job):
+            original(self, job)
+            job._outcome = cancelled
+
+        return dismiss
+
+    _patch(_module(package, "_engine").Engine, "_dismiss", make)
+
+
 FAULTS = {
     slot_released_twice: {"LIMIT-1", "LIMIT-6", "BOOK-1", "LIMIT-2"},
     last_in_first_out: {"LIMIT-5"},
@@ -217,6 +248,9 @@ FAULTS = {
     drain_that_spins: {"SHUT-4"},
     finished_job_keeps_its_task: {"BOOK-3"},
     cancelled_spawn_runs_all_the_same: {"SPAWN-1"},
+    queued_job_in_another_context: {"SPAWN-4"},
+    bad_argument_takes_a_slot: {"SPAWN-3"},
+    dropped_job_says_that_it_was_cancelled: {"START-2"},
 }
 """Each fault, and the requirements of which one must be found broken."""
 

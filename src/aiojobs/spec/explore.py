@@ -12,7 +12,6 @@ Deliberately not here: exploring (`explorer`) and the bounds (`scopes`).
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -21,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from aiojobs.spec.commands import FAILED, NOT_HERE, PASSED
+from aiojobs.spec.commands import FAILED, NOT_HERE, PASSED, add_json, stream_beside, write_json
 from aiojobs.spec.driving import packages
 from aiojobs.spec.driving.books import action_names, moves
 from aiojobs.spec.driving.explorer import Found, explore
@@ -61,7 +60,7 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--incumbent", action="store_true", help=f"explore aiojobs {packages.INCUMBENT}, which must be caught"
     )
-    parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help="the account as JSON")
+    add_json(parser)
     parser.set_defaults(run=_main)
 
 
@@ -83,9 +82,9 @@ def _main(arguments: argparse.Namespace) -> int:
         results = [(replace(case, expect=found.figures()), found) for case, found in results]
     whole = not (arguments.scope or arguments.jobs is not None)
     wrong = _judge_incumbent(results) if folder else _judge(results) + (_unseen(results) if whole else [])
-    _report(results, wrong, seconds, sys.stderr if arguments.json == "-" else sys.stdout, folder)
-    if arguments.json and not wrong:
-        _write(arguments.json, _account_of_incumbent(results) if folder else _account(results))
+    _report(results, wrong, seconds, stream_beside(arguments.json), folder)
+    if not wrong:
+        write_json(_account_of_incumbent(results) if folder else _account(results), arguments.json)
     return FAILED if wrong else PASSED
 
 
@@ -231,11 +230,3 @@ def _account_of_incumbent(results: _Results) -> dict[str, Any]:
     }
     broken = {requirement for case, _ in results for requirement in case.breaks}
     return {"figures": {"requirements found broken": len(broken), **stories}}
-
-
-def _write(target: str, account: dict[str, Any]) -> None:
-    text = json.dumps(account, indent=2, ensure_ascii=False, sort_keys=True)
-    if target == "-":
-        print(text)
-    else:
-        Path(target).write_text(text + "\n", encoding="utf-8")

@@ -27,7 +27,7 @@ from importlib.util import find_spec as find_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aiojobs.spec.commands import FAILED, PASSED
+from aiojobs.spec.commands import FAILED, PASSED, add_json, stream_beside, write_json
 from aiojobs.spec.driving import packages
 from aiojobs.spec.driving.driver import Scope, watching
 from aiojobs.spec.driving.story import Finding, paste, replay, shrink, tell
@@ -53,6 +53,7 @@ _CAUGHT: Final = (
     "LIMIT-1",
     "LIMIT-2",
     "SPAWN-2",
+    "SPAWN-4",
     "WAIT-3",
     "CLOSE-1",
     "CLOSE-4",
@@ -103,7 +104,7 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--incumbent", action="store_true", help=f"fuzz aiojobs {packages.INCUMBENT}, which must be caught"
     )
-    parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help="the account as JSON")
+    add_json(parser)
     parser.set_defaults(run=_main)
 
 
@@ -201,7 +202,7 @@ def _run_live(tier: _Tier, started: float) -> dict[str, Walked]:
 
 
 def _conclude(results: dict[str, Walked], started: float, arguments: argparse.Namespace) -> int:
-    out = sys.stderr if arguments.json == "-" else sys.stdout
+    out = stream_beside(arguments.json)
     found: list[Finding] = []
     for name, walked in results.items():
         out.write(
@@ -209,8 +210,8 @@ def _conclude(results: dict[str, Walked], started: float, arguments: argparse.Na
         )
         found += [_keep(finding, packages.own(), out) for finding in walked.findings.values()]
     out.write(f"{time.monotonic() - started:.1f} s\n")
-    if arguments.json and not found:
-        _write(arguments.json, _account(results))
+    if not found:
+        write_json(_account(results), arguments.json)
     return FAILED if found else PASSED
 
 
@@ -276,7 +277,7 @@ def _fuzz_incumbent(arguments: argparse.Namespace) -> int:
     root = find_repository() or Path.cwd()
     folder = packages.fetch(packages.INCUMBENT, root / "build" / "incumbent")
     package = packages.load(folder, f"aiojobs {packages.INCUMBENT}")
-    out = sys.stderr if arguments.json == "-" else sys.stdout
+    out = stream_beside(arguments.json)
     walked = search(package, range(SEED, SEED + 20_000), until=_CAUGHT)
     stories: dict[str, int] = {}
     for requirement in _CAUGHT:
@@ -290,12 +291,10 @@ def _fuzz_incumbent(arguments: argparse.Namespace) -> int:
     )
     for requirement in missed:
         out.write(f"FAIL {package.label} is not caught breaking {requirement}\n")
-    if arguments.json and not missed:
+    if not missed:
         figures = {f"{requirement}": f"a story of {size} events" for requirement, size in stories.items()}
-        _write(
-            arguments.json,
-            {"figures": {"requirements found broken": len(stories), **figures}, "seeds": {"fuzz": SEED}},
-        )
+        account = {"figures": {"requirements found broken": len(stories), **figures}, "seeds": {"fuzz": SEED}}
+        write_json(account, arguments.json)
     return FAILED if missed else PASSED
 
 
@@ -345,11 +344,3 @@ def _say(what: str, walked: Walked, started: float) -> None:
     rate = walked.steps / max(time.monotonic() - started, 1e-9)
     sys.stderr.write(f"{what}: {walked.worlds:,} worlds, {rate:,.0f} steps/s, {len(walked.pairs)} pairs\n")
     sys.stderr.flush()
-
-
-def _write(target: str, account: dict[str, Any]) -> None:
-    text = json.dumps(account, indent=2, ensure_ascii=False, sort_keys=True)
-    if target == "-":
-        print(text)
-    else:
-        Path(target).write_text(text + "\n", encoding="utf-8")

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 from aiojobs.spec.driving.books import Books, Violation
 
 if TYPE_CHECKING:
+    from aiojobs.spec.driving.calls import Call
     from aiojobs.spec.driving.driver import World
-    from aiojobs.spec.driving.truth import Body, Call
+    from aiojobs.spec.driving.truth import Body
 
 __all__ = ["EPS", "Bench", "how"]
 

@@ -10,113 +10,53 @@ arrive, relative to the turns of the loop and to each other. So the loop takes a
 only when the event says so, and between two turns any number of other events may happen. After each of
 them the `judge` compares the scheduler with the specification.
 
-A `Scope` bounds the world: so many jobs, so many callers, so many cancellations, and which kinds of each.
-Within its scope the world is finite but for the passing of time, and even that repeats itself.
+Jobs have names, but for the last one that a scope has room for: it is given none, and is told from the
+others by that.
 
-Deliberately not here: the choice of events (`explore`, `fuzz`), and what is right (`judge`, `books`).
+Deliberately not here: what can happen now (`choices`) and within which bounds (`bounds`), who is in the
+world (`truth`, `calls`), how it ends (`ending`), the choice of events (`explorer`, `walk`, `machines`), and
+what is right (`judge`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Final
 
+from aiojobs.spec.driving.bounds import CALLS, EPOCH, JOB_CALLS, SCHEDULER_CALLS, Event, Scope, Spent
+from aiojobs.spec.driving.calls import Call
+from aiojobs.spec.driving.choices import enabled
+from aiojobs.spec.driving.ending import dispose
 from aiojobs.spec.driving.judge import Judge
-from aiojobs.spec.driving.truth import ENDS, SELF_CALLS, Body, Call, WithFailure
+from aiojobs.spec.driving.misuse import misuse
+from aiojobs.spec.driving.truth import ENDS, ORIGIN, SELF_CALLS, Body
 from aiojobs.spec.driving.virtual_loop import VirtualLoop
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from aiojobs.spec.driving.packages import Package
+    from aiojobs.spec.driving.packages import Package, View
 
-__all__ = ["CALLS", "EPOCH", "Event", "HandlerFailure", "Scope", "World", "watching"]
-
-Event: TypeAlias = tuple[Any, ...]
-
-EPOCH: Final = 1_000_000.0
-"""When a world begins. So late that no duration can be mistaken for a point of time."""
-
-_WIND_UP_ROUNDS: Final = 100
-"""So often what still runs is let go, or time passes, at the end of a world; it takes far less."""
-
-_SPINNING: Final = 1000
-"""A loop that is not quiet after so many turns never will be."""
-
-JOB_CALLS: Final = ("wait", "await", "wait-for", "close", "close-for")
-SCHEDULER_CALLS: Final = ("shut", "drain", "drain-for", "with", "shield")
-CALLS: Final = (*JOB_CALLS, *SCHEDULER_CALLS)
-"""What a caller can do besides spawning: about a job, and about the scheduler."""
+__all__ = [
+    "CALLS",
+    "EPOCH",
+    "JOB_CALLS",
+    "SCHEDULER_CALLS",
+    "Event",
+    "HandlerFailure",
+    "Scope",
+    "World",
+    "watching",
+]
 
 
 class HandlerFailure(Exception):  # noqa: N818 - what a handler raises that is told to
     """What the exception handler raises in a world where it does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """The bounds of a world. Durations are so different that no two sums of them are equal by accident."""
-
-    limit: int | None = 1
-    pending_limit: int = 1
-    jobs: int = 2
-    """How many coroutines are spawned at most."""
-    tempers: tuple[str, ...] = ("obedient", "stubborn")
-    spawns: tuple[str, ...] = ("spawn", "nowait")
-    ends: tuple[str, ...] = ENDS
-    calls: tuple[str, ...] = CALLS
-    callers: int = 2
-    """How many calls there are besides those of `spawn`."""
-    shields: tuple[str, ...] = ("obedient",)
-    """The tempers of shielded coroutines."""
-    cancels: int = 1
-    """How many callers are cancelled."""
-    sweeps: int = 0
-    """How often every task of the loop is cancelled."""
-    handler: str = "keeps"
-    """``keeps``, ``raises``, or ``loop`` for a scheduler without a handler of its own."""
-    eager: bool = False
-    slow: bool = False
-    """Time may pass while callbacks are ready, as it does in a real program whose callbacks are slow."""
-    close_timeout: float = 1.0
-    wait_timeout: float = 16.0
-    timeout: float = 4.0
-    """Of ``wait-for``, ``close-for`` and ``drain-for``."""
-
-    @classmethod
-    def of(cls, bounds: Mapping[str, Any]) -> Self:
-        """The scope of a document, where tuples are lists."""
-        given: dict[str, Any] = {}
-        for name, value in bounds.items():
-            given[name] = tuple(value) if isinstance(value, list) else value
-        return cls(**given)
-
-    def describe(self) -> str:
-        """The bounds that matter most, in a few words."""
-        extras = [name for name in ("eager", "slow") if getattr(self, name)]
-        extras += [f"handler {self.handler}"] if self.handler != "keeps" else []
-        extras += ["sweep"] if self.sweeps else []
-        bounds = f"limit {self.limit}, pending limit {self.pending_limit}, {self.jobs} jobs"
-        return ", ".join([bounds, f"{self.callers} callers", f"{self.cancels} cancels", *extras])
-
-
-@dataclass(slots=True)
-class Spent:
-    """How much of the scope has been used."""
-
-    jobs: int = 0
-    callers: int = 0
-    cancels: int = 0
-    sweeps: int = 0
-
-    def key(self) -> tuple[int, ...]:
-        """For the fingerprint."""
-        return (self.jobs, self.callers, self.cancels, self.sweeps)
 
 
 class World:
@@ -135,6 +75,11 @@ class World:
         self.bodies: list[Body] = []
         self.calls: list[Call] = []
         self.by_name: dict[str | None, Body] = {}
+        self.unnamed: Body | None = None
+        """The body whose job is given no name."""
+        self.misusing = False
+        """Somebody is doing what nobody may do: nothing that is told now can be right."""
+        self._shared = Context()
         self.facts: list[tuple[Any, ...]] = []
         """What was noted, in the order in which it happened."""
         self.complaints: list[dict[str, Any]] = []
@@ -169,7 +114,7 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.virtual is not None:
-            self._dispose()
+            dispose(self)
             self._entered.__exit__(None, None, None)
             self.virtual.close()
 
@@ -188,33 +133,6 @@ class World:
         """Whether the job of this body says that it has ended."""
         return body.job is not None and self.package.ended(body.job)
 
-    async def perform(self, call: Call) -> Any:
-        """Make the call; what it answers is what comes out of here."""
-        if call.kind == "with":
-            return await self._with(call)
-        if call.kind in {"shut", "drain", "drain-for"}:
-            return await self._end(call.kind)
-        body = call.body
-        assert body is not None
-        if call.kind == "spawn":
-            return await self._spawn(body)
-        if call.kind == "shield":
-            return await self.scheduler.shield(body.make())
-        return await self._ask(call.kind, body.job)
-
-    async def _end(self, kind: str) -> Any:
-        if kind == "shut":
-            self._note_doomed()
-            return await self.scheduler.close()
-        within = [self.scope.timeout] if kind == "drain-for" else []
-        return await self.scheduler.wait_and_close(*within)
-
-    async def _ask(self, kind: str, job: Any) -> Any:
-        if kind == "await":
-            return await job
-        action = job.wait if kind.startswith("wait") else job.close
-        return await (action(timeout=self.scope.timeout) if kind.endswith("-for") else action())
-
     async def call_from_inside(self, body: Body, order: str) -> None:
         """What a job tries that no job may do."""
         if order == "self-shut":
@@ -222,27 +140,33 @@ class World:
         else:
             await (body.job.wait() if order == "self-wait" else body.job.close())
 
-    async def _spawn(self, body: Body) -> Any:
-        # No name for the coroutine: the traceback of an eager task that fails holds this frame.
-        body.job = await self.scheduler.spawn(self._make(body), name=body.name)
-        return body.job
-
-    def _make(self, body: Body) -> Coroutine[Any, Any, Any]:
+    def make(self, body: Body) -> Coroutine[Any, Any, Any]:
+        """A coroutine that is spawned at this very moment."""
         self.note("spawning", body)
         return body.make()
 
-    async def _with(self, call: Call) -> None:
-        assert self.loop is not None
-        async with self.scheduler:
-            call.gate = self.loop.create_future()
-            try:
-                call.left = await call.gate
-            finally:
-                call.left_at = self.now()
-            if call.left == "leave-raise":
-                raise WithFailure
+    def options(self, body: Body) -> dict[str, Any]:
+        """What is said of a job when it is spawned."""
+        options: dict[str, Any] = {} if body is self.unnamed else {"name": body.name}
+        if body.given is not None:
+            options["context"] = body.given
+        return options
 
-    def _note_doomed(self) -> None:
+    def view(self) -> View:
+        """What the scheduler says about itself now, whose job is unnamed being known."""
+        view = self.package.view(self.scheduler)
+        if self.unnamed is None:
+            return view
+        unnamed, known = self.unnamed.name, self.by_name
+        return view._replace(listed=tuple([name if name in known else unnamed for name in view.listed]))
+
+    def body_of(self, job: Any) -> Body:
+        """What a job of the scheduler runs."""
+        body = self.by_name.get(job.get_name(), self.unnamed)
+        assert body is not None
+        return body
+
+    def note_doomed(self) -> None:
         """Closing begins with the next step: what waits now must never run (SHUT-1)."""
         if not self.scheduler.closed:
             doomed = [
@@ -259,78 +183,17 @@ class World:
             raise HandlerFailure
 
     def _observe(self, record: Any) -> None:
-        body = None if record.job is None else self.by_name[record.job.get_name()]
+        if self.misusing:
+            return
+        body = None if record.job is None else self.body_of(record.job)
         source = None if record.source is None else str(record.source)
         self.note("record", body, str(record.event), source, str(record.dest))
 
-    # What can happen.
+    # Letting it happen.
 
     def enabled(self) -> list[Event]:
         """Every event that can happen now, in a fixed order."""
-        events: list[Event] = []
-        loop = self.virtual
-        if loop is not None:
-            quiet = loop.quiet()
-            if not quiet:
-                events.append(("turn",))
-            if self._time_can_pass(loop, quiet=quiet):
-                events.append(("tick",))
-        events += self._spawns()
-        for body in self.bodies:
-            if body.idle():
-                events += self._orders(body)
-        if self.spent.callers < self.scope.callers:
-            events += self._new_calls()
-        events += self._about_calls()
-        if self.spent.sweeps < self.scope.sweeps:
-            events.append(("sweep",))
-        return events
-
-    def _time_can_pass(self, loop: VirtualLoop, *, quiet: bool) -> bool:
-        """Up to the next timer, or to a promised deadline: that comes even if nobody has set a timer."""
-        if not quiet:
-            return self.scope.slow and bool(loop.timers())
-        return bool(loop.timers()) or self.judge.next_deadline() is not None
-
-    def _spawns(self) -> list[Event]:
-        if self.spent.jobs >= self.scope.jobs:
-            return []
-        kinds = [kind for kind in self.scope.spawns if kind == "spawn" or self.package.nowait]
-        return [(kind, temper) for kind in kinds for temper in self.scope.tempers]
-
-    def _orders(self, body: Body) -> list[Event]:
-        if body.shielded:
-            return [(end, body.number) for end in self.scope.ends if end in {"return", "raise"}]
-        selfish = [order for order in SELF_CALLS if order in self.scope.calls and body.job is not None]
-        if self.spent.callers >= self.scope.callers:
-            selfish = []
-        return [(order, body.number) for order in (*self.scope.ends, *selfish)]
-
-    def _new_calls(self) -> list[Event]:
-        events: list[Event] = []
-        for kind in self.scope.calls:
-            if kind == "await" and not self.package.awaitable:
-                continue
-            if kind in JOB_CALLS:
-                events += [(kind, body.number) for body in self.bodies if body.job is not None]
-            elif kind == "shield":
-                events += [(kind, temper) for temper in self.scope.shields]
-            elif kind in SCHEDULER_CALLS:
-                events.append((kind,))
-        return events
-
-    def _about_calls(self) -> list[Event]:
-        events: list[Event] = []
-        for call in self.calls:
-            if call.over:
-                continue
-            if call.gate is not None and not call.gate.done():
-                events += [("leave", call.number), ("leave-raise", call.number)]
-            if call.called_at is not None and not call.cancelled and self.spent.cancels < self.scope.cancels:
-                events.append(("cancel", call.number))
-        return events
-
-    # Letting it happen.
+        return enabled(self)
 
     def apply(self, event: Event, *, again: bool = False) -> None:
         """Let an event happen and have the judge look, who raises `Violation`; in a replay, glance."""
@@ -366,32 +229,47 @@ class World:
             assert deadline is not None
             self.virtual.advance(deadline - self.now())
 
+    def _new_job(self, temper: str) -> Body:
+        self.spent.jobs += 1
+        body = self._new_body(temper)
+        if self.scope.contexts in {"given", "shared"}:
+            body.given = self._shared if self.scope.contexts == "shared" else Context()
+        if self.spent.jobs == self.scope.jobs:
+            self.unnamed = body
+        else:
+            self.by_name[body.name] = body
+        return body
+
     def _new_body(self, temper: str, *, shielded: bool = False) -> Body:
         body = Body(self, len(self.bodies), temper, shielded=shielded)
         self.bodies.append(body)
-        self.by_name[body.name] = body
         return body
 
     def _start_spawn(self, temper: str) -> None:
-        self.spent.jobs += 1
-        body = self._new_body(temper)
+        body = self._new_job(temper)
         call = Call(self, len(self.calls), "spawn", body)
         body.call = call
         self.calls.append(call)
         call.start()
 
     def _spawn_nowait(self, temper: str) -> None:
-        self.spent.jobs += 1
-        body = self._new_body(temper)
-        before = self.package.view(self.scheduler)
+        body = self._new_job(temper)
+        before = self.view()
+        error, at_home = copy_context().run(self._give, body)
+        self.note("nowait", body, before, error, at_home)
+
+    def _give(self, body: Body) -> tuple[BaseException | None, bool]:
+        """Spawn without waiting, in a context of its own: the error, and whether that is as it was."""
+        ORIGIN.set(body.name)
         error: BaseException | None = None
         try:
-            body.job = self.scheduler.spawn_nowait(self._make(body), name=body.name)
+            body.job = self.scheduler.spawn_nowait(self.make(body), **self.options(body))
         except Exception as caught:  # noqa: BLE001 - the judge wants to know
             error = caught.with_traceback(None)
-        self.note("nowait", body, before, error)
+        return error, ORIGIN.get() == body.name
 
-    def _start_call(self, kind: str, target: Any) -> None:
+    def start_call(self, kind: str, target: Any) -> None:
+        """Have somebody ask something of the scheduler, or of one of its jobs."""
         self.spent.callers += 1
         body: Body | None = None
         if kind == "shield":
@@ -430,70 +308,8 @@ class World:
                 self.spent.cancels -= 1
         for body in self.bodies:
             body.hit = body.hit or body.ended is None
-        for task in sorted(left.values(), key=lambda task: task.get_name()):
+        for task in sorted(left.values(), key=lambda task: (len(task.get_name()), task.get_name())):
             task.cancel()
-
-    # The end.
-
-    def wind_up(self) -> None:
-        """Bring everything to its end, closing the scheduler, and have the judge settle the accounts."""
-        assert self.virtual is not None
-        self.winding_up = True
-        self._run_quiet()
-        self._start_call("shut", None)
-        self._run_quiet()
-        for _ in range(_WIND_UP_ROUNDS):
-            let_go = self.let_go()
-            if not let_go and not self.virtual.timers() and self.virtual.quiet():
-                break
-            if not let_go:
-                self.virtual.advance()
-            self._run_quiet()
-        self.judge.settle()
-
-    def let_go(self) -> int:
-        """Tell every coroutine that waits to be told to return; how many there were."""
-        idle = [body for body in self.bodies if body.idle()]
-        for body in idle:
-            body.tell("return")
-        for call in self.calls:
-            if call.gate is not None and not call.gate.done():
-                call.gate.set_result("leave")
-        return len(idle)
-
-    def _run_quiet(self) -> None:
-        assert self.virtual is not None
-        for _ in range(_SPINNING):
-            if self.virtual.quiet():
-                return
-            self.apply(("turn",))
-        raise self.judge.spinning()
-
-    def _dispose(self) -> None:
-        """Let what still runs end, so that the garbage collector finds nothing of this world to run."""
-        assert self.virtual is not None
-        for body in self.bodies:
-            body.temper = "obedient"
-        for _ in range(_WIND_UP_ROUNDS):
-            for task in self._tasks():
-                with suppress(RecursionError):  # another package can tie tasks into a circle
-                    task.cancel()
-            if self.virtual.quiet():
-                break
-            with suppress(SystemExit):
-                self.virtual.turn()
-        for body in self.bodies:
-            if body.coroutine is not None:
-                body.coroutine.close()
-
-    def _tasks(self) -> list[asyncio.Task[Any]]:
-        """Every task that has not ended."""
-        assert self.virtual is not None
-        if not self.package.observed:
-            return list(asyncio.all_tasks(self.virtual))
-        own: list[asyncio.Task[Any] | None] = [call.task for call in self.calls]
-        own += [body.task() for body in self.bodies if body.task is not None]
-        return [task for task in own if task is not None and not task.done()]
 
 
 _warned: list[warnings.WarningMessage] = []
@@ -521,6 +337,7 @@ def _moves() -> dict[str, Callable[..., None]]:
         "nowait": World._spawn_nowait,
         "cancel": lambda world, number: world._cancel_call(world.calls[number]),
         "sweep": World._sweep,
+        "misuse": misuse,
         "leave": lambda world, number: world._leave(number, "leave"),
         "leave-raise": lambda world, number: world._leave(number, "leave-raise"),
     }
@@ -529,7 +346,7 @@ def _moves() -> dict[str, Callable[..., None]]:
     for order in SELF_CALLS:
         moves[order] = lambda world, number, order=order: world._try_inside(number, order)
     for kind in CALLS:
-        moves[kind] = lambda world, target=None, kind=kind: world._start_call(kind, target)
+        moves[kind] = lambda world, target=None, kind=kind: world.start_call(kind, target)
     return moves
 
 

@@ -8,7 +8,8 @@ and is reached again by replaying them in a new world. That this gives the same 
 replay must find the same possible events, and the first replay of every fourth state the same fingerprint.
 A state whose fingerprint is known is not explored again. Breadth first, for two reasons: the first
 violation found has a short story, and replays are short. Only turns of the loop are followed up at once,
-from the world that has just reached a new state: they need no replay.
+from the world that has just reached a new state: they need no replay. Neither does misuse: it changes
+nothing, or is a violation.
 
 Turns that lead back to where they began are a loop that spins. A state in which nothing can happen any
 more is brought to its end, and the accounts are settled.
@@ -26,7 +27,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aiojobs.spec.driving.books import Violation
+from aiojobs.spec.driving.choices import MISUSE, TURN
 from aiojobs.spec.driving.driver import Event, Scope, World, watching
+from aiojobs.spec.driving.ending import wind_up
 from aiojobs.spec.driving.fingerprint import fingerprint
 from aiojobs.spec.driving.story import WIND_UP, Finding
 
@@ -42,8 +45,6 @@ Progress: TypeAlias = "Callable[[Found, int], None]"
 
 _SWEEP: Final = 200
 """After so many worlds the garbage collector may run: between two of them, never inside one."""
-
-_TURN: Final[Event] = ("turn",)
 
 
 class ReplayError(AssertionError):
@@ -129,9 +130,9 @@ class _Explorer:
         return len(findings) >= self.wanted or (bool(self.until) and self.until <= findings.keys())
 
     def _expand(self, state: _State) -> None:
-        """Try every event that is possible here but the turn, which was tried when this was reached."""
+        """Try every event that is possible here but those that were tried when this was reached."""
         path = state.path()
-        events = [event for event in state.enabled if event != _TURN]
+        events = [event for event in state.enabled if event not in (TURN, MISUSE)]
         for number, event in enumerate(events):
             with World(self.scope, self.package) as world:
                 self._replay(world, state, path, check=number == 0 and state.number % 4 == 0)
@@ -160,13 +161,16 @@ class _Explorer:
             try:
                 world.apply(event)
                 reached = self._reach(world, state, event)
+                if reached is not None and MISUSE in reached.enabled:
+                    state, event = reached, MISUSE
+                    world.apply(MISUSE)
             except Violation as violation:
                 end = [WIND_UP] if world.winding_up else []
                 self._keep((*state.path(), event, *end), violation)
                 return
             if reached is None:
                 return
-            state, event = reached, _TURN if reached.enabled[:1] == (_TURN,) else None
+            state, event = reached, TURN if reached.enabled[:1] == (TURN,) else None
 
     def _keep(self, events: tuple[Event, ...], violation: Violation) -> None:
         known = self.found.findings.get(violation.requirement)
@@ -186,13 +190,13 @@ class _Explorer:
             state = _State(before, event, depth, mark, enabled, number=len(self.known))
             self.known[mark] = state
             self.found.depth = max(self.found.depth, depth)
-        if event == _TURN and before is not None:
+        if event == TURN and before is not None:
             before.turned = state
         if not new:
             return None
         self.queue.append(state)
         if not state.enabled:
-            world.wind_up()
+            wind_up(world)
         self._note_coverage(world)
         return state
 

@@ -4,8 +4,8 @@ digest.
 Rules of this file: two worlds with the same fingerprint must have the same future. So it covers what the
 harness remembers, the ready queue in its order, the timers with the time that is left, the chain of awaits
 of every task with the place and the variables of each frame, and every object of the scheduler that can be
-reached from there. What it may leave out is what has no future: names of tasks, addresses, points of time
-(only distances count), contexts.
+reached from there. What it may leave out is what has no future: names, addresses, points of time (only
+distances count), and of a context everything but whose it is.
 
 How it works: the objects are walked from fixed roots in a fixed order and numbered as they are met, so
 that neither addresses nor hashes play a part. Where Python shows nothing of an object (an iterator, a
@@ -31,8 +31,10 @@ from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
-from aiojobs.spec.driving.driver import EPOCH, World
-from aiojobs.spec.driving.truth import Body, Call
+from aiojobs.spec.driving.bounds import EPOCH
+from aiojobs.spec.driving.calls import Call
+from aiojobs.spec.driving.driver import World
+from aiojobs.spec.driving.truth import ORIGIN, Body
 from aiojobs.spec.driving.virtual_loop import TurnHandle, TurnTimer, VirtualLoop
 
 if TYPE_CHECKING:
@@ -48,9 +50,9 @@ _NAMED: Final = (
     types.ModuleType,
     types.FrameType,
     types.TracebackType,
-    Context,
     VirtualLoop,
 )
+_NO_FUTURE: Final = frozenset({"__weakref__", "__dict__", "_name"})
 _LONG_AGO: Final = EPOCH / 2
 """A number beyond this is a point of time."""
 
@@ -204,7 +206,7 @@ def _attributes(kind: type) -> tuple[str, ...]:
     for base in kind.__mro__:
         slots = base.__dict__.get("__slots__", ())
         names += [slots] if isinstance(slots, str) else slots
-    return tuple(name for name in names if name not in {"__weakref__", "__dict__"})
+    return tuple(name for name in names if name not in _NO_FUTURE)
 
 
 @cache
@@ -252,7 +254,7 @@ def _of_method(method: Any) -> tuple[Any, list[Any]]:
 
 def _of_handle(handle: TurnHandle | TurnTimer) -> tuple[Any, list[Any]]:
     when = [handle.deadline] if isinstance(handle, TurnTimer) else []
-    return ("handle", handle.withdrawn), [handle.callback, *handle.args, *when]
+    return ("handle", handle.withdrawn, handle.context.get(ORIGIN)), [handle.callback, *handle.args, *when]
 
 
 def _of_mapping(mapping: Any) -> tuple[Any, list[Any]]:
@@ -272,6 +274,7 @@ _TAKERS: Final[tuple[tuple[Any, Callable[[Any], tuple[Any, list[Any]]]], ...]] =
     (asyncio.Future, _of_future),
     ((types.CoroutineType, types.GeneratorType), _of_coroutine),
     ((TurnHandle, TurnTimer), _of_handle),
+    (Context, lambda context: (("context", context.get(ORIGIN)), [])),
     (_NAMED, lambda item: (getattr(item, "__qualname__", type(item).__qualname__), [])),
     (types.FunctionType, _of_function),
     ((types.MethodType, types.BuiltinFunctionType), _of_method),

@@ -36,8 +36,9 @@ from aiojobs.spec.driving.quiet import Quiet
 from aiojobs.spec.driving.told import Told
 
 if TYPE_CHECKING:
+    from aiojobs.spec.driving.calls import Call
     from aiojobs.spec.driving.packages import View
-    from aiojobs.spec.driving.truth import Body, Call
+    from aiojobs.spec.driving.truth import Body
 
 __all__ = ["Judge", "Violation"]
 
@@ -61,7 +62,7 @@ class Judge(Told, Quiet):
     def look(self, *, quiet: bool) -> None:
         """Look at everything that happened since the last time."""
         self.read()
-        view = self.world.package.view(self.world.scheduler)
+        view = self.world.view()
         self._after_turn(view)
         if quiet:
             self._when_quiet(view)
@@ -122,6 +123,8 @@ class Judge(Told, Quiet):
             f"{body.name} runs although its spawn was cancelled before it returned",
         )
         self.spoken.add("START-1")
+        if self.world.scope.contexts != "unwatched":
+            self.demand(body.at_home, "SPAWN-4", f"{body.name} runs in a context that is not its own")
 
     def _on_hit(self, body: Body) -> None:
         if body.hit or body.shielded:
@@ -255,8 +258,12 @@ class Judge(Told, Quiet):
             self.demand(right, "WAIT-5", f"{body.name} has not ended and answers {result!r}, {exception!r}")
             return
         way = body.ended or "cancelled"
+        assert self.books is not None
+        if not self.books.was_active(body):
+            self.demand(way == "never", "START-2", f"{body.name} was dropped, and its coroutine is open")
+        requirement = "START-2" if way == "never" else "WAIT-5"
         self.demand(
-            job.outcome == _OUTCOMES[way], "WAIT-5", f"{body.name} {how(body)}; outcome {job.outcome}"
+            job.outcome == _OUTCOMES[way], requirement, f"{body.name} {how(body)}; outcome {job.outcome}"
         )
         if way == "returned":
             right = result == body.value and exception is None
@@ -265,8 +272,6 @@ class Judge(Told, Quiet):
         else:
             right = all(isinstance(answer, self.world.package.stopped) for answer in (result, exception))
         self.demand(right, "WAIT-5", f"{body.name} {how(body)} and answers {result!r}, {exception!r}")
-        if way == "never":
-            self.spoken.add("START-2")
 
     # The end.
 
@@ -282,7 +287,7 @@ class Judge(Told, Quiet):
             )
             if not body.shielded:
                 self._check_freed(body)
-        view = world.package.view(world.scheduler)
+        view = world.view()
         self.demand(view.size == 0, "BOOK-1", f"everything has ended, and there is left: {view}")
         if world.virtual is not None:
             left = world.virtual.timers()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.driver import Event, Scope, World
+from aiojobs.spec.driving.ending import let_go
 from aiojobs.spec.driving.story import Finding
 from aiojobs.spec.driving.walk import Walked, choose, pair, random_scope
 
@@ -121,7 +122,7 @@ async def _wind_up(world: World) -> None:
     world.let_happen(("shut",))
     for _ in range(100):
         await asyncio.sleep(_NAP)
-        world.let_go()
+        let_go(world)
         await _settle(world)
         if all(call.over for call in world.calls) and not any(body.alive for body in world.bodies):
             break

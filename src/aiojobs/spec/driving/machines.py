@@ -26,6 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.driver import CALLS, JOB_CALLS, SCHEDULER_CALLS, Event, Scope, World
+from aiojobs.spec.driving.ending import wind_up
 from aiojobs.spec.driving.packages import Package, own
 from aiojobs.spec.driving.story import WIND_UP, Finding
 from aiojobs.spec.driving.truth import ENDS, SELF_CALLS, TEMPERS
@@ -59,6 +60,8 @@ class WorldMachine(RuleBasedStateMachine):
             pending_limit=data.draw(st.sampled_from(self.pending_limits)),
             slow=data.draw(st.booleans()),
             eager=self.eager,
+            contexts=data.draw(st.sampled_from(("copied", "given", "shared"))),
+            misuse=data.draw(st.booleans()),
         )
         self.world = World(scope, self.package)
         self.world.__enter__()
@@ -123,6 +126,12 @@ class WorldMachine(RuleBasedStateMachine):
         """Somebody closes the scheduler, drains it, shields something."""
         self._let_one(data, *SCHEDULER_CALLS)
 
+    @precondition(lambda self: self._possible("misuse"))
+    @rule()
+    def misuse(self) -> None:
+        """Somebody makes every mistake there is."""
+        self._let(("misuse",))
+
     @precondition(lambda self: self._possible("cancel", "leave", "leave-raise", "sweep"))
     @rule(data=st.data())
     def disturb(self, data: st.DataObject) -> None:
@@ -136,7 +145,7 @@ class WorldMachine(RuleBasedStateMachine):
         try:
             if not self.walked.findings:
                 self.events.append(WIND_UP)
-                self.world.wind_up()
+                wind_up(self.world)
             self.walked.spoken.update(self.world.judge.spoken)
         except Violation as violation:
             self._remember(violation)

@@ -14,8 +14,9 @@ from aiojobs.spec.driving.bench import EPS, Bench
 from aiojobs.spec.driving.books import Violation
 
 if TYPE_CHECKING:
+    from aiojobs.spec.driving.calls import Call
     from aiojobs.spec.driving.packages import View
-    from aiojobs.spec.driving.truth import Body, Call
+    from aiojobs.spec.driving.truth import Body
 
 __all__ = ["Quiet"]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.driver import Event, Scope, World
+from aiojobs.spec.driving.ending import wind_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,7 +51,7 @@ def replay(scope: Scope, package: Package, events: Iterable[Event], *, to_end: b
                     world.apply(event)
             if to_end:
                 done.append(WIND_UP)
-                world.wind_up()
+                wind_up(world)
         except Violation as violation:
             return Finding(scope, tuple(done), violation.requirement, violation.text)
     return None
@@ -158,6 +159,7 @@ _WORDS: Final = {
     "leave-raise": "The inside of the `async with` of call {target} is about to raise.",
     "cancel": "The caller of call {target} is cancelled.",
     "sweep": "Every task of the loop is cancelled.",
+    "misuse": "Somebody makes every mistake that can be made in a call of spawn or shield.",
     "wind-up": "Everything is brought to its end: the scheduler is closed, what still runs is let go.",
 }
 
@@ -167,12 +169,12 @@ def tell(finding: Finding, package: Package) -> str:
     scope = finding.scope
     handler = {"keeps": "", "raises": ", an exception handler that raises", "loop": ", no exception handler"}
     eager = ", eager tasks" if scope.eager else ""
+    contexts = {"given": ", each job in a context given to it", "shared": ", all jobs in one context"}
     limits = (
         f"limit={scope.limit}, pending_limit={scope.pending_limit}, close_timeout={scope.close_timeout:g}"
     )
-    lines = [
-        f"A scheduler of {package.label} with {limits}{handler[scope.handler]}{eager}.",
-    ]
+    extras = f"{handler[scope.handler]}{eager}{contexts.get(scope.contexts, '')}"
+    lines = [f"A scheduler of {package.label} with {limits}{extras}."]
     with World(scope, package) as world:
         for number, event in enumerate(finding.events, 1):
             lines.append(f"{number:3}. {_say(event, world)}")
@@ -188,7 +190,7 @@ def tell(finding: Finding, package: Package) -> str:
 def _let_happen(event: Event, world: World) -> Violation | None:
     try:
         if event == WIND_UP:
-            world.wind_up()
+            wind_up(world)
         else:
             world.apply(event)
     except Violation as violation:

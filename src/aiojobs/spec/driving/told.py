@@ -17,8 +17,9 @@ from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.truth import WithFailure
 
 if TYPE_CHECKING:
+    from aiojobs.spec.driving.calls import Call
     from aiojobs.spec.driving.packages import View
-    from aiojobs.spec.driving.truth import Body, Call
+    from aiojobs.spec.driving.truth import Body
 
 __all__ = ["Told"]
 
@@ -43,7 +44,7 @@ class Told(Bench):
 
     # Answers.
 
-    def _on_nowait(self, body: Body, before: View, error: BaseException | None) -> None:
+    def _on_nowait(self, body: Body, before: View, error: BaseException | None, at_home: bool) -> None:
         scope, package = self.world.scope, self.world.package
         full = scope.limit is not None and before.active >= scope.limit
         full = full and 0 < scope.pending_limit <= before.pending
@@ -58,6 +59,11 @@ class Told(Bench):
             self.demand(right, "SPAWN-5", f"spawn_nowait gives {error!r} although all places are taken")
         else:
             self.demand(error is None, "SPAWN-5", f"spawn_nowait raises {error!r} although there is a place")
+        self._demand_own_context(at_home, f"spawn_nowait of {body.name}")
+
+    def _demand_own_context(self, at_home: bool, what: str) -> None:
+        if self.world.scope.contexts != "unwatched":
+            self.demand(at_home, "SPAWN-4", f"{what} has changed the context of its caller")
 
     def _on_answered(self, call: Call) -> None:
         if call.body is not None:
@@ -78,6 +84,7 @@ class Told(Bench):
                 "with": self._end_answer,
                 "shield": self._shield_answer,
             }[call.kind](call)
+        self._demand_own_context(call.at_home, call.name)
         call.error = None  # its traceback holds the frames that hold it
 
     def _cancelled_answer(self, call: Call) -> None:
@@ -219,7 +226,7 @@ class Told(Bench):
         requirement = "EXC-4" if body.shielded else "EXC-1"
         self.demand(body.reports == 1, requirement, f"the handler hears twice of the failure of {body.name}")
         if not body.shielded:
-            named = context["job"].get_name() == body.name
+            named = self.world.body_of(context["job"]) is body
             self.demand(named, "EXC-2", f"the failure of {body.name} is reported of {context['job']!r}")
 
     def _on_late(self, context: dict[str, Any]) -> None:
@@ -233,7 +240,7 @@ class Told(Bench):
 
     def _late_body(self, context: dict[str, Any]) -> Body:
         if context["job"] is not None:
-            return self.world.by_name[context["job"].get_name()]
+            return self.world.body_of(context["job"])
         future = context.get("future")
         for body in self.world.bodies:
             if body.task is not None and body.task() is future:

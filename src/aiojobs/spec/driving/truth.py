@@ -1,9 +1,9 @@
-"""What really happens: the coroutines that are scheduled, and the callers that wait, close and are cancelled.
+"""What really happens: the coroutines that are scheduled.
 
 Rules of this file: it knows what was done to it and believes nobody. A `Body` notes its own first step,
-each cancellation that reaches it, and its end; a `Call` notes when it was made and what came back.
-Everything is noted in one list, in the order in which it happened, together with what the scheduler says
-about itself (observer, exception handler). The judge compares the two.
+each cancellation that reaches it, and its end. Everything is noted in one list, in the order in which it
+happened, together with what callers are answered (`calls`) and what the scheduler says about itself
+(observer, exception handler). The judge compares the two.
 
 How it works: a body waits on a gate until somebody tells it how to go on, so that when and how it ends is
 an outside event. What it does with a cancellation is its temper:
@@ -13,6 +13,8 @@ an outside event. What it does with a cancellation is its temper:
 * ``tidy``      needs another pass of the loop for its clean-up, and then ends with it;
 * ``instant``   returns in its first step, ``failing`` raises in it: neither ever waits.
 
+Whose context it runs in it can tell by a variable: `ORIGIN` names who called `spawn`.
+
 Deliberately not here: any judgement.
 """
 
@@ -20,14 +22,26 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from aiojobs.spec.driving.calls import Call
     from aiojobs.spec.driving.driver import World
 
-__all__ = ["ENDS", "SELF_CALLS", "TEMPERS", "BaseFailure", "Body", "BodyFailure", "Call", "WithFailure"]
+__all__ = [
+    "CONTEXTS",
+    "ENDS",
+    "ORIGIN",
+    "SELF_CALLS",
+    "TEMPERS",
+    "BaseFailure",
+    "Body",
+    "BodyFailure",
+    "WithFailure",
+]
 
 TEMPERS: Final = ("obedient", "stubborn", "tidy", "instant", "failing")
 
@@ -37,6 +51,14 @@ ENDS: Final = ("return", "raise", "base", "exit", "quit")
 
 SELF_CALLS: Final = ("self-wait", "self-close", "self-shut")
 """What a body can be told to try from inside: to wait for itself, close itself, close its own scheduler."""
+
+
+CONTEXTS: Final = ("copied", "given", "shared", "unwatched")
+"""In which context a job is to run: a copy of its spawner's; one of its own, given as ``context=``; one that
+is given to all jobs. ``unwatched`` is the first, and nobody looks."""
+
+ORIGIN: Final = ContextVar("origin", default="outside")
+"""Whose context this is: of the caller who spawns the body of this name, or of the inside of that body."""
 
 
 class BodyFailure(Exception):  # noqa: N818 - the exception of a job, told from every other one
@@ -71,6 +93,10 @@ class Body:
         """Who spawns it, if the spawn is a call of its own that can be cancelled."""
         self.job: Any = None
         """The job object, once a spawn has returned it."""
+        self.given: Context | None = None
+        """The context that it was given to run in, if it is not a copy of the spawner's."""
+        self.at_home = True
+        """It runs in the context that it was promised."""
         self.gate: asyncio.Future[str] | None = None
         self.began = False
         self.cancels = 0
@@ -152,6 +178,7 @@ class Body:
         assert task is not None
         self.task = weakref.ref(task)
         del task
+        self.at_home = self._looks_around()
         self.world.note("began", self)
         try:
             await self._live()
@@ -166,6 +193,12 @@ class Body:
             raise
         self._end("returned")
         return self.value
+
+    def _looks_around(self) -> bool:
+        """Whether this is the context that was promised; from now on it can be told from the spawner's."""
+        found, inside = ORIGIN.get(), f"inside {self.name}"
+        ORIGIN.set(inside)
+        return found == self.name if self.given is None else self.given.get(ORIGIN) == inside
 
     def _end(self, how: str) -> None:
         self.ended = how
@@ -231,74 +264,3 @@ class Body:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the judge wants to know
             answer = type(error).__name__
         self.world.note("tried", self, order, answer)
-
-
-class Call:
-    """One call of the scheduler by somebody outside: a task of its own that waits for the answer."""
-
-    def __init__(self, world: World, number: int, kind: str, body: Body | None) -> None:
-        self.world = world
-        self.number = number
-        self.kind = kind
-        self.body = body
-        self.task: asyncio.Task[None] | None = None
-        self.gate: asyncio.Future[str] | None = None
-        """For the inside of an ``async with``: how to leave it."""
-        self.left: str | None = None
-        self.left_at: float | None = None
-        """When the inside of the ``async with`` was left, in whatever way."""
-        self.called_at: float | None = None
-        self.expired_at: float | None = None
-        """When the judge first found its time over with nothing left to run."""
-        self.open_before = True
-        """The scheduler was open when the call was made."""
-        self.open_after = True
-        """The scheduler was open when the answer came."""
-        self.called_in = self.answered_in = -1
-        """In which turn that was."""
-        self.late = False
-        """The job had ended, as the scheduler sees it, when the call was made."""
-        self.cancelled = False
-        """Its task was cancelled from outside before there was an answer."""
-        self.cancels = 0
-        """How often."""
-        self.cancelled_first = False
-        """And before the coroutine that it is about had ended."""
-        self.answered = False
-        self.value: Any = None
-        self.error: BaseException | None = None
-
-    @property
-    def name(self) -> str:
-        """How the stories call it."""
-        return f"call {self.number} ({self.kind})"
-
-    @property
-    def open(self) -> bool:
-        """It was made and has no answer yet."""
-        return self.called_at is not None and not self.answered
-
-    @property
-    def over(self) -> bool:
-        """Its task has ended, with or without having made the call."""
-        return self.task is None or self.task.done()
-
-    def start(self) -> None:
-        """Have it called in a task of its own."""
-        self.task = asyncio.get_running_loop().create_task(self._run(), name=self.name)
-
-    async def _run(self) -> None:
-        world = self.world
-        self.called_at = world.now()
-        self.called_in = world.turns
-        self.open_before = not world.scheduler.closed
-        self.late = self.body is not None and world.seen_as_ended(self.body)
-        world.note("called", self)
-        try:
-            self.value = await world.perform(self)
-        except BaseException as error:  # noqa: BLE001 - every answer is an answer
-            self.error = error
-        self.answered = True
-        self.answered_in = world.turns
-        self.open_after = not world.scheduler.closed
-        world.note("answered", self)

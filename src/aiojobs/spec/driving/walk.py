@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.driver import CALLS, Event, Scope, World
+from aiojobs.spec.driving.ending import wind_up
 from aiojobs.spec.driving.story import WIND_UP, Finding
 from aiojobs.spec.driving.truth import ENDS, SELF_CALLS, TEMPERS
 
@@ -47,6 +48,7 @@ _WEIGHTS: Final = {
     "drain-for": 0.2,
     "with": 0.2,
     "sweep": 0.1,
+    "misuse": 0.1,
 }
 _OTHER: Final = 0.6
 """The weight of an event that is not in the list."""
@@ -99,8 +101,16 @@ def random_scope(chance: random.Random, *, eager: bool | None = None) -> Scope:
         sweeps=chance.choice([0, 0, 0, 1]),
         handler=chance.choice(["keeps", "keeps", "raises", "loop"]),
         slow=chance.choice([False, False, True]),
+        contexts=chance.choice(["copied", "copied", "given", "shared"]),
+        misuse=chance.choice([False, False, True]),
         eager=may_be_eager and (chance.choice([False, True]) if eager is None else eager),
     )
+
+
+def _for_another(scope: Scope) -> Scope:
+    """For a package without what is new in this one; a wrong context shall not hide everything else."""
+    contexts = "copied" if scope.contexts == "copied" else "unwatched"
+    return replace(scope, eager=False, misuse=False, contexts=contexts)
 
 
 def choose(chance: random.Random, events: Sequence[Event]) -> Event:
@@ -114,7 +124,7 @@ def walk(package: Package, seed: int | str, scope: Scope | None = None) -> Walke
     chance = random.Random(seed)  # noqa: S311 - it has to be repeatable
     scope = scope or random_scope(chance)
     if not package.observed:
-        scope = replace(scope, eager=False)
+        scope = _for_another(scope)
     length = chance.choice([20, 50, _LONGEST])
     walked = Walked(worlds=1)
     events: list[Event] = []
@@ -126,7 +136,7 @@ def walk(package: Package, seed: int | str, scope: Scope | None = None) -> Walke
                 events.append(event)
                 world.apply(event)
             events.append(WIND_UP)
-            world.wind_up()
+            wind_up(world)
         except Violation as violation:
             walked.keep(Finding(scope, tuple(events), violation.requirement, violation.text))
         walked.spoken |= world.judge.spoken
