@@ -117,6 +117,23 @@ def test_the_table_is_sound():
     assert all(each.kind in {"", "test", by_number[each.link]} for each in CHAIN.steps)
 
 
+def test_every_link_has_tests_that_see_a_planted_fault_being_found():
+    """What tests/README.md says about it names every link, every command, and tests that exist."""
+    page = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.+) \| (.+) \|$", page, re.MULTILINE)
+    assert {link.number for link in CHAIN.links} <= {int(number) for number, _, _ in rows}
+    checkers = "".join(what for _, what, _ in rows)
+    assert [name for name in sorted(_own_commands()) if f"`{name}" not in checkers] == []
+    for _, _, where in rows:
+        for test in where.split(", "):
+            file, _, name = test.strip("`").partition("::")
+            assert f"\ndef {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+
+
+def _own_commands():
+    return {each.command[3] for each in CHAIN.steps if each.command[1:3] == ("-m", "aiojobs.spec")}
+
+
 @pytest.mark.parametrize(("code", "strict", "expected"), [(0, "", 0), (1, "", 1), (3, "", 0), (3, "1", 3)])
 def test_incomplete_is_loud_but_lets_a_build_go_on_unless_it_is_strict(tmp_path, code, strict, expected):
     python = tmp_path / "python"
