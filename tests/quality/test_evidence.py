@@ -142,6 +142,9 @@ def test_failing_tests_are_named_without_their_stories(tmp_path):
     account = replace(pytest_account(tmp_path, ("passed", []), ("failed", []), ("error", [])), code=1)
     found = findings.tests("test")(account)
     assert (found.status, found.reason) == (Status.FAIL, "exit code 1: 2 failed\nt1\nt2")
+    said = pytest_account(tmp_path, ("passed", ["A-1"]), ("failed", ["B-1", "C-1"]), ("failed", ["C-1"]))
+    head = findings.tests("test")(replace(said, code=1)).reason.splitlines()[0]
+    assert head == "exit code 1: 2 failed; they speak for C-1, B-1"
     assert found.figures == {"passed": 1, "failed": 1, "error": 1}
 
 

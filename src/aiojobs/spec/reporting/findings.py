@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -105,10 +105,16 @@ def tests(kind: str) -> Callable[[Left], Findings]:
 
 
 def _let_down(code: int, tests: Iterable[Mapping[str, Any]]) -> str:
-    """Which tests failed. Their stories name temporary folders and addresses, so they stay in the logs."""
-    names = [test["id"] for test in tests if test["outcome"] not in {"passed", "skipped", "xfailed"}]
-    head = f"exit code {code}: {len(names)} failed" if names else f"exit code {code}, and no test passed"
-    return "\n".join([head, *names])
+    """Which tests failed, and the promises for which they speak, most often named first.
+
+    Their stories name temporary folders and addresses, so they stay in the logs.
+    """
+    failed = [test for test in tests if test["outcome"] not in {"passed", "skipped", "xfailed"}]
+    if not failed:
+        return f"exit code {code}, and no test passed"
+    promises = Counter(requirement for test in failed for requirement in test["requirements"])
+    broken = f"; they speak for {', '.join(name for name, _ in promises.most_common())}" if promises else ""
+    return "\n".join([f"exit code {code}: {len(failed)} failed{broken}", *(test["id"] for test in failed)])
 
 
 def coverage(left: Left) -> Findings:
