@@ -3,12 +3,17 @@
 #   PYTHON=/path/to/python3   use this one       (default: the first usable of python3, 3.13, 3.12, 3.11)
 #   TIER=smoke|full           how far `make verify` goes
 #   STRICT=1                  `make verify` also fails when its verdict is INCOMPLETE
+#   QUICK=1 or FULL=1         how far `make bench` goes: below a minute, or up to a million jobs
 
 TIER ?= smoke
 STRICT ?=
+QUICK ?=
+FULL ?=
 ENV := PYTHON="$(PYTHON)" sh .ci/env
 # Set before the first import: coverage.py would miss lines that a plugin of pytest had imported already.
 COVERAGE := $(ENV) python -W error -m coverage
+RESOLVE := $(ENV) uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command 'make lock' --output-file
+UNRESOLVED := || { printf '\nCould not resolve. uv reads UV_INDEX_URL and SSL_CERT_FILE, not the settings of pip.\n' >&2; exit 1; }
 # The tests of the library. Those of the checkers, in tests/quality, are `make verify`'s.
 LIBRARY := $(patsubst %,tests/%,unit regression conformance stateful aiohttp examples docs packaging) \
 	tests/quality/test_source_rules.py tests/quality/test_survivors.py
@@ -16,7 +21,7 @@ LIBRARY := $(patsubst %,tests/%,unit regression conformance stateful aiohttp exa
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help env test test-all verify generate check-generated lint fuzz demo lock dist clean distclean
+.PHONY: help env test test-all verify generate check-generated lint fuzz bench demo lock dist clean distclean
 
 help: ## this text
 	@printf 'aiojobs: what you can do here\n\n'
@@ -54,12 +59,16 @@ lint: ## ruff, mypy --strict and pyright
 fuzz: ## drive the real scheduler at random until you stop it, on all cores; findings are kept in build/findings
 	@$(ENV) python -m aiojobs.spec fuzz
 
+bench: ## what a job costs here, with aiojobs 1.4.0, and in plain asyncio: build/bench/bench.md, with pictures
+	@LOCK=bench $(ENV) python -m tests.bench run --tier $(if $(FULL),full,$(if $(QUICK),quick,default))
+
 demo: ## a small aiohttp service under load, with clients that hang up and a shutdown in the middle
 	@$(ENV) python -m examples.orders_demo
 
-lock: ## resolve requirements/dev.lock anew from pyproject.toml (universal, hashed)
-	@$(ENV) uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command 'make lock' --output-file requirements/dev.lock || { printf '\nCould not resolve. uv reads UV_INDEX_URL and SSL_CERT_FILE, not the settings of pip.\n' >&2; exit 1; }
-	@printf 'requirements/dev.lock: %s packages. The next target makes its environment anew.\n' "$$(grep -c '==' requirements/dev.lock)"
+lock: ## resolve the locks in requirements/ anew, from pyproject.toml and bench.in (universal, hashed)
+	@$(RESOLVE) requirements/dev.lock pyproject.toml --extra dev $(UNRESOLVED)
+	@$(RESOLVE) requirements/bench.lock requirements/bench.in $(UNRESOLVED)
+	@printf '%s packages. The next target makes its environment anew.\n' "$$(grep -c '==' requirements/dev.lock requirements/bench.lock | paste -s -d ' ' -)"
 
 dist: ## build the sdist and the wheel into dist/
 	@rm -rf dist
@@ -70,4 +79,4 @@ clean: ## remove what was built, measured and cached; keep the environments
 	@find src tests examples spec docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean ## remove the environments too
-	@rm -rf .venv-3.*
+	@rm -rf .venv-3.* .venv-bench-3.*

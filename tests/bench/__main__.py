@@ -1,38 +1,78 @@
 """``python -m tests.bench``: the commands of the benchmark.
 
-python -m tests.bench compare --tree base=/tmp/clone/src --tree new=src
+run      measure, and write build/bench/bench.md, bench.json and the pictures: what `make bench` does
+compare  source trees of this package side by side: --tree base=/tmp/clone/src --tree new=src
+report   the tables and pictures once more, from a bench.json
+publish  the same into docs/explanation/performance.md and the pictures beside it
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from . import compare
+from . import compare, machine, plan, publish, report
 from .contenders import KINDS, OWN
+from .document import document, samples_of
 from .progress import Progress
-from .rounds import Contestant, Settings, run
-from .workloads import WORKLOADS
+from .rounds import ROOT, Contestant, Settings, run
+from .table import Samples
+from .workloads import TIERS, WORKLOADS
+
+_OUT = ROOT / "build" / "bench"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Do what the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.split("\n", 1)[0])
+    as_it_stands = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("tests.bench", description=__doc__, formatter_class=as_it_stands)
     commands = parser.add_subparsers(required=True)
+    _add_run(commands.add_parser("run", help="measure, and write the report"))
     _add_compare(commands.add_parser("compare", help="source trees of this package side by side"))
+    for name, function in (("report", _report), ("publish", _publish)):
+        again = commands.add_parser(name, help=f"{name} a run that is in a file")
+        again.add_argument("file", type=Path, nargs="?", default=_OUT / "bench.json")
+        again.set_defaults(run=function)
     asked = parser.parse_args(argv)
     code: int = asked.run(asked)
     return code
 
 
+# --- Command lines ------------------------------------------------------------------------------------------
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tier", choices=TIERS, default="default")
+    parser.add_argument("--contender", action="append", default=[], choices=KINDS, metavar="NAME",
+                        help=f"measure this one; may be repeated: {', '.join(KINDS)}")  # fmt: skip
+    parser.add_argument("--rounds", type=int, help="rounds for everything (default: by tier)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the document goes")
+    _add_common(parser)
+    parser.set_defaults(run=_run)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tree", action="append", required=True, metavar="LABEL=FOLDER", type=_tree,
+                        help="a folder that contains `aiojobs`; the first is the base")  # fmt: skip
+    parser.add_argument("--with", action="append", default=[], dest="beside", choices=KINDS, metavar="NAME",
+                        help=f"a contender beside the trees: {', '.join(KINDS)}")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=7)
+    _add_common(parser)
+    parser.set_defaults(run=_compare, tier="default")
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", action="append", default=[], metavar="WORKLOAD", type=_workload,
                         help="measure this one; may be repeated")  # fmt: skip
+    parser.add_argument("--size", type=int, help="number of jobs (default: by workload and tier)")
     parser.add_argument("--python", default=sys.executable, help="the interpreter of the workers")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
-    parser.add_argument("--seconds", type=float, default=0.3, help="how long a worker repeats (0.3)")
-    parser.add_argument("--patience", type=float, default=60, help="how long a worker may take (60)")
+    parser.add_argument("--seconds", type=float, help="how long a worker goes on repeating")
+    parser.add_argument("--patience", type=float, help="how long a worker may take in all")
 
 
 def _workload(text: str) -> str:
@@ -47,17 +87,6 @@ def _plain(text: str) -> str:
     return "-".join(text.replace("-", " ").replace(",", " ").replace("_", " ").split())
 
 
-def _add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tree", action="append", required=True, metavar="LABEL=FOLDER", type=_tree,
-                        help="a folder that contains `aiojobs`; the first is the base")  # fmt: skip
-    parser.add_argument("--with", action="append", default=[], dest="beside", choices=KINDS, metavar="NAME",
-                        help=f"a contender beside the trees: {', '.join(KINDS)}")  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--size", type=int, help="number of jobs (default: that of the goals)")
-    parser.set_defaults(run=_compare)
-    _add_common(parser)
-
-
 def _tree(text: str) -> Contestant:
     label, _, folder = text.rpartition("=")
     path = Path(folder).resolve()
@@ -66,14 +95,66 @@ def _tree(text: str) -> Contestant:
     return Contestant(label or path.parent.name, OWN, str(path))
 
 
+def _settings(asked: argparse.Namespace, seconds: float, patience: float) -> Settings:
+    return Settings(
+        asked.python,
+        seconds if asked.seconds is None else asked.seconds,
+        asked.patience or patience,
+        asked.loop,
+    )
+
+
+# --- Commands -----------------------------------------------------------------------------------------------
+
+
+def _run(asked: argparse.Namespace) -> int:
+    effort = plan.EFFORTS[asked.tier]
+    settings = _settings(asked, effort.seconds, effort.patience)
+    cells = plan.cells(asked.tier, asked.only, asked.size, asked.rounds)
+    about = machine.about(settings.python)
+    about |= {"loop": settings.loop, "tier": asked.tier}
+    about |= {"began": machine.now(), "load at start": machine.load()}
+    samples = run(cells, plan.contestants(asked.contender), settings, Progress())
+    about |= {"ended": machine.now(), "load at end": machine.load()}
+    made = document(about, samples)
+    _OUT.mkdir(parents=True, exist_ok=True)
+    file = asked.json or _OUT / "bench.json"
+    file.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _show(made, file)
+    return 0
+
+
 def _compare(asked: argparse.Namespace) -> int:
-    beside = [Contestant(name, name) for name in asked.beside]
-    contestants = [*asked.tree, *beside]
-    settings = Settings(asked.python, asked.rounds, asked.seconds, asked.patience, asked.loop)
-    cells = compare.cells(asked.only, asked.size)
-    samples = run(cells, contestants, settings, Progress())
+    contestants = [*asked.tree, *(Contestant(name, name, only=KINDS[name].only) for name in asked.beside)]
+    cells = compare.cells(asked.only, asked.size, asked.rounds)
+    samples = run(cells, contestants, _settings(asked, 0.3, 60), Progress())
     print(compare.table(samples, contestants))
     return 0
+
+
+def _report(asked: argparse.Namespace) -> int:
+    _show(json.loads(asked.file.read_text(encoding="utf-8")), asked.file)
+    return 0
+
+
+def _publish(asked: argparse.Namespace) -> int:
+    made = json.loads(asked.file.read_text(encoding="utf-8"))
+    for path in publish.publish(made):
+        print(path.relative_to(ROOT))
+    return 0
+
+
+def _show(made: dict[str, Any], file: Path) -> None:
+    """Print the overview; write the account and the pictures beside the document."""
+    account = file.with_suffix(".md")
+    account.write_text(report.full(made), encoding="utf-8")
+    written = [account, file]
+    if find_spec("matplotlib"):
+        from . import plots
+
+        written += plots.draw(Samples(samples_of(made)), file.parent)
+    print(report.overview(made))
+    print("\nWritten: " + ", ".join(str(path) for path in written))
 
 
 if __name__ == "__main__":

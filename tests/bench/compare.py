@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .rounds import Cell, Contestant, Sample
-from .table import Samples, markdown, number
+from .table import Samples, markdown, number, quartiles
 from .workloads import WORKLOADS
 
 __all__ = ["cells", "table"]
@@ -18,12 +18,12 @@ _LEFT_OUT = ("front", "back")
 """Of closing one job, the middle speaks for the rest unless they are asked for."""
 
 
-def cells(only: Sequence[str], size: int | None) -> list[Cell]:
+def cells(only: Sequence[str], size: int | None, rounds: int) -> list[Cell]:
     """What to measure: the workloads named, or all that a change of the hot path can touch."""
     chosen = [
         row for row in WORKLOADS.values() if (row.name in only if only else row.variant not in _LEFT_OUT)
     ]
-    return [Cell(row.name, size or row.goal_size) for row in chosen]
+    return [Cell(row.name, size or row.goal_size, rounds, rounds) for row in chosen]
 
 
 def table(samples: Sequence[Sample], contestants: Sequence[Contestant]) -> str:
@@ -55,5 +55,5 @@ def _column(found: Samples, workload: str, size: int, base: str, label: str) -> 
     return [
         number(cost.median, WORKLOADS[workload].unit),
         number(ratio.median, ""),
-        f"{number(ratio.low, '')}–{number(ratio.high, '')}",
+        quartiles(ratio, ""),
     ]

@@ -28,6 +28,10 @@ class Contestant(NamedTuple):
     kind: str
     path: str = ""
     """The folder to import its library from; empty for the environment's own."""
+    compared: bool = True
+    """Whether it takes part in all rounds of a cell."""
+    only: str = ""
+    """The one workload that it takes part in; empty for all."""
 
 
 class Cell(NamedTuple):
@@ -35,6 +39,14 @@ class Cell(NamedTuple):
 
     workload: str
     size: int
+    rounds: int
+    beside: int
+    """In how many of the rounds those take part that are only beside."""
+
+    def has(self, number: int, contestant: Contestant) -> bool:
+        """Whether the contestant takes part in that round."""
+        there = contestant.only in {"", self.workload}
+        return there and number < (self.rounds if contestant.compared else self.beside)
 
 
 class Sample(NamedTuple):
@@ -51,7 +63,6 @@ class Settings(NamedTuple):
     """How to run the workers."""
 
     python: str
-    rounds: int
     seconds: float = 0.3
     """How long a worker goes on repeating."""
     patience: float = 60.0
@@ -68,8 +79,8 @@ def run(
     """All rounds of all cells; `tell` hears of each sample and how far the run has come."""
     samples: list[Sample] = []
     given_up: dict[tuple[str, str], tuple[int, str]] = {}
-    total = settings.rounds * len(cells) * len(contestants)
-    for number, cell, contestant in _in_order(cells, contestants, settings.rounds):
+    order = list(_in_order(cells, contestants))
+    for number, cell, contestant in order:
         size, reason = given_up.get((cell.workload, contestant.label), (cell.size + 1, ""))
         if cell.size >= size:
             found = {"cannot": reason}
@@ -79,18 +90,17 @@ def run(
                 first = cell.size if "cannot" in found else cell.size + 1
                 given_up[cell.workload, contestant.label] = (first, reason)
         samples.append(Sample(number, cell.workload, cell.size, contestant.label, found))
-        tell(len(samples), total, samples[-1])
+        tell(len(samples), len(order), samples[-1])
     return samples
 
 
 def _in_order(
-    cells: Sequence[Cell], contestants: Sequence[Contestant], rounds: int
+    cells: Sequence[Cell], contestants: Sequence[Contestant]
 ) -> Iterator[tuple[int, Cell, Contestant]]:
-    for number in range(rounds):
+    for number in range(max((cell.rounds for cell in cells), default=0)):
         turned = [*contestants[number % len(contestants) :], *contestants[: number % len(contestants)]]
         for cell in cells:
-            for contestant in turned:
-                yield number, cell, contestant
+            yield from ((number, cell, one) for one in turned if cell.has(number, one))
 
 
 def _gives_up(found: dict[str, Any], settings: Settings) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .contenders import KINDS
 from .figures import Spread, ratios, spread
 from .rounds import Sample
 from .workloads import WORKLOADS
 
-__all__ = ["Samples", "markdown", "number"]
+__all__ = ["Samples", "markdown", "number", "quartiles"]
+
+_SMALL = 0.2
+"""Below this a ratio needs a third digit."""
 
 
 class Samples:
@@ -18,6 +22,11 @@ class Samples:
         self._found: dict[tuple[str, int, str], list[Sample]] = {}
         self.cells: dict[tuple[str, int], None] = {}
         """Workload and size, in the order of the run."""
+        self.contenders: dict[str, None] = {}
+        """Their labels, in the order of `contenders`; those that are not among them come first."""
+        samples = list(samples)
+        for sample in sorted(samples, key=lambda one: _place(one.contender)):
+            self.contenders[sample.contender] = None
         for sample in samples:
             self.cells[sample.workload, sample.size] = None
             key = (sample.workload, sample.size, sample.contender)
@@ -41,12 +50,27 @@ class Samples:
 
     def curve(self, workload: str, contender: str) -> dict[int, float]:
         """Size -> median cost of one job."""
-        sizes = [size for name, size in self.cells if name == workload]
-        costs = {size: self.cost(workload, size, contender) for size in sorted(sizes)}
+        costs = {size: self.cost(workload, size, contender) for size in self.sizes(workload)}
         return {size: cost.median for size, cost in costs.items() if cost is not None}
 
+    def sizes(self, workload: str) -> list[int]:
+        """With how many jobs it was measured, smallest first."""
+        return sorted({size for name, size in self.cells if name == workload})
+
+    def main_size(self, workload: str) -> int:
+        """The size of the goals, or the largest if that was not measured."""
+        sizes, wanted = self.sizes(workload), WORKLOADS[workload].goal_size
+        return wanted if wanted in sizes else sizes[-1]
+
+    def versions(self) -> dict[str, str]:
+        """Contender -> version of its library, as its processes have told."""
+        told = [one for samples in self._found.values() for one in samples]
+        return {one.contender: str(one.found["version"]) for one in told if "version" in one.found}
+
     def late(self, workload: str, size: int, contender: str) -> int:
-        """The largest number of false reports in one repeat."""
+        """The largest number of false reports in one repeat, of workloads that are about closing all."""
+        if WORKLOADS[workload].method not in {"close_active", "close_pending"}:
+            return 0
         return int(max(self.by_round(workload, size, contender, "late").values(), default=0))
 
     def remarks(self, workload: str, size: int, contender: str) -> list[str]:
@@ -56,14 +80,27 @@ class Samples:
         return sorted({text for text in told if text})
 
 
-def number(value: float | None, unit: str) -> str:
-    """A figure for people: microseconds from seconds, bytes, or a ratio."""
+def _place(label: str) -> int:
+    return list(KINDS).index(label) if label in KINDS else -1
+
+
+def quartiles(spread: Spread | None, unit: str, beside: float = 1.0) -> str:
+    """The lower and the upper one."""
+    if spread is None:
+        return "-"
+    return f"{number(spread.low, unit, beside)}–{number(spread.high, unit, beside)}"
+
+
+def number(value: float | None, unit: str, beside: float = 1.0) -> str:
+    """A figure for people: microseconds, bytes, or a ratio that is as exact as what it stands beside."""
     if value is None:
         return "-"
     if unit == "µs":
         value *= 1e6
     if unit == "bytes":
         return f"{value:,.0f}"
+    if 0 < beside < _SMALL:
+        return f"{value:.3f}"
     return f"{value:,.1f}" if value >= 100 else f"{value:.2f}"
 
 

@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
 def check(method: Method, workload: Workload, loop: str = "asyncio") -> str:
     """Run a few counted jobs; what was wrong with their number, or nothing."""
     counted = Counted()
-    stage = _stage(workload, _FEW, counted)
+    stage = _stage(workload, min(_FEW, workload.goal_size), counted)
     _run(method, stage, loop)
     expected = {"all": stage.n, "none": 0}.get(workload.counts)
     if workload.method == "spawn_and_fail" and stage.failures != stage.n:

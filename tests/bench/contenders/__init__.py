@@ -22,13 +22,15 @@ class Kind(NamedTuple):
 
     module: str
     cls: str
+    only: str = ""
+    """The one workload that it is there for; empty for all."""
 
 
 KINDS: Final = {
     OWN: Kind("jobs", "Jobs"),
     INCUMBENT: Kind("jobs", "Jobs"),
     BARE: Kind("bare", "Bare"),
-    "chained tasks": Kind("bare", "Chained"),
+    "chained tasks": Kind("bare", "Chained", only="slot latency"),
     "TaskGroup": Kind("groups", "Group"),
     "TaskGroup + Semaphore": Kind("groups", "LimitedGroup"),
     "anyio + CapacityLimiter": Kind("anyio_group", "AnyioGroup"),
@@ -39,7 +41,7 @@ PEERS: Final = (INCUMBENT, "anyio + CapacityLimiter", "aiometer")
 
 def make(kind: str) -> Contender:
     """The contender of that name, its library imported."""
-    module, cls = KINDS[kind]
-    made = getattr(import_module(f".{module}", __name__), cls)()
+    found = KINDS[kind]
+    made = getattr(import_module(f".{found.module}", __name__), found.cls)()
     assert isinstance(made, Contender)
     return made

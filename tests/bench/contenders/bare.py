@@ -191,8 +191,6 @@ class Chained(Contender):
     Nobody writes this by hand, since every job has to know of it; a scheduler can.
     """
 
-    cannot = MappingProxyType({"": "it is a floor for slot latency only"})
-
     async def slot_latency(self, stage: Stage) -> None:
         """One after the other without a pass of the loop in between."""
         coros = iter([stage.bodies.nothing() for _ in range(stage.n)])

@@ -37,7 +37,7 @@ class Contender:
     module: ClassVar[str] = ""
     """What a program imports to have it; empty if that is asyncio alone."""
     cannot: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Method -> why there is none; the reason under the empty name is that of all the others."""
+    """Method -> why there is none."""
 
     def __init__(self) -> None:
         """Import the library: only the process that measures it does."""
@@ -57,7 +57,7 @@ class Contender:
         if name.startswith("import_") and not self.module:
             return "it is part of asyncio"
         method: Method | None = getattr(self, name, None)
-        return self.cannot.get("", "not applicable") if method is None else method
+        return "not applicable" if method is None else method
 
     async def import_alone(self, stage: Stage) -> None:
         """Import it in processes that have imported nothing else."""

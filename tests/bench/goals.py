@@ -1,0 +1,96 @@
+"""The goals of `goals.toml`, and whether a run has met them.
+
+Rules of this file: a verdict is a figure with a goal beside it. It fails nothing; what was not measured is
+neither met nor missed. Met means that the median is not above the goal; the quartiles say how sure that is.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from .contenders import BARE, KINDS, OWN
+from .figures import Spread, exponent, spread
+from .table import Samples
+from .workloads import WORKLOADS
+
+__all__ = ["Goal", "Verdict", "read", "verdicts"]
+
+EVERY: Final = "every growing one"
+_METRICS: Final = ("ratio", "difference", "exponent", "late")
+
+
+class Goal(NamedTuple):
+    """One entry."""
+
+    workload: str
+    most: float
+    metric: str = "ratio"
+    against: str = ""
+
+
+class Verdict(NamedTuple):
+    """A goal, and what came out."""
+
+    goal: Goal
+    size: int
+    """How many jobs; the largest number of them where the goal is about all sizes."""
+    measured: Spread | None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether it is met; None if it was not measured."""
+        return None if self.measured is None else self.measured.median <= self.goal.most
+
+
+def read(path: Path | None = None) -> list[Goal]:
+    """The goals, the one about every growing workload spelt out.
+
+    Raises:
+        ValueError: an entry names a workload, a contender or a metric that there is not.
+    """
+    text = (path or Path(__file__).with_suffix(".toml")).read_text(encoding="utf-8")
+    return list(_spelt_out(tomllib.loads(text)["goal"]))
+
+
+def _spelt_out(entries: Iterable[dict[str, Any]]) -> Iterator[Goal]:
+    for entry in entries:
+        goal = Goal(**entry)
+        if goal.workload == EVERY:
+            growing = [row.name for row in WORKLOADS.values() if row.growing]
+            yield from (goal._replace(workload=name) for name in growing)
+            continue
+        known = goal.workload in WORKLOADS and goal.metric in _METRICS
+        if not known or (goal.metric in {"ratio", "difference"} and goal.against not in KINDS):
+            raise ValueError(f"goals.toml: no such workload, metric or contender in {entry}")
+        yield goal
+
+
+def verdicts(goals: Iterable[Goal], samples: Samples) -> list[Verdict]:
+    """What a run says of each goal whose workload it has measured."""
+    measured = {workload for workload, _ in samples.cells}
+    return [_verdict(goal, samples) for goal in goals if goal.workload in measured]
+
+
+def _verdict(goal: Goal, samples: Samples) -> Verdict:
+    sizes = samples.sizes(goal.workload)
+    size = samples.main_size(goal.workload)
+    if goal.metric == "ratio":
+        return Verdict(goal, size, samples.ratio(goal.workload, size, OWN, goal.against))
+    if goal.metric == "difference":
+        return Verdict(goal, size, _difference(goal, size, samples))
+    if goal.metric == "exponent":
+        power = exponent(samples.curve(goal.workload, OWN))
+        return Verdict(goal, sizes[-1], None if power is None else spread([power]))
+    seen = [size for size in sizes if samples.cost(goal.workload, size, OWN) is not None]
+    late = [float(samples.late(goal.workload, size, OWN)) for size in seen]
+    return Verdict(goal, max(seen, default=0), spread([max(late)]) if late else None)
+
+
+def _difference(goal: Goal, size: int, samples: Samples) -> Spread | None:
+    ours = samples.by_round(goal.workload, size, OWN)
+    theirs = samples.by_round(goal.workload, size, goal.against or BARE)
+    both = [(ours[number] - theirs[number]) * 1e6 for number in ours if number in theirs]
+    return spread(both) if both else None
