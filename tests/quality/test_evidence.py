@@ -114,6 +114,35 @@ def test_a_checker_that_ends_with_0_but_gives_no_account_has_failed(out):
     assert findings.document("prove")(left(out=out)).status is Status.FAIL
 
 
+SHORT = """\
+A scheduler with limit=1.
+  1. Somebody spawns job 0.
+  => LIMIT-5 is broken: job 0 at 0x7fbfa7dd5810 moves up."""
+
+
+def test_of_what_a_checker_found_the_shortest_story_is_told_and_its_end_is_the_headline():
+    longer = SHORT.replace("  1.", "  0. The loop takes a turn.\n  1.").replace("LIMIT-5", "LIMIT-1")
+    found = findings.document("fuzz")(left(1, err=f"25 worlds\n\n{longer}\n\n{SHORT}\n\nkept\n\n28.1 s"))
+    headline, *story = found.reason.splitlines()
+    assert headline == "exit code 1: LIMIT-5 is broken: job 0 at 0x… moves up. (and 1 more)"
+    assert story == SHORT.replace("0x7fbfa7dd5810", "0x…").splitlines()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "REFUTED: invariant.within_limit (LIMIT-1)",
+        "FAULT: the demo, line 40: LIMIT-5 (trace: arrival)",
+        "FAIL model_x: TLC found 3",
+        "SURVIVED: the queue is last in, first out (shell; aims at LIMIT-5)",
+        "NO MUTANT was killed for LIMIT-5",
+    ],
+)
+def test_what_is_wrong_is_the_headline_whatever_is_said_afterwards(line):
+    said = f"WARNING: a mirror was ignored\n\n{line}\n  more\n\nNOT AS EXPECTED: 1 of 2, 0.3 s"
+    assert findings.document("prove")(left(1, err=said)).reason == f"exit code 1: {line}\n{line}\n  more"
+
+
 def test_a_checker_covers_what_it_names():
     out = json.dumps({"figures": {"queries": 3}, "covers": {"A-1": ["inv", "act"], "B-1": []}})
     assert findings.document("prove")(left(out=out)).covers == (Cover("A-1", "prove", ("act", "inv")),)

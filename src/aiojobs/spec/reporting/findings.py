@@ -34,8 +34,16 @@ _WALL_TIME: Final = re.compile(r" in \d+(\.\d+)?s\b.*")
 # So would the place of an object in memory, also one of which a shortened text shows the end alone.
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]{6,}|(?<=\.\.\.)[0-9a-f]{4,}(?=>)")
 
+# The line in which a checker of this package says what is wrong: the end of a story, or the head of an
+# account.
+_FAULT: Final = re.compile(
+    r"^(?:  => |REFUTED: |FAULT: |BROKEN: |FAIL |NO MUTANT |NOT CAUGHT: |[A-Z ]+: .*; aims at ).+",
+    re.MULTILINE,
+)
+
 # How much of a failing command's output goes into the report; all of it is in build/logs.
 _TAIL: Final = 12
+_STORY: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +180,21 @@ def _reproducible(told: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _not_passed(left: Left) -> Findings:
-    lines = _WALL_TIME.sub("", left.out + "\n" + left.err).strip().splitlines()
+    said = _WALL_TIME.sub("", left.out + "\n" + left.err).strip()
+    lines = said.splitlines()
     last = lines[-1].strip() if lines else "it said nothing"
     if left.code == SKIP:
         return Findings(Status.SKIPPED, last)
-    return Findings(Status.FAIL, "\n".join([f"exit code {left.code}: {last}", *lines[-_TAIL:]]))
+    headline, excerpt = _shortest_fault(said) or (last, lines[-_TAIL:])
+    return Findings(Status.FAIL, "\n".join([f"exit code {left.code}: {headline}", *excerpt]))
+
+
+def _shortest_fault(said: str) -> tuple[str, list[str]] | None:
+    """Of the faults that a checker tells, each in a paragraph, the one told in the fewest lines."""
+    told = [(fault[0], paragraph) for paragraph in said.split("\n\n") if (fault := _FAULT.search(paragraph))]
+    if not told:
+        return None
+    headline, paragraph = min(told, key=lambda one: one[1].count("\n"))
+    more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+    lines = _ADDRESS.sub("0x…", paragraph).strip("\n").splitlines()
+    return _ADDRESS.sub("0x…", headline).removeprefix("  => ") + more, lines[-_STORY:]
