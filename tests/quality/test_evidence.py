@@ -139,7 +139,9 @@ def test_of_what_a_checker_found_the_shortest_story_is_told_and_its_end_is_the_h
     ],
 )
 def test_what_is_wrong_is_the_headline_whatever_is_said_afterwards(line):
-    said = f"WARNING: a mirror was ignored\n\n{line}\n  more\n\nNOT AS EXPECTED: 1 of 2, 0.3 s"
+    said = (
+        f"WARNING: a mirror was ignored\n\n3 copies judged\n{line}\n  more\n\nNOT AS EXPECTED: 1 of 2, 0.3 s"
+    )
     assert findings.document("prove")(left(1, err=said)).reason == f"exit code 1: {line}\n{line}\n  more"
 
 

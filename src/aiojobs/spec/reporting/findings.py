@@ -36,8 +36,9 @@ _ADDRESS: Final = re.compile(r"0x[0-9a-f]{6,}|(?<=\.\.\.)[0-9a-f]{4,}(?=>)")
 
 # The line in which a checker of this package says what is wrong: the end of a story, or the head of an
 # account.
+_END: Final = "  => "
 _FAULT: Final = re.compile(
-    r"^(?:  => |REFUTED: |FAULT: |BROKEN: |FAIL |NO MUTANT |NOT CAUGHT: |[A-Z ]+: .*; aims at ).+",
+    rf"^(?:{_END}|REFUTED: |FAULT: |BROKEN: |FAIL |NO MUTANT |NOT CAUGHT: |[A-Z ]+: .*; aims at ).+",
     re.MULTILINE,
 )
 
@@ -191,10 +192,17 @@ def _not_passed(left: Left) -> Findings:
 
 def _shortest_fault(said: str) -> tuple[str, list[str]] | None:
     """Of the faults that a checker tells, each in a paragraph, the one told in the fewest lines."""
-    told = [(fault[0], paragraph) for paragraph in said.split("\n\n") if (fault := _FAULT.search(paragraph))]
+    told = [_told(fault, each) for each in said.split("\n\n") if (fault := _FAULT.search(each))]
     if not told:
         return None
-    headline, paragraph = min(told, key=lambda one: one[1].count("\n"))
+    headline, lines = min(told, key=lambda one: len(one[1]))
     more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
-    lines = _ADDRESS.sub("0x…", paragraph).strip("\n").splitlines()
-    return _ADDRESS.sub("0x…", headline).removeprefix("  => ") + more, lines[-_STORY:]
+    return headline + more, lines[-_STORY:]
+
+
+def _told(fault: re.Match[str], paragraph: str) -> tuple[str, list[str]]:
+    """The headline, and what belongs to it: a story before it, or an account after it."""
+    ends_a_story = fault[0].startswith(_END)
+    text = paragraph if ends_a_story else paragraph[fault.start() :]
+    lines = _ADDRESS.sub("0x…", text).strip("\n").splitlines()
+    return (lines[-1] if ends_a_story else lines[0]).removeprefix(_END), lines
