@@ -18,8 +18,9 @@ from typing import Any
 from . import compare, machine, plan, publish, report
 from .contenders import KINDS, OWN
 from .document import document, samples_of
+from .machine import ROOT
 from .progress import Progress
-from .rounds import ROOT, Contestant, Settings, run
+from .rounds import Contestant, Settings, run
 from .table import Samples
 from .workloads import TIERS, WORKLOADS
 

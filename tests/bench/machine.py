@@ -7,10 +7,12 @@ import platform
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-from .rounds import ROOT
+__all__ = ["ROOT", "about", "free_memory", "load", "now"]
 
-__all__ = ["about", "load", "now"]
+ROOT: Final = Path(__file__).parents[2]
+"""Of the repository."""
 
 
 def about(python: str) -> dict[str, str]:
@@ -31,6 +33,16 @@ def about(python: str) -> dict[str, str]:
 def load() -> str:
     """The load average, where there is one."""
     return " ".join(f"{value:.2f}" for value in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
+
+
+def free_memory() -> int:
+    """Bytes that processes can still have; a large number where that can't be found out."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 1 << 62
+    (free,) = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    return free * 1024
 
 
 def now() -> str:

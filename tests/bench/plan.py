@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from .contenders import BARE, INCUMBENT, KINDS, OWN
-from .rounds import ROOT, Cell, Contestant
+from .machine import ROOT
+from .rounds import Cell, Contestant
 from .workloads import WORKLOADS, sizes
 
 __all__ = ["EFFORTS", "Effort", "cells", "contestants"]

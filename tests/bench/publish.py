@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from . import report
 from .document import samples_of
-from .rounds import ROOT
+from .machine import ROOT
 from .table import Samples
 
 __all__ = ["PAGE", "publish", "with_tables"]

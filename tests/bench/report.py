@@ -12,7 +12,7 @@ from . import goals
 from .contenders import BARE, INCUMBENT, OWN
 from .document import samples_of
 from .figures import exponent
-from .table import Samples, markdown, number, quartiles
+from .table import Samples, markdown, number, quartiles, words
 from .workloads import WORKLOADS
 
 __all__ = ["full", "overview", "page"]
@@ -58,6 +58,10 @@ def page(document: dict[str, Any]) -> str:
             _GROWTH,
             "",
             *_growth(found),
+            "",
+            "### The workloads",
+            "",
+            *_workloads(found),
         ]
     )
 
@@ -155,6 +159,14 @@ def _growth(found: Samples) -> Iterator[str]:
             cells = ["-" if power is None else f"{power:.3f}" for power in powers]
             rows.append([workload, f"{sizes[0]:,} to {sizes[-1]:,}", *cells])
     yield markdown(("", "n", *found.contenders), rows) if rows else "Measured with one size only."
+
+
+def _workloads(found: Samples) -> Iterator[str]:
+    rows = []
+    for workload in dict.fromkeys(name for name, _ in found.cells):
+        row = WORKLOADS[workload]
+        rows.append((workload, row.what.format(n="n"), row.bare))
+    yield words(("", "what is measured", "in plain asyncio"), rows)
 
 
 def _details(found: Samples) -> Iterator[str]:

@@ -13,12 +13,14 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-__all__ = ["ROOT", "Cell", "Contestant", "Sample", "Settings", "run"]
+from .machine import ROOT, free_memory
 
-ROOT: Final = Path(__file__).parents[2]
+__all__ = ["Cell", "Contestant", "Sample", "Settings", "run"]
+
+_EACH: Final = 8_000
+"""Bytes of memory that a job may take while it is measured; more than any of the contenders needs."""
 
 
 class Contestant(NamedTuple):
@@ -114,6 +116,8 @@ def _gives_up(found: dict[str, Any], settings: Settings) -> str:
 
 def _work(cell: Cell, contestant: Contestant, settings: Settings) -> dict[str, Any]:
     """Run one worker."""
+    if cell.size * _EACH > free_memory():
+        return {"cannot": "needs more memory than is free"}
     order = {
         "contender": contestant.kind,
         "workload": cell.workload,

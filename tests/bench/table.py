@@ -9,7 +9,7 @@ from .figures import Spread, ratios, spread
 from .rounds import Sample
 from .workloads import WORKLOADS
 
-__all__ = ["Samples", "markdown", "number", "quartiles"]
+__all__ = ["Samples", "markdown", "number", "quartiles", "words"]
 
 _SMALL = 0.2
 """Below this a ratio needs a third digit."""
@@ -105,13 +105,22 @@ def number(value: float | None, unit: str, beside: float = 1.0) -> str:
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table whose columns are also in line on a terminal."""
+    """A Markdown table of figures, whose columns are in line on a terminal too."""
     lines = [list(head), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
 
     def written(line: Sequence[str]) -> str:
-        first, *others = [text.ljust(width) for text, width in zip(line, widths, strict=True)]
-        return f"| {' | '.join([first, *(text.strip().rjust(len(text)) for text in others)])} |"
+        first, *figures = zip(line, widths, strict=True)
+        return _line([first[0].ljust(first[1]), *(text.rjust(width) for text, width in figures)])
 
     rule = "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
     return "\n".join([written(lines[0]), f"|{rule}|", *(written(line) for line in lines[1:])])
+
+
+def words(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of text."""
+    return "\n".join([_line(head), _line(["---"] * len(head)), *(_line(row) for row in rows)])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
