@@ -39,7 +39,11 @@ def main(argv: list[str] | None = None) -> int:
         again.add_argument("file", type=Path, nargs="?", default=_OUT / "bench.json")
         again.set_defaults(run=function)
     asked = parser.parse_args(argv)
-    code: int = asked.run(asked)
+    try:
+        code: int = asked.run(asked)
+    except KeyboardInterrupt:
+        print("\nInterrupted: nothing was written.", file=sys.stderr)
+        return 130
     return code
 
 

@@ -69,9 +69,9 @@ def _spelt_out(entries: Iterable[dict[str, Any]]) -> Iterator[Goal]:
 
 
 def verdicts(goals: Iterable[Goal], samples: Samples) -> list[Verdict]:
-    """What a run says of each goal whose workload it has measured."""
-    measured = {workload for workload, _ in samples.cells}
-    return [_verdict(goal, samples) for goal in goals if goal.workload in measured]
+    """What a run says of each goal whose workload it has measured, in several sizes for an exponent."""
+    asked = [goal for goal in goals if len(samples.sizes(goal.workload)) >= (goal.metric == "exponent") + 1]
+    return [_verdict(goal, samples) for goal in asked]
 
 
 def _verdict(goal: Goal, samples: Samples) -> Verdict:

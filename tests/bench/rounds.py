@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from .contenders import INCUMBENT
 from .machine import ROOT, free_memory
 
 __all__ = ["Cell", "Contestant", "Sample", "Settings", "run"]
@@ -137,6 +138,15 @@ def _work(cell: Cell, contestant: Contestant, settings: Settings) -> dict[str, A
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return {"cannot": f"the process failed: {last}"}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return _right_one(contestant, found)
+
+
+def _right_one(contestant: Contestant, found: dict[str, Any]) -> dict[str, Any]:
+    """What was found, unless it is about another library of the same name."""
+    if contestant.path and not found["where"].startswith(contestant.path):
+        return {"cannot": f"not that of {contestant.path} but of {found['where']} was imported"}
+    if contestant.label == INCUMBENT and found["version"] != INCUMBENT.split()[-1]:
+        return {"cannot": f"aiojobs {found['version']} is installed: use LOCK=bench sh .ci/env python …"}
     return found
 
 

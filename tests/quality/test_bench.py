@@ -22,6 +22,7 @@ from bench.table import Samples
 from bench.worker import check
 
 ROOT = Path(__file__).parents[2]
+IMPORTED = ROOT / "src/aiojobs/__init__.py"
 HERE = [label for label in KINDS if label not in PEERS]
 ROWS = [row for row in workloads.WORKLOADS.values() if not row.method.startswith("import_")]
 
@@ -66,6 +67,19 @@ class Lazy(Contender):
 def test_a_contender_that_does_less_is_found(name, wrong):
     row = workloads.WORKLOADS[name]
     assert check(Lazy().find(row.method), row) == wrong
+
+
+class Leaking(Contender):
+    """Leaves something to complain about."""
+
+    async def spawn_and_drain(self, stage):
+        await asyncio.gather(*(stage.bodies.nothing() for _ in range(stage.n)))
+        asyncio.get_running_loop().call_exception_handler({"message": "planted"})
+
+
+def test_a_contender_that_has_the_loop_complain_is_found():
+    row = workloads.WORKLOADS["spawn and drain"]
+    assert check(Leaking().find(row.method), row) == "the loop complains: planted"
 
 
 def test_a_contender_that_starts_what_must_not_start_is_found():
@@ -116,8 +130,8 @@ def measured(cells, contestants, **settings):
 def test_a_worker_measures_the_source_tree_it_is_given():
     here = Contestant("here", OWN, str(ROOT / "src"))
     (sample,) = measured([Cell("spawn and wait", 50, 1, 1)], [here], seconds=0.0)
-    assert sample.found["where"] == str(ROOT / "src/aiojobs/__init__.py")
-    assert (sample.found["wrong"], sample.found["repeats"], sample.found["late"]) == ("", 1, 0)
+    assert sample.found["where"] == str(IMPORTED)
+    assert (sample.found["wrong"], sample.found["repeats"], sample.found["late"]) == ("", 2, 0)
     assert sample.found["cpu"] > 0
     assert sample.found["wall"] > 0
 
@@ -127,6 +141,18 @@ def test_a_worker_that_fails_is_a_sample_with_the_reason(tmp_path):
     (tmp_path / "aiojobs/__init__.py").write_text("raise KeyError('planted')\n")
     (sample,) = measured([Cell("spawn and wait", 50, 1, 1)], [Contestant("broken", OWN, str(tmp_path))])
     assert sample.found == {"cannot": "the process failed: KeyError: 'planted'"}
+
+
+@pytest.mark.parametrize(
+    ("contestant", "reason"),
+    [
+        (Contestant(INCUMBENT, OWN), "aiojobs 2.0.0 is installed: use LOCK=bench sh .ci/env python …"),
+        (Contestant("here", OWN, "/elsewhere"), f"not that of /elsewhere but of {IMPORTED} was imported"),
+    ],
+)
+def test_another_library_of_the_same_name_is_not_measured(contestant, reason):
+    (sample,) = measured([Cell("spawn and wait", 50, 1, 1)], [contestant], seconds=0.0)
+    assert sample.found == {"cannot": reason}
 
 
 def test_a_worker_that_takes_too_long_is_a_sample_with_the_reason():
@@ -261,6 +287,8 @@ def test_a_ratio_is_that_of_the_size_of_the_goal():
 def test_what_was_not_measured_is_neither_met_nor_missed():
     assert verdict(RATIO, sample(RATIO.workload, 20_000, OWN, 0.1)).met is None
     assert goals.verdicts([RATIO], Samples([sample("many waiters", 5, OWN, 1.0)])) == []
+    power = goals.Goal("many waiters", 1.05, "exponent")
+    assert goals.verdicts([power], Samples([sample("many waiters", 5, OWN, 1.0)])) == []
 
 
 @pytest.mark.parametrize(("power", "met"), [(1.0, True), (1.2, False)])

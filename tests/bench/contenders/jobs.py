@@ -213,17 +213,22 @@ class Jobs(Contender):
     # --- Parts ----------------------------------------------------------------------------------------------
 
     async def transition(self, stage: Stage) -> None:
-        """One step of the table, taken by the function that takes all of them.
+        """One step of the table, taken by the function that takes all of them: active jobs are to close.
 
-        The scheduler knows nothing of these steps, so it is thrown away afterwards.
+        Their tasks are cancelled afterwards, so that they end as the books expect.
         """
-        _, jobs = await self._queued(stage)
-        start = self._aiojobs.Event.START
+        scheduler = self._scheduler(stage, None)
+        jobs = [await scheduler.spawn(stage.bodies.park()) for _ in range(stage.n)]
+        await settle()
+        close = self._aiojobs.Event.CLOSE
         with stage.measured:
             for job in jobs:
-                job._fire(start)
-        for job in jobs:
-            job._coro.close()
+                job._fire(close)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await scheduler.close()
 
 
 async def _until(gate: asyncio.Future[None]) -> None:
