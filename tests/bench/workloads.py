@@ -158,6 +158,7 @@ WORKLOADS: Final = {
             "one step of the table for each of {n} jobs: look up, check, assign, test for an observer",
             "a method that assigns an attribute",
             "transition",
+            counts="any",
             goal_size=10_000,
             growing=False,
         ),
