@@ -125,8 +125,7 @@ def _run(asked: argparse.Namespace) -> int:
     _OUT.mkdir(parents=True, exist_ok=True)
     file = asked.json or _OUT / "bench.json"
     file.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    _show(made, file)
-    return 0
+    return _show(made, file)
 
 
 def _compare(asked: argparse.Namespace) -> int:
@@ -138,8 +137,7 @@ def _compare(asked: argparse.Namespace) -> int:
 
 
 def _report(asked: argparse.Namespace) -> int:
-    _show(json.loads(asked.file.read_text(encoding="utf-8")), asked.file)
-    return 0
+    return _show(json.loads(asked.file.read_text(encoding="utf-8")), asked.file)
 
 
 def _publish(asked: argparse.Namespace) -> int:
@@ -149,8 +147,8 @@ def _publish(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _show(made: dict[str, Any], file: Path) -> None:
-    """Print the overview; write the account and the pictures beside the document."""
+def _show(made: dict[str, Any], file: Path) -> int:
+    """Print the overview, write account and pictures beside the document; 1 if something was wrong."""
     account = file.with_suffix(".md")
     account.write_text(report.full(made), encoding="utf-8")
     written = [account, file]
@@ -160,6 +158,7 @@ def _show(made: dict[str, Any], file: Path) -> None:
         written += plots.draw(Samples(samples_of(made)), file.parent)
     print(report.overview(made))
     print("\nWritten: " + ", ".join(str(path) for path in written))
+    return 1 if Samples(samples_of(made)).wrong() else 0
 
 
 if __name__ == "__main__":

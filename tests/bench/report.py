@@ -34,6 +34,7 @@ def overview(document: dict[str, Any]) -> str:
             "CPU time or bytes for each job, median of the rounds",
             "",
             _costs(found, "cpu"),
+            *(f"\nWRONG: {text}" for text in found.wrong()),
         ]
     )
 

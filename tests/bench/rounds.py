@@ -90,7 +90,7 @@ def run(
         else:
             found = _work(cell, contestant, settings)
             if reason := _gives_up(found, settings):
-                first = cell.size if "cannot" in found else cell.size + 1
+                first = cell.size + 1 if "seconds" in found else cell.size
                 given_up[cell.workload, contestant.label] = (first, reason)
         samples.append(Sample(number, cell.workload, cell.size, contestant.label, found))
         tell(len(samples), len(order), samples[-1])
@@ -110,6 +110,8 @@ def _gives_up(found: dict[str, Any], settings: Settings) -> str:
     """Why larger sizes, or this one again, need not be tried; empty if they may."""
     if "cannot" in found:
         return str(found["cannot"])
+    if "seconds" not in found:
+        return str(found["wrong"])
     if found["seconds"] > settings.patience / 10:
         return f"would take more than {settings.patience:.0f} s: a smaller size took {found['seconds']:.0f} s"
     return ""
@@ -136,7 +138,7 @@ def _work(cell: Cell, contestant: Contestant, settings: Settings) -> dict[str, A
         return {"cannot": f"took more than {settings.patience:.0f} s"}
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return {"cannot": f"the process failed: {last}"}
+        return {"wrong": f"the process failed: {last}"}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return _right_one(contestant, found)
 
@@ -144,9 +146,9 @@ def _work(cell: Cell, contestant: Contestant, settings: Settings) -> dict[str, A
 def _right_one(contestant: Contestant, found: dict[str, Any]) -> dict[str, Any]:
     """What was found, unless it is about another library of the same name."""
     if contestant.path and not found["where"].startswith(contestant.path):
-        return {"cannot": f"not that of {contestant.path} but of {found['where']} was imported"}
+        return {"wrong": f"not that of {contestant.path} but of {found['where']} was imported"}
     if contestant.label == INCUMBENT and found["version"] != INCUMBENT.split()[-1]:
-        return {"cannot": f"aiojobs {found['version']} is installed: use LOCK=bench sh .ci/env python …"}
+        return {"wrong": f"aiojobs {found['version']} is installed: use LOCK=bench sh .ci/env python …"}
     return found
 
 

@@ -73,6 +73,11 @@ class Samples:
             return 0
         return int(max(self.by_round(workload, size, contender, "late").values(), default=0))
 
+    def wrong(self) -> list[str]:
+        """What went wrong, each once: a process that failed, a counted run that did not add up."""
+        told = [one for samples in self._found.values() for one in samples if one.found.get("wrong")]
+        return list(dict.fromkeys(f"{one.contender}, {one.workload}: {one.found['wrong']}" for one in told))
+
     def remarks(self, workload: str, size: int, contender: str) -> list[str]:
         """Why there is no figure, or what was wrong in the counted run."""
         samples = self._found.get((workload, size, contender), [])

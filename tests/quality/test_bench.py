@@ -140,7 +140,8 @@ def test_a_worker_that_fails_is_a_sample_with_the_reason(tmp_path):
     (tmp_path / "aiojobs").mkdir()
     (tmp_path / "aiojobs/__init__.py").write_text("raise KeyError('planted')\n")
     (sample,) = measured([Cell("spawn and wait", 50, 1, 1)], [Contestant("broken", OWN, str(tmp_path))])
-    assert sample.found == {"cannot": "the process failed: KeyError: 'planted'"}
+    assert sample.found == {"wrong": "the process failed: KeyError: 'planted'"}
+    assert Samples([sample]).wrong() == ["broken, spawn and wait: the process failed: KeyError: 'planted'"]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_a_worker_that_fails_is_a_sample_with_the_reason(tmp_path):
 )
 def test_another_library_of_the_same_name_is_not_measured(contestant, reason):
     (sample,) = measured([Cell("spawn and wait", 50, 1, 1)], [contestant], seconds=0.0)
-    assert sample.found == {"cannot": reason}
+    assert sample.found == {"wrong": reason}
 
 
 def test_a_worker_that_takes_too_long_is_a_sample_with_the_reason():
@@ -388,6 +389,14 @@ def test_the_account_says_why_a_figure_is_missing_and_shows_spreads_and_false_re
     assert "`task.cancel()` for all" in text
     (line,) = [line for line in text.splitlines() if line.startswith(f"| {INCUMBENT} ") and " 7 |" in line]
     assert cells(line)[1:5] == ["8.00", "8.00–8.00", "16.00", "16.00–16.00"]
+
+
+def test_what_went_wrong_is_said_at_the_end():
+    broken = Sample(1, "close active", 10_000, BARE, {"wrong": "3 jobs started"})
+    assert report.overview(document(ABOUT, [*SAMPLES, broken])).endswith(
+        f"WRONG: {BARE}, close active: 3 jobs started"
+    )
+    assert "WRONG" not in report.overview(document(ABOUT, SAMPLES))
 
 
 def test_trees_are_compared_with_the_first():
