@@ -2,6 +2,7 @@
 
 run      measure, and write build/bench/bench.md, bench.json and the pictures: what `make bench` does
 compare  source trees of this package side by side: --tree base=/tmp/clone/src --tree new=src
+calls    which functions a job goes through, and how often: --only spawn-and-drain
 report   the tables and pictures once more, from a bench.json
 publish  the same into docs/explanation/performance.md and the pictures beside it
 """
@@ -15,8 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from . import compare, machine, plan, publish, report
-from .contenders import KINDS, OWN
+from . import calls, compare, machine, plan, publish, report
+from .contenders import KINDS, OWN, make
 from .document import document, samples_of
 from .machine import ROOT
 from .progress import Progress
@@ -34,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True)
     _add_run(commands.add_parser("run", help="measure, and write the report"))
     _add_compare(commands.add_parser("compare", help="source trees of this package side by side"))
+    _add_calls(commands.add_parser("calls", help="which functions a job goes through, and how often"))
     for name, function in (("report", _report), ("publish", _publish)):
         again = commands.add_parser(name, help=f"{name} a run that is in a file")
         again.add_argument("file", type=Path, nargs="?", default=_OUT / "bench.json")
@@ -68,6 +70,14 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     _add_common(parser)
     parser.set_defaults(run=_compare, tier="default")
+
+
+def _add_calls(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--contender", choices=KINDS, default=OWN, metavar="NAME")
+    parser.add_argument("--only", action="append", required=True, metavar="WORKLOAD", type=_workload)
+    parser.add_argument("--size", type=int, default=20_000, help="number of jobs (20000)")
+    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
+    parser.set_defaults(run=_calls)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -133,6 +143,17 @@ def _compare(asked: argparse.Namespace) -> int:
     cells = compare.cells(asked.only, asked.size, asked.rounds)
     samples = run(cells, contestants, _settings(asked, 0.3, 60), Progress())
     print(compare.table(samples, contestants))
+    return 0
+
+
+def _calls(asked: argparse.Namespace) -> int:
+    if asked.contender == OWN:
+        sys.path.insert(0, str(ROOT / "src"))
+    for name in asked.only:
+        found = calls.profile(make(asked.contender), WORKLOADS[name], asked.size, asked.loop)
+        print(f"{asked.contender}, {name}, {asked.size:,} jobs\n")
+        print(found if isinstance(found, str) else calls.table(found))
+        print()
     return 0
 
 

@@ -22,7 +22,7 @@ from .contenders import Method, make
 from .contenders.stage import Bodies, Counted, Scale, Stage, Stopwatch
 from .workloads import WORKLOADS, Workload
 
-__all__ = ["check", "main"]
+__all__ = ["check", "main", "run_once"]
 
 _FEW = 60
 """Jobs in the counted run."""
@@ -61,9 +61,7 @@ def check(method: Method, workload: Workload, loop: str = "asyncio") -> str:
     """Run a few counted jobs; what was wrong with their number, or nothing."""
     counted = Counted()
     stage = _stage(workload, min(_FEW, workload.goal_size), counted)
-    complaints: list[str] = []
-    _run(method, stage, loop, complaints)
-    gc.collect()
+    complaints = run_once(method, stage, loop)
     expected = {"all": stage.n, "none": 0}.get(workload.counts)
     if workload.method == "spawn_and_fail" and stage.failures != stage.n:
         return f"{stage.failures} of {stage.n} failures were reported"
@@ -80,7 +78,7 @@ def _best(method: Method, workload: Workload, order: Order) -> dict[str, float |
         stage = _stage(workload, order.size, Bodies())
         gc.collect()
         began = time.monotonic()
-        _run(method, stage, order.loop, [])
+        run_once(method, stage, order.loop)
         took = time.monotonic() - began
         jobs = stage.one_by_one if workload.some else stage.n
         reading = {name: value / jobs for name, value in stage.measured.reading().items()}
@@ -96,7 +94,9 @@ def _stage(workload: Workload, size: int, bodies: Bodies) -> Stage:
     return Stage(size, workload.limit, workload.variant, bodies, meter)
 
 
-def _run(method: Method, stage: Stage, loop: str, complaints: list[str]) -> None:
+def run_once(method: Method, stage: Stage, loop: str = "asyncio") -> list[str]:
+    """Run a method on a loop of its own; what that loop complained of."""
+    complaints: list[str] = []
     factory = None
     if loop == "uvloop":
         import uvloop
@@ -109,6 +109,7 @@ def _run(method: Method, stage: Stage, loop: str, complaints: list[str]) -> None
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.get_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
         runner.run(run())
+    return complaints
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from bench import compare, figures, goals, plan, publish, report, rounds, table, workloads
+from bench import calls, compare, figures, goals, plan, publish, report, rounds, table, workloads
 from bench.contenders import BARE, INCUMBENT, KINDS, OWN, PEERS, Contender, make
 from bench.contenders.stage import Bodies, Scale, Stage
 from bench.document import document, samples_of
@@ -334,6 +334,22 @@ def test_a_goal_about_nothing_that_there_is_is_refused(tmp_path, entry):
     path.write_text(f"[[goal]]\nmost = 1\n{entry}\n")
     with pytest.raises(ValueError, match="no such workload"):
         goals.read(path)
+
+
+# --- Calls --------------------------------------------------------------------------------------------------
+
+
+def test_calls_are_counted_exactly_and_only_in_the_part_that_is_measured():
+    found = calls.profile(make(BARE), workloads.WORKLOADS["close pending"], 300, "asyncio")
+    assert {one.name: one.calls for one in found if one.calls >= 1} == {
+        "method 'close' of 'coroutine' objects": 1.0,
+        "stage.Bodies.park": 1.0,
+    }
+    assert sum(one.share for one in found) == pytest.approx(1)
+    assert "| all " in calls.table(found)
+    assert calls.profile(make("TaskGroup"), workloads.WORKLOADS["close pending"], 3, "asyncio") == (
+        "a task group has no limit, so nothing is ever pending"
+    )
 
 
 # --- Reports ------------------------------------------------------------------------------------------------
