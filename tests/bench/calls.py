@@ -1,8 +1,8 @@
 """Which functions a job goes through, how often, and what share of the time each takes.
 
 Rules of this file: it measures the part that the workload measures and nothing else. The number of calls
-for a job is exact and the same in every run. The share of the time is not: the profiler makes every call dearer, so
-it shows where to look, and `compare` shows whether looking there has helped.
+for a job is exact and the same in every run. The share of the time is not: the profiler makes every call
+dearer, so it shows where to look, and `compare` shows whether looking there has helped.
 """
 
 from __future__ import annotations
