@@ -26,11 +26,15 @@ _STYLE: Final[dict[str, Any]] = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "0.9",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "figure.facecolor": "white",
 }
+
+_LEGEND_INCHES: Final = 2.0
+"""The width of one entry."""
 
 
 def draw(samples: Samples, folder: Path) -> list[Path]:
@@ -78,7 +82,7 @@ def _limits(samples: Samples) -> Figure | None:
     rows = [row for row in WORKLOADS.values() if row.method == "sustained_load" and samples.sizes(row.name)]
     if not rows:
         return None
-    figure = Figure(figsize=(4.8, 3.6), layout="constrained")
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
     for label in samples.contenders:
         costs = {row.limit: samples.cost(row.name, samples.main_size(row.name), label) for row in rows}
@@ -131,7 +135,8 @@ def _legend(figure: Any) -> None:
         for axes in figure.axes
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
+    columns = int(figure.get_figwidth() / _LEGEND_INCHES)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False)
 
 
 PICTURES: Final[dict[str, Callable[[Samples], Figure | None]]] = {
