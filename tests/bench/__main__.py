@@ -56,7 +56,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", choices=TIERS, default="default")
     parser.add_argument("--contender", action="append", default=[], choices=KINDS, metavar="NAME",
                         help=f"measure this one; may be repeated: {', '.join(KINDS)}")  # fmt: skip
-    parser.add_argument("--rounds", type=int, help="rounds for everything (default: by tier)")
+    parser.add_argument("--rounds", type=int, help="rounds at the sizes of the goals (default: by tier)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the document goes")
     _add_common(parser)
     parser.set_defaults(run=_run)

@@ -21,24 +21,30 @@ _COMPARED: Final = (OWN, INCUMBENT, BARE)
 
 
 class Effort(NamedTuple):
-    """How much is done in a tier."""
+    """How much is done in a tier; the first of two numbers of rounds is for those that the goals speak of."""
 
-    rounds: int
-    """For what the goals speak of."""
-    beside: int
-    """For other contenders, and for other sizes."""
-    least: int
-    """For other contenders at other sizes."""
+    goals: tuple[int, int]
+    """At the sizes of the goals."""
+    smaller: tuple[int, int]
+    """At smaller sizes."""
+    larger: tuple[int, int]
+    """At larger sizes, which take most of the time."""
     seconds: float
     """How long a worker goes on repeating."""
     patience: float
     """How long a worker may take in all."""
 
+    def rounds(self, size: int, goal_size: int) -> tuple[int, int]:
+        """For those that the goals speak of, and for those that are only beside."""
+        if size == goal_size:
+            return self.goals
+        return self.smaller if size < goal_size else self.larger
+
 
 EFFORTS: Final = {
-    "quick": Effort(rounds=1, beside=1, least=1, seconds=0.0, patience=20),
-    "default": Effort(rounds=5, beside=2, least=1, seconds=0.15, patience=40),
-    "full": Effort(rounds=11, beside=3, least=2, seconds=0.5, patience=300),
+    "quick": Effort(goals=(1, 1), smaller=(1, 1), larger=(1, 1), seconds=0.0, patience=20),
+    "default": Effort(goals=(5, 2), smaller=(2, 1), larger=(1, 0), seconds=0.15, patience=40),
+    "full": Effort(goals=(11, 3), smaller=(3, 2), larger=(3, 1), seconds=0.5, patience=300),
 }
 
 
@@ -58,8 +64,8 @@ def cells(tier: str, only: Sequence[str], size: int | None, rounds: int | None) 
         if only and row.name not in only:
             continue
         for jobs in [size] if size else sizes(row, tier):
-            if jobs == row.goal_size or size or tier == "quick":
-                planned.append(Cell(row.name, jobs, rounds or effort.rounds, rounds or effort.beside))
-            else:
-                planned.append(Cell(row.name, jobs, effort.beside, effort.least))
+            here, beside = effort.rounds(jobs, jobs if size else row.goal_size)
+            if rounds and (size or jobs == row.goal_size):
+                here = beside = rounds
+            planned.append(Cell(row.name, jobs, here, beside))
     return planned
