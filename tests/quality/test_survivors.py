@@ -52,3 +52,16 @@ async def test_a_job_that_finds_a_free_slot_does_not_overtake_one_whose_caller_h
     await scheduler.wait_and_close()
     assert caller.done()
     assert ran == ["queued", "blocked", "last"]
+
+
+@pytest.mark.requirement("SHUT-2")
+async def test_the_time_allowed_begins_behind_a_cancellation_that_has_to_wait_for_the_first_step():
+    reported = []
+
+    async def stops_at_once():
+        await asyncio.create_task(asyncio.sleep(1000))
+
+    scheduler = Scheduler(close_timeout=0, exception_handler=lambda _, context: reported.append(context))
+    await scheduler.spawn(stops_at_once())
+    await scheduler.close()
+    assert (reported, len(scheduler)) == ([], 0)
