@@ -6,6 +6,7 @@ import pytest
 
 from aiojobs import Scheduler
 from aiojobs._admission import Admission
+from aiojobs._arguments import check_fresh
 from aiojobs._lifecycle import PHASES, Phase, PhaseEvent
 from support.observing import settle
 
@@ -65,3 +66,17 @@ async def test_the_time_allowed_begins_behind_a_cancellation_that_has_to_wait_fo
     await scheduler.spawn(stops_at_once())
     await scheduler.close()
     assert (reported, len(scheduler)) == ([], 0)
+
+
+@pytest.mark.requirement("SPAWN-3")
+def test_a_generator_that_has_begun_is_not_fresh():
+    """From Python 3.12 on asyncio takes none for a coroutine, so that no call of `spawn` gets as far."""
+
+    def generator():
+        yield
+
+    begun = generator()
+    check_fresh(begun)
+    next(begun)
+    with pytest.raises(RuntimeError, match="must not have been started before"):
+        check_fresh(begun)
