@@ -84,6 +84,9 @@ def _head(document: Document) -> Iterator[str]:
     if document["failures"]:
         yield '<h2 class="fail">Failed</h2>'
         yield _list(document["failures"])
+        for step in document["steps"]:
+            if step["status"] == "fail":
+                yield f"<p>What step {escape(step['step'])} said:</p>\n<pre>{escape(step['reason'])}</pre>"
     if document["gaps"]:
         yield '<h2 class="not">Open: not known, and therefore no PASS</h2>'
         yield _list(document["gaps"])
@@ -172,7 +175,7 @@ def _found(step: Mapping[str, Any]) -> str:
     told += [(f"seed of {name}", str(value)) for name, value in step["seeds"].items()]
     items = "".join(f"<li>{escape(name)} <b>{escape(value)}</b></li>" for name, value in told)
     figures = f'<ul class="figures">{items}</ul>' if items else ""
-    return figures + (f"<pre>{escape(step['reason'])}</pre>" if step["reason"] else "")
+    return figures + (f"<p>{escape(step['reason'].splitlines()[0])}</p>" if step["reason"] else "")
 
 
 def _planted(document: Document) -> Iterator[str]:
