@@ -117,6 +117,17 @@ def test_the_specification_in_the_wheel_is_valid_without_any_extra(python, tmp_p
     alone(python, "-m", "aiojobs.spec", "validate", cwd=tmp_path)
 
 
+def test_a_trace_is_written_and_audited_without_any_extra(python, tmp_path):
+    page = (ROOT / "docs/howto/observe-and-trace.md").read_text(encoding="utf-8")
+    (program,) = re.findall(
+        r"^```python\n((?:(?!^```).)*?TraceWriter.*?)^```", page, re.DOTALL | re.MULTILINE
+    )
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    alone(python, "program.py", cwd=tmp_path)
+    done = alone(python, "-m", "aiojobs.spec", "audit", "trace.jsonl", cwd=tmp_path)
+    assert done.stdout.startswith("OBEYS: trace.jsonl, 8 lines, 2 jobs")
+
+
 def test_the_wheel_is_typed_and_has_no_strangers(members):
     assert {"aiojobs/py.typed", "aiojobs/spec/report.schema.json"} <= members.keys()
     assert {name.partition("/")[0] for name in members} == {
