@@ -1,5 +1,6 @@
 """The explorer: complete in its scope, repeatable, and able to find what is planted."""
 
+import gc
 import itertools
 import json
 import random
@@ -15,6 +16,7 @@ from aiojobs.spec.driving.fingerprint import fingerprint
 from aiojobs.spec.driving.packages import own
 from aiojobs.spec.driving.scopes import Case, pin, read_cases
 from aiojobs.spec.driving.story import paste, replay, tell
+from aiojobs.spec.driving.truth import CONTEXTS
 from aiojobs.spec.driving.walk import choose
 from support.faults import FAULTS, fresh, planted
 
@@ -47,6 +49,7 @@ WHERE = {
     "queued_job_in_another_context": Scope(**{**QUEUE, "callers": 0, "cancels": 0}),
     "bad_argument_takes_a_slot": Scope(**{**QUEUE, "jobs": 1, "callers": 0, "cancels": 0, "misuse": True}),
     "dropped_job_says_that_it_was_cancelled": Scope(**{**QUEUE, "cancels": 0}),
+    "returned_job_says_that_it_was_cancelled": Scope(**{**QUEUE, "jobs": 1, "callers": 0, "cancels": 0}),
 }
 """The smallest scope in which each planted fault can show itself."""
 
@@ -84,6 +87,49 @@ def test_a_smaller_scope_has_fewer_states():
     for smaller in ({"calls": ("wait",)}, {"cancels": 0}, {"callers": 0}, {"tempers": ("obedient",)}):
         bounds = {"jobs": 1, "callers": 1, "ends": ("return",), "calls": ("wait", "close"), "cancels": 1}
         assert explore(Scope(**{**bounds, **smaller}), own()).states < large.states
+
+
+def test_mistakes_lead_nowhere():
+    bounds = {**QUEUE, "calls": ("close", "shut")}
+    without, with_ = (explore(Scope(**bounds, misuse=misuse), own()) for misuse in (False, True))
+    assert with_.figures() == without.figures()
+    assert with_.spoken - without.spoken == {"SPAWN-3"}
+
+
+@pytest.mark.parametrize("contexts", CONTEXTS)
+def test_contexts_make_no_more_states(contexts):
+    bounds = {**QUEUE, "spawns": ("spawn", "nowait")}
+    plain, found = explore(Scope(**bounds), own()), explore(Scope(**bounds, contexts=contexts), own())
+    assert found.figures() == plain.figures()
+    assert ("SPAWN-4" in found.spoken) is (contexts != "unwatched")
+
+
+def test_order_is_spoken_of_where_somebody_could_overtake():
+    one_waits = Scope(**{**QUEUE, "callers": 0})
+    two_wait = Scope(**{**QUEUE, "callers": 0, "jobs": 3})
+    assert "LIMIT-5" not in explore(one_waits, own()).spoken
+    assert "LIMIT-5" in explore(two_wait, own()).spoken
+
+
+def test_the_last_job_of_a_world_has_no_name():
+    with watching(), World(Scope(jobs=2), own()) as world:
+        for event in [("nowait", "obedient"), ("nowait", "obedient")]:
+            world.apply(event)
+        named, unnamed = world.scheduler
+        assert (named.get_name(), unnamed.get_name()) == ("job 0", None)
+        assert [world.body_of(job).number for job in (named, unnamed)] == [0, 1]
+        assert world.view().listed == ("job 0", "job 1")
+
+
+def test_a_world_that_is_over_leaves_the_collector_next_to_nothing():
+    gc.collect()
+    with watching():
+        for _ in range(10):
+            with World(Scope(), own()) as world:
+                for event in [("spawn", "obedient"), ("turn",), ("turn",), ("close", 0), ("turn",)]:
+                    world.apply(event)
+    del world
+    assert gc.collect() < 200
 
 
 def test_no_walk_leaves_what_was_explored():
@@ -196,7 +242,8 @@ def test_the_command_writes_its_account(tmp_path, capsys):
     assert code == 0, capsys.readouterr().out
     account = json.loads(target.read_text())
     assert account["figures"]["states"] > 100
-    assert account["covers"]["EXC-2"] == ["handler-raises"]
+    (speaker,) = account["covers"]["EXC-2"]
+    assert speaker.startswith("handler-raises: limit 1, pending limit 1, 2 jobs, 1 caller, ")
 
 
 def test_another_figure_than_the_pinned_one_is_a_failure(monkeypatch, capsys):

@@ -232,6 +232,18 @@ def dropped_job_says_that_it_was_cancelled(package):
     _patch(_module(package, "_engine").Engine, "_dismiss", make)
 
 
+def returned_job_says_that_it_was_cancelled(package):
+    cancelled = _module(package, "_lifecycle").Outcome.CANCELLED
+
+    def make(original):
+        def end(self, outcome, result):
+            original(self, cancelled if outcome == "returned" else outcome, result)
+
+        return end
+
+    _patch(_module(package, "_machine").JobMachine, "_end", make)
+
+
 FAULTS = {
     slot_released_twice: {"LIMIT-1", "LIMIT-6", "BOOK-1", "LIMIT-2"},
     last_in_first_out: {"LIMIT-5"},
@@ -251,6 +263,7 @@ FAULTS = {
     queued_job_in_another_context: {"SPAWN-4"},
     bad_argument_takes_a_slot: {"SPAWN-3"},
     dropped_job_says_that_it_was_cancelled: {"START-2"},
+    returned_job_says_that_it_was_cancelled: {"WAIT-5", "WAIT-3"},
 }
 """Each fault, and the requirements of which one must be found broken."""
 

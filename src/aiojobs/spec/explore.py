@@ -209,7 +209,7 @@ def _account(results: _Results) -> dict[str, Any]:
     speakers: dict[str, list[str]] = {}
     for case, found in results:
         for requirement in found.spoken:
-            speakers.setdefault(requirement, []).append(case.name)
+            speakers.setdefault(requirement, []).append(f"{case.name}: {case.scope.describe()}")
     figures = {
         "scopes": len(results),
         "states": sum(found.states for _, found in results),

@@ -81,8 +81,12 @@ class Scope:
         extras += ["sweep"] if self.sweeps else []
         extras += [f"contexts {self.contexts}"] if self.contexts != "copied" else []
         extras += ["misuse"] if self.misuse else []
-        bounds = f"limit {self.limit}, pending limit {self.pending_limit}, {self.jobs} jobs"
-        return ", ".join([bounds, f"{self.callers} callers", f"{self.cancels} cancels", *extras])
+        limits = (
+            "no limit" if self.limit is None else f"limit {self.limit}, pending limit {self.pending_limit}"
+        )
+        counted = {"job": self.jobs, "caller": self.callers, "cancel": self.cancels}
+        numbers = [f"{number} {noun}{'s' * (number != 1)}" for noun, number in counted.items()]
+        return ", ".join([limits, *numbers, *extras])
 
 
 @dataclass(slots=True)

@@ -27,9 +27,8 @@ import types
 import weakref
 from collections import deque
 from contextvars import Context
-from functools import cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aiojobs.spec.driving.bounds import EPOCH
 from aiojobs.spec.driving.calls import Call
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fingerprint"]
 
+_Taker: TypeAlias = "Callable[[Any], tuple[Any, list[Any]]]"
+
 _PLAIN: Final = frozenset({int, str, bool, type(None), bytes})
 _SEQUENCES: Final = (list, tuple, deque)
 _NAMED: Final = (
@@ -53,6 +54,7 @@ _NAMED: Final = (
     VirtualLoop,
 )
 _NO_FUTURE: Final = frozenset({"__weakref__", "__dict__", "_name"})
+_CODE: Final = frozenset({types.CodeType, types.FunctionType})
 _LONG_AGO: Final = EPOCH / 2
 """A number beyond this is a point of time."""
 
@@ -166,10 +168,10 @@ class _Walk:
 
     def _run(self, roots: list[Any]) -> None:
         numbers, tokens, now = self._numbers, self.tokens, self._now
-        kept = self._kept
+        kept, takers = self._kept, _TAKERS
         kept.append(roots)
         for item in kept:  # it grows while it is walked
-            head, parts = _taken_apart(item, type(item))
+            head, parts = takers[type(item)](item)
             tokens += (head, len(parts))
             for part in parts:
                 kind = type(part)
@@ -185,37 +187,40 @@ class _Walk:
                     tokens.append((number,))
 
 
-def _taken_apart(item: Any, kind: type) -> tuple[Any, list[Any]]:
-    """What to call an object, and what it consists of."""
-    taker = _taker(kind)
-    if taker is not None:
-        return taker(item)
-    parts = [getattr(item, name, "-") for name in _attributes(kind)]
-    if hasattr(item, "__dict__"):
-        parts += vars(item).values()
-        return (kind.__qualname__, tuple(vars(item))), parts
-    if not parts:
-        parts = [part for part in gc.get_referents(item) if not isinstance(part, type)]
-        return (kind.__qualname__, operator.length_hint(item, 0)), parts
-    return kind.__qualname__, parts
+class _Takers(dict[type, "_Taker"]):
+    """How objects of each type are taken apart: what to call one, and what it consists of."""
+
+    def __missing__(self, kind: type) -> _Taker:
+        known = (taker for kinds, taker in _KNOWN if issubclass(kind, kinds))
+        self[kind] = taker = next(known, None) or _of(kind)
+        return taker
 
 
-@cache
+def _of(kind: type) -> _Taker:
+    """For a type of which nothing is known but what Python shows of its attributes."""
+    names = _attributes(kind)
+    head = kind.__qualname__
+    if kind.__dictoffset__:
+        return lambda item: (
+            (head, tuple(vars(item))),
+            [*[getattr(item, name, "-") for name in names], *vars(item).values()],
+        )
+    if names:
+        return lambda item: (head, [getattr(item, name, "-") for name in names])
+    return _of_opaque
+
+
+def _of_opaque(item: Any) -> tuple[Any, list[Any]]:
+    parts = [part for part in gc.get_referents(item) if not isinstance(part, type)]
+    return (type(item).__qualname__, operator.length_hint(item, 0)), parts
+
+
 def _attributes(kind: type) -> tuple[str, ...]:
     names: list[str] = []
     for base in kind.__mro__:
         slots = base.__dict__.get("__slots__", ())
         names += [slots] if isinstance(slots, str) else slots
     return tuple(name for name in names if name not in _NO_FUTURE)
-
-
-@cache
-def _taker(kind: type) -> Callable[[Any], tuple[Any, list[Any]]] | None:
-    """How objects of this type are taken apart; None for whatever has attributes."""
-    for types_, taker in _TAKERS:
-        if issubclass(kind, types_):
-            return taker
-    return None
 
 
 def _of_future(future: Any) -> tuple[Any, list[Any]]:
@@ -236,12 +241,8 @@ def _of_coroutine(coroutine: Any) -> tuple[Any, list[Any]]:
     frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
     if frame is None:
         return (coroutine.__qualname__, "over"), []
-    parts = [part for part in gc.get_referents(coroutine) if part is not frame and not _names_code(part)]
+    parts = [part for part in gc.get_referents(coroutine) if part is not frame and type(part) not in _CODE]
     return (coroutine.__qualname__, frame.f_lasti), parts
-
-
-def _names_code(part: Any) -> bool:
-    return isinstance(part, (types.CodeType, types.FunctionType))
 
 
 def _of_function(function: Any) -> tuple[Any, list[Any]]:
@@ -265,7 +266,7 @@ def _of_set(items: Any) -> tuple[Any, list[Any]]:
     return ("set", len(items)), sorted(items, key=lambda item: (type(item).__qualname__, str(item)[:0]))
 
 
-_TAKERS: Final[tuple[tuple[Any, Callable[[Any], tuple[Any, list[Any]]]], ...]] = (
+_KNOWN: Final[tuple[tuple[Any, _Taker], ...]] = (
     (Body, lambda body: (("body", body.number), [])),
     (Call, lambda call: (("call", call.number), [])),
     (World, lambda _: ("world", [])),
@@ -285,3 +286,5 @@ _TAKERS: Final[tuple[tuple[Any, Callable[[Any], tuple[Any, list[Any]]]], ...]] =
     (_SEQUENCES, lambda items: (("sequence", len(items)), list(items))),
     ((set, frozenset), _of_set),
 )
+
+_TAKERS: Final = _Takers()

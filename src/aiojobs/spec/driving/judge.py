@@ -318,4 +318,6 @@ def _ask(question: Any) -> Any:
     try:
         return question()
     except BaseException as error:  # noqa: BLE001 - every answer is an answer
-        return error.with_traceback(None) if isinstance(error, asyncio.CancelledError) else error
+        # What says that there is no answer yet is nobody's but ours; its traceback would hold us.
+        passing = isinstance(error, (asyncio.CancelledError, asyncio.InvalidStateError))
+        return error.with_traceback(None) if passing else error

@@ -72,8 +72,8 @@ class Quiet(Bench):
             return
         first = min(waiting)
         for body in self.world.bodies:
-            ahead = body.began and body.arrival > first and not body.shielded
-            self.demand(not ahead, "LIMIT-5", f"{body.name} has begun before one that came earlier")
+            if body.arrival > first and (body.began or self._stands_in_line(body)):
+                self.demand(not body.began, "LIMIT-5", f"{body.name} has begun before one that came earlier")
 
     def _stands_in_line(self, body: Body) -> bool:
         if body.shielded or body.began or body.ended is not None or body.arrival < 0:
