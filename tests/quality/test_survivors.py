@@ -1,6 +1,7 @@
 """What no other test looked at: each was written because a seeded fault had survived (spec/mutants)."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -80,3 +81,24 @@ def test_a_generator_that_has_begun_is_not_fresh():
     next(begun)
     with pytest.raises(RuntimeError, match="must not have been started before"):
         check_fresh(begun)
+
+
+@pytest.mark.requirement("SHUT-4", "BOOK-3")
+async def test_drains_that_were_cancelled_leave_nothing_behind():
+    def futures():
+        return sum(isinstance(found, asyncio.Future) for found in gc.get_objects())
+
+    async def cancelled_drain():
+        drain = asyncio.create_task(scheduler.wait_and_close())
+        await settle()
+        drain.cancel()
+        await asyncio.wait([drain])
+
+    async with Scheduler() as scheduler:
+        job = await scheduler.spawn(asyncio.sleep(1))
+        await cancelled_drain()
+        before = futures()
+        for _ in range(20):
+            await cancelled_drain()
+        assert futures() <= before
+        await job.wait()
