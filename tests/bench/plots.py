@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from .contenders import BARE, INCUMBENT, KINDS, OWN
 from .table import Samples
@@ -56,15 +57,25 @@ def _curves(samples: Samples, workloads: tuple[str, ...], *, total: bool = False
     measured = [name for name in workloads if len(samples.sizes(name)) > 1]
     if not measured:
         return None
-    figure = Figure(figsize=(3.6 * len(measured) + 0.6, 3.6), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(measured), squeeze=False)[0], measured, strict=True):
+    rows = (len(measured) + 1) // 2
+    figure = Figure(figsize=(8, 2.8 * rows + 0.8), layout="constrained")
+    panels = figure.subplots(rows, 2, squeeze=False, sharey=not total).flat
+    for axes, name in zip(panels, measured, strict=False):
         for label in samples.contenders:
             curve = samples.curve(name, label)
             if len(curve) > 1:
                 costs = [cost * (size if total else 1e6) for size, cost in curve.items()]
                 _line(axes, label, list(curve), costs)
-        axes.set(xscale="log", yscale="log", title=name, xlabel="jobs")
-    figure.axes[0].set_ylabel("CPU seconds for all" if total else "CPU µs for each job")
+        axes.set(xscale="log", yscale="log", title=name)
+        axes.set_xlabel("jobs")
+        axes.set_ylabel("CPU seconds for all" if total else "CPU µs for each job")
+        if not total:
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        for axis, form in ((axes.xaxis, "{x:,.0f}"), (axes.yaxis, "{x:g}")):
+            axis.set_major_formatter(form)
+            axis.set_minor_formatter("")
+    for axes in panels:
+        axes.set_axis_off()
     _legend(figure)
     return figure
 
@@ -90,6 +101,7 @@ def _limits(samples: Samples) -> Figure | None:
         if points:
             _line(axes, label, list(points), list(points.values()))
     axes.set(xscale="log", title="sustained load", xlabel="limit", ylabel="CPU µs for each job")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylim(0, None)
     _legend(figure)
     return figure

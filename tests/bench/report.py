@@ -44,7 +44,7 @@ def page(document: dict[str, Any]) -> str:
     found = Samples(samples_of(document))
     return "\n".join(
         [
-            "  \n".join(_about(document)),
+            *(f"- {line}" for line in _about(document)),
             "",
             "### Goals",
             "",

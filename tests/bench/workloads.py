@@ -137,7 +137,7 @@ WORKLOADS: Final = {
         ),
         Workload(
             "import",
-            "import the package in a process that has imported nothing else; {n} processes",
+            "import the package in a process that has imported nothing else; the best of {n}",
             "`import asyncio`",
             "import_alone",
             counts="any",
@@ -146,7 +146,7 @@ WORKLOADS: Final = {
         ),
         Workload(
             "import beside asyncio",
-            "import the package in a process that has imported asyncio; {n} processes",
+            "import the package in a process that has imported asyncio; the best of {n}",
             "nothing",
             "import_beside_asyncio",
             counts="any",

@@ -25,6 +25,9 @@ class Bare(Contender):
     module = "asyncio"
     cannot = MappingProxyType({"import_beside_asyncio": "it is asyncio"})
 
+    def where(self) -> str:
+        return str(asyncio.__file__)
+
     # --- Running --------------------------------------------------------------------------------------------
 
     async def spawn_and_drain(self, stage: Stage) -> None:
