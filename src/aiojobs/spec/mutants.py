@@ -141,7 +141,7 @@ def _not_recreated(catalogue: Catalogue) -> Iterator[str]:
 
 
 def _how(trial: Trial) -> str:
-    """What is wrong with a mutant, and who found it; or why nobody has to."""
+    """What is wrong with a mutant, and who found it."""
     said = [trial.mutant.story, trial.remark()]
     if trial.covers:
         said.append(f"Counts for {', '.join(trial.covers)}.")
@@ -172,7 +172,7 @@ def account(on_trial: Sequence[Trial]) -> dict[str, Any]:
             for link, answer in trial.said.items()
             if answer["status"] == "not here"
         },
-        "planted": {trial.mutant.name: _how(trial) for trial in on_trial if trial.verdict in _GOOD},
+        "planted": {trial.mutant.name: _how(trial) for trial in on_trial if trial.verdict == "killed"},
         "mutants": [
             {
                 "name": trial.mutant.name,

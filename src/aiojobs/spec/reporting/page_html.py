@@ -79,7 +79,7 @@ def _head(document: Document) -> Iterator[str]:
     yield f"<p>Tier {escape(tier)}. Repeat it: <code>make verify TIER={escape(tier)}</code></p>"
     yield "</header>"
     yield _counts(document["counts"])
-    links = "".join(f'<a href="#{name}">{name}</a>' for name, _, _ in _SECTIONS)
+    links = "\n".join(f'<a href="#{name}">{name}</a>' for name, _, _ in _SECTIONS)
     yield f"<nav>{links}</nav>"
     if document["failures"]:
         yield '<h2 class="fail">Failed</h2>'
