@@ -6,6 +6,7 @@ samples. matplotlib is in the benchmark's environment alone, so this is imported
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -47,9 +48,15 @@ def draw(samples: Samples, folder: Path) -> list[Path]:
             figure = picture(samples)
             if figure is not None:
                 path = folder / f"{name}.svg"
-                figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+                path.write_text(_svg(figure), encoding="utf-8")
                 drawn.append(path)
     return drawn
+
+
+def _svg(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
 def _curves(samples: Samples, workloads: tuple[str, ...], *, total: bool = False) -> Figure | None:
