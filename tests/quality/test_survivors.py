@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from contextlib import suppress
 
 import pytest
 
@@ -102,3 +103,20 @@ async def test_drains_that_were_cancelled_leave_nothing_behind():
             await cancelled_drain()
         assert futures() <= before
         await job.wait()
+
+
+@pytest.mark.requirement("SHUT-3", "SHUT-4")
+async def test_whoever_drains_returns_when_the_closing_that_somebody_else_began_is_over():
+    async def takes_its_time():
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(1000)
+        await asyncio.sleep(1000)
+
+    scheduler = Scheduler(close_timeout=1, wait_timeout=5000, exception_handler=lambda *_: None)
+    job = await scheduler.spawn(takes_its_time())
+    drain = asyncio.create_task(scheduler.wait_and_close())
+    await settle()
+    await scheduler.close()
+    await settle()
+    assert (drain.done(), job.done()) == (True, False)
+    await job.wait()
