@@ -179,6 +179,24 @@ def test_a_finding_that_is_still_there_is_told_again(tmp_path, monkeypatch, caps
     assert "CLOSE-1 is broken" in capsys.readouterr().out
 
 
+def test_every_story_is_kept_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fuzz, "_folder", lambda: tmp_path)
+    package = planted(next(fault for fault in FAULTS if fault.__name__ == "failure_told_twice"))
+    monkeypatch.setattr(fuzz.packages, "own", lambda: package)
+    scope = Scope(jobs=2, callers=2, tempers=("obedient", "failing"), calls=("wait", "await"))
+
+    def found(*events):
+        return Walked(1, 3, findings={"EXC-1": Finding(scope, (*events, WIND_UP), "EXC-1", "")})
+
+    waited = found(("nowait", "failing"), ("wait", 0))
+    longer = found(("nowait", "failing"), ("wait", 0), ("nowait", "obedient"))
+    awaited = found(("nowait", "failing"), ("await", 0))
+    monkeypatch.setattr(fuzz, "_walk_on", lambda *_: iter([waited, longer, awaited, waited]))
+    assert main(["fuzz", "--seed", "1"]) == 1
+    assert len(list(tmp_path.glob("EXC-1-*.json"))) == 2
+    assert capsys.readouterr().out.count("EXC-1 is broken") == 2
+
+
 @pytest.mark.slow
 def test_the_command_stops_when_told(capsys):
     assert main(["fuzz", "--seconds", "0", "--seed", "1", "--workers", "1"]) == 0

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiojobs.spec.commands import FAILED, PASSED, add_json, stream_beside, write_json
 from aiojobs.spec.driving import packages
-from aiojobs.spec.driving.driver import Scope, watching
+from aiojobs.spec.driving.driver import Event, Scope, watching
 from aiojobs.spec.driving.story import Finding, paste, replay, shrink, tell
 from aiojobs.spec.driving.walk import Walked, walk
 from aiojobs.spec.reading.locate import find_repository
@@ -240,18 +240,26 @@ def _fuzz_on(arguments: argparse.Namespace) -> int:
     seed = arguments.seed if arguments.seed is not None else time.time_ns() // 1_000_000
     started = time.monotonic()
     print(f"seeds from {seed}; findings go to {_folder()}; stop with Ctrl-C")
-    total, kept = Walked(), set[str]()
+    total, kept = Walked(), set[tuple[Event, ...]]()
     try:
         for walked in _walk_on(seed, arguments.workers, started, arguments.seconds):
             total.add(walked)
-            for requirement in sorted(total.findings.keys() - kept):
-                kept.add(requirement)
-                _keep(total.findings[requirement], packages.own(), sys.stdout)
+            for _, finding in sorted(walked.findings.items()):
+                _keep_new(finding, packages.own(), kept)
             _say(f"{len(kept)} findings", total, started)
     except KeyboardInterrupt:
         print("\nstopped")
     print(f"{total.worlds:,} worlds, {total.steps:,} steps, {len(total.pairs)} pairs of event and state")
     return FAILED if kept else PASSED
+
+
+def _keep_new(finding: Finding, package: Package, kept: set[tuple[Event, ...]]) -> None:
+    """Keep a finding unless, with all that does not matter left out, it is a story that was told before."""
+    with watching():
+        small = shrink(finding, package)
+        if small.events not in kept:
+            kept.add(small.events)
+            _write_down(small, package, sys.stdout)
 
 
 def _walk_on(seed: int, workers: int, started: float, seconds: float | None) -> Iterator[Walked]:
@@ -307,7 +315,13 @@ def _folder() -> Path:
 
 def _keep(finding: Finding, package: Package, out: Any) -> Finding:
     """Shrink a finding, tell it, and write it down."""
-    small = shrink(finding, package)
+    with watching():
+        small = shrink(finding, package)
+        _write_down(small, package, out)
+    return small
+
+
+def _write_down(small: Finding, package: Package, out: Any) -> None:
     events = [list(event) for event in small.events]
     document = {
         "requirement": small.requirement,
@@ -324,7 +338,6 @@ def _keep(finding: Finding, package: Package, out: Any) -> Finding:
     path.with_suffix(".txt").write_text(story + "\n", encoding="utf-8")
     path.with_suffix(".py").write_text(paste(small), encoding="utf-8")
     out.write(f"\n{story}\n\nkept as {path} (.txt the story, .py a test to paste)\n\n{paste(small)}\n")
-    return small
 
 
 def _replay(path: Path) -> int:
