@@ -68,6 +68,11 @@ class Next(Enum):
     """First the one, then the other."""
 
 
+# Answered for every job, and to look a member up in its class costs several times as much as to return it.
+_START, _QUEUE = Verdict.START, Verdict.QUEUE
+_NOTHING, _START_NEXT = Next.NOTHING, Next.START
+
+
 class Admission:
     """The counters of one scheduler and the decisions that follow from them.
 
@@ -105,10 +110,10 @@ class Admission:
             return Verdict.REFUSE
         if self.limit is None or self.running < self.limit:
             self.running += 1
-            return Verdict.START
+            return _START
         if self.pending_limit == 0 or self.pending < self.pending_limit:
             self.pending += 1
-            return Verdict.QUEUE
+            return _QUEUE
         if not may_block:
             return Verdict.FULL
         self.blocked += 1
@@ -118,10 +123,10 @@ class Admission:
         """A running job has really ended and gives its slot back (``end_active_*``, ``end_closing_*``)."""
         if self.pending == 0 or self.phase is not _OPEN:
             self.running -= 1
-            return Next.NOTHING
+            return _NOTHING
         if self.blocked == 0:
             self.pending -= 1
-            return Next.START
+            return _START_NEXT
         self.blocked -= 1
         return Next.START_AND_ADMIT
 

@@ -12,13 +12,15 @@ import inspect
 from types import CoroutineType, GeneratorType
 from typing import Any
 
+from ._claims import is_claimed
+
 __all__ = (
     "check_callable",
     "check_context",
     "check_coroutine",
     "check_count",
-    "check_fresh",
     "check_name",
+    "check_unused",
     "seconds",
 )
 
@@ -75,13 +77,15 @@ def check_coroutine(value: object) -> None:
         raise TypeError(f"coro must be a coroutine, got {value!r}{hint}")
 
 
-def check_fresh(coro: Any) -> None:
-    """A coroutine none of whose code has run yet.
+def check_unused(coro: Any) -> None:
+    """A coroutine that belongs to no job and none of whose code has run yet.
 
     Of one that neither runs nor is suspended, the frame would tell whether it is untouched or over; but to
     ask for the frame creates an object that lives as long as the coroutine. Sending it something other than
     None tells as well: what has not started refuses that with a TypeError and stays as it was.
     """
+    if is_claimed(coro):
+        raise RuntimeError(f"coro belongs to another job already, got {coro!r}; call its function again")
     if type(coro) is not CoroutineType:
         if not isinstance(coro, GeneratorType) or inspect.getgeneratorstate(coro) == inspect.GEN_CREATED:
             return

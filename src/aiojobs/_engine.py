@@ -31,7 +31,6 @@ job by position or by hash (``COST-1``). No threads: one loop, its thread, and a
 from __future__ import annotations
 
 import asyncio
-from asyncio import get_running_loop
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -40,18 +39,20 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from . import _reports
 from ._admission import Admission, Next, Verdict
+from ._claims import claim, nameless, release
 from ._exceptions import PendingQueueFull
 from ._job import Job
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent, State
 from ._machine import JobMachine, qualified_name
-from ._records import ACCEPT, ExceptionContext, ExceptionHandler, Observer, Record
+from ._outside import Outside
+from ._queue import Queue
+from ._records import ACCEPT, ExceptionHandler, Observer
 from ._shutdown import Shutdown
 
 if TYPE_CHECKING:
-    from ._scheduler import Scheduler
     from ._shield import Shielded
 
-__all__ = ("Engine", "owned")
+__all__ = ("Engine",)
 
 _T = TypeVar("_T")
 
@@ -62,11 +63,8 @@ _CLOSING = State.CLOSING
 _RAISED = Outcome.RAISED
 _GIVE_SLOT = Event.START
 
-owned: set[int] = set()
-"""The ids of the coroutines of all jobs that have not ended, in any scheduler (``SPAWN-3``)."""
 
-
-class Engine:
+class Engine(Outside):
     """The private half of a scheduler.
 
     Arguments:
@@ -83,21 +81,19 @@ class Engine:
         exception_handler: ExceptionHandler | None,
         observer: Observer | None,
     ) -> None:
+        super().__init__(exception_handler, observer)
         self._admission = admission
         self._close_within = close_within
-        self._exception_handler = exception_handler
-        self._observer = observer
         self._shutdown = Shutdown(self)
-        # The loop of the first use; never changes after that. None before, when there is no job either: to
-        # have that in the type would cost a test, or a cast, wherever there is a job.
-        self._loop: Any = None
         # Whenever user code runs, their lengths are what _admission counts.
         self._running: dict[JobMachine, None] = {}
-        self._queue: OrderedDict[JobMachine, None] = OrderedDict()
+        self._queue = Queue()
         self._blocked: OrderedDict[asyncio.Future[None], JobMachine] = OrderedDict()
         # Jobs that were accepted for a blocked spawn which has not returned yet.
         self._arriving: dict[JobMachine, None] = {}
         self._shielded: dict[asyncio.Future[Any], Shielded] = {}
+        # What to call after the end of a job, each in the context of whoever asked for it.
+        self._callbacks: dict[JobMachine, list[tuple[Callable[[Any], object], Context]]] = {}
         # Jobs whose start has fired and whose task is to be created, in order. Nothing stays here for more
         # than a loop pass.
         self._to_launch: deque[JobMachine] = deque()
@@ -105,35 +101,7 @@ class Engine:
     def __del__(self) -> None:
         with suppress(AttributeError):
             for job in (*self._running, *self._queue, *self._blocked.values()):
-                owned.discard(id(job._coro))
-
-    # --- Telling user code -------------------------------------------------------------------------
-
-    def call_exception_handler(self, context: ExceptionContext | dict[str, Any]) -> None:
-        """Hand `context` to the exception handler, or to the loop's if none was given.
-
-        What the handler raises goes to the loop's handler, once the scheduler has a loop (``EXC-2``).
-        """
-        handler = cast("Callable[[Scheduler, Any], object] | None", self._exception_handler)
-        scheduler = cast("Scheduler", self)
-        if handler is None:
-            loop = self._loop or asyncio.get_running_loop()
-            loop.call_exception_handler(cast("dict[str, Any]", context))
-        elif self._loop is None:
-            handler(scheduler, context)
-        else:
-            _reports.call_guarded(self._loop, "exception_handler", lambda: handler(scheduler, context))
-
-    def _report_failure(self, job: JobMachine) -> None:
-        self.call_exception_handler(_reports.failure(job))
-
-    def _observe(
-        self, job: JobMachine | None, event: Any, source: State | Phase | None, dest: State | Phase
-    ) -> None:
-        loop = self._loop
-        observer = cast("Observer", self._observer)
-        record = Record(cast("Job[Any] | None", job), event, source, dest, loop.time())
-        _reports.call_guarded(loop, "observer", lambda: observer(record))
+                release(job._coro)
 
     def _move(self, event: PhaseEvent) -> None:
         """Change the phase through the table, and tell the observer."""
@@ -155,40 +123,58 @@ class Engine:
         A job that waits keeps a copy of the context of this moment; one that starts now gets one anyway.
         """
         if verdict is _QUEUE:
-            if context is None:
-                context = copy_context()
-        elif verdict is not _START:
+            job: Job[_T] = Job(coro, self, name, copy_context() if context is None else context)
+            claim(coro)
+            self._queue.join(job)
+            if self._loop.get_debug() or self._observer is not None:
+                self._tell_of_acceptance(job)
+            return job
+        if verdict is not _START:
             coro.close()
             self._refuse(verdict)
-        job: Job[_T] = Job(coro, self, name, context, self._loop.get_debug())
-        owned.add(id(coro))
-        if verdict is _QUEUE:
-            self._queue[job] = None
-        else:
-            self._running[job] = None
+        job = Job(coro, self, name, context)
+        claim(coro)
+        self._running[job] = None
+        if self._loop.get_debug() or self._observer is not None:
+            self._tell_of_acceptance(job)
+        if (failure := self._start_entered(job)) is not None:
+            try:
+                raise failure
+            finally:
+                del job, coro, failure
+        return job
+
+    def _tell_of_acceptance(self, job: JobMachine) -> None:
+        """A new job, as far as anybody takes an interest."""
+        if self._loop.get_debug():
+            self._remember_caller(job)
         if self._observer is not None:
             self._observe(job, ACCEPT, None, job._state)
-        if verdict is _START:
-            job._fire(_GIVE_SLOT)
-            if self._to_launch:
-                job._context = copy_context() if context is None else context
-                self._to_launch.append(job)
-            elif (failure := self._launch(job)) is not None:
-                self._fail_launch(job, failure, received=True)
-                try:
-                    raise failure
-                finally:
-                    del job, coro, failure
-        return job
+
+    def _start_entered(self, job: JobMachine) -> BaseException | None:
+        """The slot is there at once; what a task factory or an eager first step raises is returned."""
+        job._fire(_GIVE_SLOT)
+        if self._to_launch:
+            if job._context is None:
+                job._context = copy_context()
+            self._to_launch.append(job)
+            return None
+        failure = self._launch(job)
+        if failure is not None:
+            self._fail_launch(job, failure, received=True)
+        try:
+            return failure
+        finally:
+            del job, failure
 
     async def _spawn_blocked(
         self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None
     ) -> Job[_T]:
         """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
-        job: Job[_T] = Job(
-            coro, self, name, copy_context() if context is None else context, self._loop.get_debug()
-        )
-        owned.add(id(coro))
+        job: Job[_T] = Job(coro, self, name, copy_context() if context is None else context)
+        claim(coro)
+        if self._loop.get_debug():
+            self._remember_caller(job)
         place: asyncio.Future[None] = self._loop.create_future()
         self._blocked[place] = job
         try:
@@ -235,7 +221,7 @@ class Engine:
     def _disown(self, job: JobMachine) -> None:
         """Close a coroutine that will never run and forget whose it was."""
         coro = cast("Coroutine[Any, Any, Any]", job._coro)
-        owned.discard(id(coro))
+        release(coro)
         coro.close()
 
     # --- Starting ----------------------------------------------------------------------------------
@@ -247,17 +233,15 @@ class Engine:
         """
         loop = self._loop
         coro: Any = job._coro
-        asked_to_stop = job._state is _CLOSING
-        run = job._run(self, coro)
-        run.__qualname__ = qualified_name(coro)  # type: ignore[attr-defined]
-        run.send(None)
         context = job._context
-        task: Any = None
+        asked_to_stop = job._state is _CLOSING
+        run: Any = job._run(self, coro)
+        run.__qualname__ = qualified_name(coro)
+        run.send(None)
         try:
             if context is None:
                 task = loop.create_task(run, name=job._name)
             else:
-                job._context = None
                 try:
                     task = loop.create_task(run, name=job._name, context=context)
                 except TypeError:
@@ -269,16 +253,17 @@ class Engine:
         except BaseException as exc:  # noqa: BLE001 - whatever the factory or an eager first step raises
             run.close()
             coro.close()
+            del job, coro, run, context  # a traceback that was raised in here may hold this frame (BOOK-3)
             return exc
-        else:
-            if job._outcome is None:
-                job._task = task
-                if asked_to_stop:
-                    task.cancel()
-            return None
-        finally:
-            # A traceback that was raised in here may hold this frame (BOOK-3).
-            del job, coro, run, context, task
+        if job._outcome is None:
+            job._task = task
+            job._context = None
+            if asked_to_stop:
+                task.cancel()
+            if job._result is None:
+                return None
+        del job, coro, run, context, task  # likewise
+        return None
 
     def _fail_launch(self, job: JobMachine, exc: BaseException, *, received: bool) -> None:
         """End a job without a task, keeping the reason without the frame that knows the job (``BOOK-3``)."""
@@ -288,21 +273,36 @@ class Engine:
 
     def _follow(self, next_: Next) -> None:
         """Do at once what a free slot or a free place calls for."""
-        if next_ is not _ADMIT:
-            job, _ = self._queue.popitem(last=False)
-            self._running[job] = None
-            job._fire(_GIVE_SLOT)
-            self._to_launch.append(job)
-        if next_ is not _START_NEXT:
+        if next_ is _START_NEXT:
+            self._launch_in_turn(self._start_first())
+        elif next_ is _ADMIT:
             self._admit_blocked()
-        self._launch_soon()
+        else:
+            job = self._start_first()
+            self._admit_blocked()
+            self._launch_in_turn(job)
 
-    def _launch_soon(self) -> None:
-        """Launch what has started: now, or from a callback of its own if a task factory might run it at once.
+    def _start_first(self) -> JobMachine:
+        """Give a slot to the job that has waited longest."""
+        job = self._queue.pop()
+        self._running[job] = None
+        job._fire(_GIVE_SLOT)
+        return job
+
+    def _launch_in_turn(self, job: JobMachine) -> None:
+        """Launch a job now, or after those before it, or soon if a task factory might run it at once.
 
         In the last step of a job that another one follows, such a task would find the context entered that
         both may share, and one that ended at once would start the next one ever deeper.
         """
+        if self._to_launch or job in self._arriving or self._loop.get_task_factory() is not None:
+            self._to_launch.append(job)
+            self._launch_soon()
+        elif (failure := self._launch(job)) is not None:
+            self._launch_failed(job, failure)
+
+    def _launch_soon(self) -> None:
+        """Launch what waits for its turn."""
         if self._loop.get_task_factory() is None:
             self._launch_all()
         else:
@@ -314,11 +314,15 @@ class Engine:
         while waiting and waiting[0] not in self._arriving:
             job = waiting.popleft()
             if job._outcome is None and (failure := self._launch(job)) is not None:
-                self._fail_launch(job, failure, received=False)
-                if isinstance(failure, (SystemExit, KeyboardInterrupt)):
-                    _reports.stop_loop(self._loop, failure)
+                self._launch_failed(job, failure)
                 del failure
             del job
+
+    def _launch_failed(self, job: JobMachine, failure: BaseException) -> None:
+        """There is no caller left to tell that a task could not be made: the handler hears of it."""
+        self._fail_launch(job, failure, received=False)
+        if isinstance(failure, (SystemExit, KeyboardInterrupt)):
+            _reports.stop_loop(self._loop, failure)
 
     def _forget_gone(self) -> None:
         """Callers at the head of the line that were cancelled in this very pass are not let in any more."""
@@ -334,7 +338,7 @@ class Engine:
     def _admit_blocked(self) -> None:
         """Accept the job of the call that has waited longest, on the call's behalf."""
         place, job = self._blocked.popitem(last=False)
-        self._queue[job] = None
+        self._queue.join(job)
         self._arriving[job] = None
         if self._observer is not None:
             self._observe(job, ACCEPT, None, job._state)
@@ -348,13 +352,16 @@ class Engine:
         """A running job has really ended: close its books, wake who waits, start the next, report."""
         job._fire(event)
         del self._running[job]
-        owned.discard(id(job._coro))
+        if nameless:
+            release(job._coro)
         job._end(outcome, result)
         if self._blocked:
             self._forget_gone()
         next_ = self._admission.ended()
-        if job._waiters is not None or job._callbacks is not None:
-            job._wake(self, received=received)
+        if job._waiters is not None:
+            job._wake(received=received)
+        if self._callbacks:
+            self._call_back(job)
         unreceived = outcome is _RAISED and job._waiters is None and not received
         if next_ is not _NOTHING:
             self._follow(next_)
@@ -375,11 +382,11 @@ class Engine:
     def _stop_unlaunched(self, job: JobMachine) -> None:
         """Stop a job that has no task: it ends on the spot, and nothing of it ever runs."""
         if job._state is State.PENDING:
-            del self._queue[job]
+            self._queue.leave(job)
             self._dismiss(job)
             self._forget_gone()
             next_ = self._admission.withdrawn()
-            job._wake(self, received=False)
+            self._tell(job)
             if next_ is not _NOTHING:
                 self._follow(next_)
         else:
@@ -393,29 +400,20 @@ class Engine:
         self._disown(job)
         job._end(Outcome.NEVER_STARTED, None)
 
+    def _tell(self, job: JobMachine) -> None:
+        """Wake those who wait for a job that never ran."""
+        if job._waiters is not None:
+            job._wake(received=False)
+        if self._callbacks:
+            self._call_back(job)
+
+    def _call_back(self, job: JobMachine) -> None:
+        """Have the loop call what was to be called after the end of this job."""
+        for callback, context in self._callbacks.pop(job, ()):
+            self._loop.call_soon(callback, job, context=context)
+
     def _shielded_ended(self, inner: asyncio.Future[Any], unreceived: BaseException | None) -> None:
         del self._shielded[inner]
         self._shutdown.consider()
         if unreceived is not None:
             self.call_exception_handler(_reports.shield_failure(inner, unreceived))
-
-    # --- Asyncio, for the other modules ------------------------------------------------------------
-
-    def _check_loop(self) -> asyncio.AbstractEventLoop:
-        """The running loop; after the first use only the same will do (``SPAWN-3``)."""
-        loop = get_running_loop()
-        if loop is not self._loop and self._loop is not None:
-            self._refuse_loop()
-        return loop
-
-    def _refuse_loop(self) -> NoReturn:
-        raise RuntimeError(f"{self!r} is bound to a different event loop")
-
-    def _new_waiter(self) -> asyncio.Future[bool]:
-        return cast("asyncio.Future[bool]", self._loop.create_future())
-
-    def _call_soon(self, callback: Callable[..., object], *args: Any) -> None:
-        self._loop.call_soon(callback, *args)
-
-    def _call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
-        return cast("asyncio.TimerHandle", self._loop.call_later(seconds, callback, *args))

@@ -137,9 +137,8 @@ class Job(JobMachine, Generic[_T_co]):
         if self._outcome is not None:
             asyncio.get_running_loop().call_soon(fn, self)
             return
-        if self._callbacks is None:
-            self._callbacks = []
-        self._callbacks.append((fn, contextvars.copy_context()))
+        entry = (fn, contextvars.copy_context())
+        cast("Engine", self._scheduler)._callbacks.setdefault(self, []).append(entry)
 
     # --- Waiting and closing ----------------------------------------------------------------------
 

@@ -42,14 +42,12 @@ No helper task and no inner task, so there is none that somebody could cancel (`
 from __future__ import annotations
 
 import asyncio
-import os
-import traceback
-import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from ._exceptions import IllegalTransition, JobClosed
 from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
+from ._queue import Link
 
 if TYPE_CHECKING:
     import contextvars
@@ -58,11 +56,11 @@ if TYPE_CHECKING:
 
 __all__ = ("JobMachine", "qualified_name")
 
-_OWN_FILES = os.path.join(os.path.dirname(__file__), "")  # noqa: PTH118, PTH120 - pathlib is much to import
-"""Where the frames of this package come from."""
+# Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
+_FINISH, _RETURNED = Event.FINISH, Outcome.RETURNED
 
 
-class JobMachine:
+class JobMachine(Link):
     """The private half of a job.
 
     Arguments:
@@ -70,19 +68,16 @@ class JobMachine:
         scheduler: whose it is.
         name: what the user called it.
         context: what it runs in, if not in the context of whoever launches it.
-        debug: whether to remember where it was spawned.
     """
 
     __slots__ = (
         "__weakref__",
-        "_callbacks",
         "_context",
         "_coro",
         "_name",
         "_outcome",
         "_result",
         "_scheduler",
-        "_source_traceback",
         "_state",
         "_task",
         "_waiters",
@@ -106,10 +101,6 @@ class JobMachine:
     _name: str | None
     _waiters: dict[asyncio.Future[bool], None] | None
     """Before the end, who waits; after a failure, who may still receive it. In order of arrival."""
-    _callbacks: list[tuple[Callable[[Any], object], contextvars.Context]] | None
-    """What to call after the end, each in the context of whoever asked for it."""
-    _source_traceback: traceback.StackSummary | None
-    """Where it was spawned; in debug mode only."""
 
     def __init__(
         self,
@@ -117,7 +108,6 @@ class JobMachine:
         scheduler: Engine,
         name: str | None,
         context: contextvars.Context | None,
-        debug: bool,
     ) -> None:
         self._state = INITIAL
         self._outcome = None
@@ -128,8 +118,6 @@ class JobMachine:
         self._scheduler = scheduler
         self._name = name
         self._waiters = None
-        self._callbacks = None
-        self._source_traceback = _caller_stack() if debug else None
 
     # --- The state ---------------------------------------------------------------------------------
 
@@ -152,21 +140,19 @@ class JobMachine:
 
     def _end(self, outcome: Outcome, result: object) -> None:
         """Keep the outcome and let go of everything else (``BOOK-3``)."""
-        if self._name is None and self._task is not None and outcome is not Outcome.RETURNED:
+        if outcome is not _RETURNED and self._name is None and self._task is not None:
             self._name = self._task.get_name()
         self._outcome = outcome
         self._result = result
         self._coro = qualified_name(self._coro)
-        self._task = None
-        self._context = None
-        self._scheduler = None
+        self._task = self._context = self._scheduler = None
 
     # --- The task ----------------------------------------------------------------------------------
 
     async def _run(self, scheduler: Engine, coro: Coroutine[Any, Any, Any]) -> None:
         """What the task runs: the coroutine, and in the same step the end of the job."""
         try:
-            await _gate()
+            await _GATE
         except asyncio.CancelledError as exc:
             _cancel_later(exc)
         if self._task is None:
@@ -187,7 +173,7 @@ class JobMachine:
             self._fail(scheduler, exc)
             del self, scheduler, coro  # from 3.12 on the frame in the traceback holds this one
         else:
-            scheduler._ended(self, Event.FINISH, Outcome.RETURNED, result)
+            scheduler._ended(self, _FINISH, _RETURNED, result)
 
     def _fail(self, scheduler: Engine, exc: BaseException) -> None:
         """Keep what the coroutine raised, without the frame of ``_run``, until it is seen."""
@@ -254,22 +240,17 @@ class JobMachine:
             if self._outcome is Outcome.RAISED:
                 scheduler._report_failure(self)
 
-    def _wake(self, scheduler: Engine, *, received: bool) -> None:
-        """Wake the waiters and have the callbacks called.
+    def _wake(self, *, received: bool) -> None:
+        """Wake the waiters.
 
-        A failure stays open until one of the waiters has received it, unless somebody has already.
+        A failure stays open until one of them has received it, unless somebody has already.
         """
-        waiters = self._waiters
-        if waiters is not None:
-            if received or self._outcome is not Outcome.RAISED:
-                self._waiters = None
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(True)
-        if self._callbacks is not None:
-            for callback, context in self._callbacks:
-                scheduler._loop.call_soon(callback, self, context=context)
-            self._callbacks = None
+        waiters = cast("dict[asyncio.Future[bool], None]", self._waiters)
+        if received or self._outcome is not Outcome.RAISED:
+            self._waiters = None
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(True)
 
     def _raise_why_no_result(self) -> NoReturn:
         try:
@@ -293,10 +274,15 @@ def qualified_name(coro: Any) -> str:
         return type(coro).__qualname__
 
 
-@types.coroutine
-def _gate() -> Generator[None, None, None]:
-    """Where ``_run`` stands when its task gets it; the task's first step passes."""
-    yield
+class _Gate(tuple[None]):
+    """Awaiting it takes one step, in which None is passed up; there is nothing to build each time."""
+
+    __slots__ = ()
+    __await__ = tuple.__iter__
+
+
+_GATE = cast("Awaitable[None]", _Gate((None,)))
+"""Where ``_run`` stands when its task gets it; the task's first step passes."""
 
 
 def _cancel_later(exc: asyncio.CancelledError) -> None:
@@ -304,11 +290,3 @@ def _cancel_later(exc: asyncio.CancelledError) -> None:
     task = cast("asyncio.Task[Any]", asyncio.current_task())
     task.uncancel()
     task.cancel(*exc.args)
-
-
-def _caller_stack() -> traceback.StackSummary:
-    """The stack that led to this package, which is not itself of interest."""
-    stack = traceback.extract_stack()
-    while stack and stack[-1].filename.startswith(_OWN_FILES):
-        stack.pop()
-    return stack

@@ -23,17 +23,13 @@ __all__ = ("call_guarded", "failure", "shield_failure", "shield_timeout", "stop_
 def failure(job: JobMachine) -> ExceptionContext:
     """A job has failed and nobody was there to receive it (``EXC-1``)."""
     exception = job._result[0]
-    return _about(
-        job, {"message": "Job processing failed", "job": cast("Job[Any]", job), "exception": exception}
-    )
+    return {"message": "Job processing failed", "job": cast("Job[Any]", job), "exception": exception}
 
 
 def timeout(job: JobMachine, within: float | None) -> ExceptionContext:
     """A job has not stopped by the deadline of the shutdown (``SHUT-2``)."""
     exception = TimeoutError(f"{job!r} did not stop within {within} s")
-    return _about(
-        job, {"message": "Job closing timed out", "job": cast("Job[Any]", job), "exception": exception}
-    )
+    return {"message": "Job closing timed out", "job": cast("Job[Any]", job), "exception": exception}
 
 
 def shield_failure(inner: asyncio.Future[Any], exception: BaseException) -> ExceptionContext:
@@ -75,9 +71,3 @@ def stop_loop(loop: asyncio.AbstractEventLoop, exc: BaseException) -> None:
 
 def _raise(exc: BaseException) -> None:
     raise exc
-
-
-def _about(job: JobMachine, context: ExceptionContext) -> ExceptionContext:
-    if job._source_traceback is not None:
-        context["source_traceback"] = job._source_traceback
-    return context

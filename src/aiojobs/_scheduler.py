@@ -16,7 +16,8 @@ from typing import Any, Self, TypeVar, cast
 
 from . import _arguments
 from ._admission import Admission, Verdict
-from ._engine import Engine, owned
+from ._arguments import check_unused
+from ._engine import Engine
 from ._job import Job
 from ._lifecycle import Phase
 from ._records import ExceptionHandler, Observer
@@ -101,7 +102,7 @@ class Scheduler(Engine, Collection[Job[Any]]):
     @property
     def pending_count(self) -> int:
         """How many jobs wait for a slot (``BOOK-1``)."""
-        return len(self._queue)
+        return self._admission.pending
 
     @property
     def phase(self) -> Phase:
@@ -119,14 +120,14 @@ class Scheduler(Engine, Collection[Job[Any]]):
         return self._exception_handler
 
     def __len__(self) -> int:
-        return len(self._running) + len(self._queue)
+        return len(self._running) + self._admission.pending
 
     def __iter__(self) -> Iterator[Job[Any]]:
         """The jobs that have not ended, in spawn order, as they are now (``BOOK-2``)."""
         return cast("Iterator[Job[Any]]", iter([*self._running, *self._queue]))
 
     def __contains__(self, obj: object) -> bool:
-        return obj in self._running or obj in self._queue
+        return obj in self._running or (isinstance(obj, Job) and obj._scheduler is self and obj._is_queued())
 
     def __repr__(self) -> str:
         closed = "closed " if self.closed else ""
@@ -177,16 +178,13 @@ class Scheduler(Engine, Collection[Job[Any]]):
         """All that ``SPAWN-3`` asks, in its order: type, loop, ownership. On success the loop is bound."""
         if type(coro) is not CoroutineType:
             _arguments.check_coroutine(coro)
-        if name is not None:
+        if name is not None or context is not None:
             _arguments.check_name(name)
-        if context is not None:
             _arguments.check_context(context)
         loop = get_running_loop()
         if loop is not self._loop and self._loop is not None:
             self._refuse_loop()
-        if id(coro) in owned:
-            raise RuntimeError(f"coro belongs to another job already, got {coro!r}; call its function again")
-        _arguments.check_fresh(coro)
+        check_unused(coro)
         self._loop = loop
 
     # --- Shielding --------------------------------------------------------------------------------
@@ -219,6 +217,8 @@ class Scheduler(Engine, Collection[Job[Any]]):
             return inner
         if inner not in self._shielded:
             self._shielded[inner] = Shielded(inner, self)
+            if self._admission.phase is not Phase.OPEN:
+                inner.cancel()  # its first step, in an eager task, has closed the scheduler that let it in
         return self._shielded[inner].new_outer()
 
     # --- Closing ----------------------------------------------------------------------------------

@@ -108,9 +108,8 @@ class Shutdown:
         """Step 1: nothing starts any more, and everything that is left is asked to stop."""
         scheduler = self._scheduler
         blocked = list(scheduler._blocked.items())
-        pending = list(scheduler._queue)
+        pending = scheduler._queue.clear()
         scheduler._blocked.clear()
-        scheduler._queue.clear()
         scheduler._move(PhaseEvent.CLOSE)
         for place, job in blocked:
             scheduler._disown(job)
@@ -120,7 +119,7 @@ class Shutdown:
             scheduler._dismiss(job)
         self._ask_all()
         for job in pending:
-            job._wake(scheduler, received=False)
+            scheduler._tell(job)
         _wake(self._drainers)
         self.consider()
 
@@ -153,7 +152,7 @@ class Shutdown:
         self._finish()
         within = scheduler._close_within
         for job in late_jobs:
-            scheduler.call_exception_handler(_reports.timeout(job, within))
+            scheduler._report(job, _reports.timeout(job, within))
         for inner in late_shielded:
             scheduler.call_exception_handler(_reports.shield_timeout(inner, within))
 

@@ -12,6 +12,7 @@ import pytest
 
 from aiojobs import Phase, Scheduler
 from aiojobs._admission import Admission, Next, Verdict
+from aiojobs._queue import Queue
 from aiojobs._shutdown import Shutdown
 from aiojobs.spec import audit as command
 from aiojobs.spec.commands import main
@@ -268,8 +269,17 @@ async def test_callers_that_are_cancelled_while_a_place_falls_free_are_passed_ov
 # --- Planted faults: schedulers that break a promise ---------------------------------------------------
 
 
-class Lifo(OrderedDict):
+class LastFirst(Queue):
     """A queue whose last one comes first."""
+
+    def pop(self):
+        job = self._before
+        self.leave(job)
+        return job
+
+
+class Lifo(OrderedDict):
+    """Calls outside, of which the last comes first."""
 
     def popitem(self, last=True):
         return super().popitem(last=True)
@@ -279,7 +289,7 @@ class Lifo(OrderedDict):
 
 
 def last_first(scheduler):
-    scheduler._queue = Lifo()
+    scheduler._queue = LastFirst()
 
 
 def last_outside_first(scheduler):
@@ -352,7 +362,7 @@ def decided_by(admission):
 
 class KeepsTheQueue(Shutdown):
     def _begin(self):
-        queue, self._scheduler._queue = self._scheduler._queue, OrderedDict()
+        queue, self._scheduler._queue = self._scheduler._queue, Queue()
         super()._begin()
         self._scheduler._queue = queue
 

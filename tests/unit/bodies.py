@@ -2,6 +2,7 @@
 
 import asyncio
 import types
+from collections.abc import Coroutine
 
 
 async def returns(value=None):
@@ -124,3 +125,22 @@ def books(scheduler):
     assert scheduler._admission.running == scheduler.active_count
     assert scheduler._admission.pending == scheduler.pending_count
     return (scheduler.active_count, scheduler.pending_count, scheduler._admission.blocked)
+
+
+class Exotic(Coroutine):
+    """A coroutine that is no coroutine object and bears no name."""
+
+    def __init__(self, coro):
+        self.coro = coro
+
+    def send(self, value):
+        return self.coro.send(value)
+
+    def throw(self, *args):
+        return self.coro.throw(*args)
+
+    def close(self):
+        self.coro.close()
+
+    def __await__(self):
+        return self.coro.__await__()

@@ -7,15 +7,13 @@ import gc
 import math
 import sys
 import types
-from collections.abc import Coroutine
 from fractions import Fraction
 
 import pytest
 
-import aiojobs
-from aiojobs import Scheduler
+from aiojobs import Scheduler, _claims
 from support.observing import settle
-from unit.bodies import Body, books, forever, is_closed, returns
+from unit.bodies import Body, Exotic, books, forever, is_closed, returns
 
 pytestmark = pytest.mark.requirement("SPAWN-3")
 
@@ -175,25 +173,6 @@ async def test_a_plain_generator_is_no_coroutine_even_where_asyncio_is_generous(
     assert next(generator) == 0
 
 
-class Exotic(Coroutine):
-    """A coroutine that is no coroutine object, as compilers of Python make them."""
-
-    def __init__(self, coro):
-        self.coro = coro
-
-    def send(self, value):
-        return self.coro.send(value)
-
-    def throw(self, *args):
-        return self.coro.throw(*args)
-
-    def close(self):
-        self.coro.close()
-
-    def __await__(self):
-        return self.coro.__await__()
-
-
 async def test_a_coroutine_of_another_type_is_a_job_like_any_other():
     scheduler = Scheduler(limit=1)
     first = await scheduler.spawn(Exotic(asyncio.sleep(1, "one")))
@@ -326,10 +305,10 @@ async def test_an_id_that_is_used_again_after_a_job_ended_is_not_taken_for_owned
         assert await (await scheduler.spawn(returns(1))) == 1
 
 
-def test_a_scheduler_that_is_dropped_with_its_loop_leaves_no_coroutine_owned():
+def test_a_scheduler_that_is_dropped_with_its_loop_remembers_no_coroutine():
     async def leave():
         scheduler = Scheduler(limit=1, pending_limit=1)
-        coros = [forever(), forever(), forever()]
+        coros = [Exotic(forever()), Exotic(forever()), Exotic(forever())]
         for coro in coros:
             asyncio.create_task(scheduler.spawn(coro))  # noqa: RUF006  dropped: that is the story
         await settle()
@@ -341,12 +320,12 @@ def test_a_scheduler_that_is_dropped_with_its_loop_leaves_no_coroutine_owned():
     coros = loop.run_until_complete(leave())
     loop.close()
     ids = {id(coro) for coro in coros}
-    assert ids <= aiojobs._engine.owned
+    assert ids <= _claims.nameless
     for coro in coros:
         coro.close()
     del coro, coros, loop
     gc.collect()
-    assert not aiojobs._engine.owned & ids
+    assert not _claims.nameless & ids
 
 
 # The order of checks: type, loop, ownership, closed.

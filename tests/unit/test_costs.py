@@ -9,6 +9,7 @@ import pytest
 
 import aiojobs
 from aiojobs import Scheduler
+from aiojobs._queue import Queue
 from support.observing import settle
 from unit.bodies import Body, fails, forever, returns
 
@@ -58,10 +59,17 @@ class Unwalkable(OrderedDict):
     keys = values = items = __iter__
 
 
+class UnwalkableQueue(Queue):
+    """Nobody walks along its links."""
+
+    def __iter__(self):
+        raise AssertionError("walked through")
+
+
 async def test_no_step_of_one_job_walks_through_the_books():
     scheduler = Scheduler(limit=2, pending_limit=2, exception_handler=lambda *_: None)
     kept = (scheduler._running, scheduler._queue, scheduler._blocked)
-    scheduler._running, scheduler._queue, scheduler._blocked = (Unwalkable() for _ in range(3))
+    scheduler._running, scheduler._queue, scheduler._blocked = Unwalkable(), UnwalkableQueue(), Unwalkable()
     for end in (returns, forever, lambda: fails(ValueError())):
         jobs = [await scheduler.spawn(end()) for _ in range(4)]
         calls = [asyncio.create_task(scheduler.spawn(end())) for _ in range(3)]

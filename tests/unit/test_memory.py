@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
-from aiojobs import JobClosed, Scheduler
+from aiojobs import JobClosed, Scheduler, _claims
 from support.observing import Recorder, settle
-from unit.bodies import forever, returns
+from unit.bodies import Exotic, forever, returns
 
 pytestmark = pytest.mark.requirement("BOOK-3")
 
@@ -473,16 +473,27 @@ async def test_a_long_run_does_not_grow(end):
 
 
 @pytest.mark.requirement("SPAWN-3")
-async def test_the_register_of_owned_coroutines_does_not_grow():
-    from aiojobs import _engine
-
-    before = len(_engine.owned)
+async def test_the_register_of_nameless_coroutines_does_not_grow():
+    before = len(_claims.nameless)
     scheduler = Scheduler(limit=2, pending_limit=2, exception_handler=lambda *_: None)
-    calls = [asyncio.create_task(scheduler.spawn(end())) for end in [result, failure, stop_here] * 10]
+    ends = [result, failure, stop_here] * 10
+    calls = [asyncio.create_task(scheduler.spawn(Exotic(end()))) for end in ends]
+    await settle(2)
+    assert len(_claims.nameless) == before + len(calls)
     await settle(100)
     for call in calls[::2]:
         call.cancel()
     await settle(100)
     await scheduler.close()
     await asyncio.gather(*calls, return_exceptions=True)
-    assert len(_engine.owned) == before
+    assert len(_claims.nameless) == before
+
+
+@pytest.mark.requirement("SPAWN-3")
+def test_the_names_of_claimed_coroutines_are_kept_once_and_not_without_end(monkeypatch):
+    monkeypatch.setattr(_claims, "_MOST_NAMES", 10)
+    names = _claims._Names()
+    assert names["f"] is names["f"] == "f"
+    for number in range(100):
+        assert type(names[f"made up {number}"]) is _claims.Claimed
+    assert len(names) <= 10

@@ -310,3 +310,23 @@ async def test_shielded_awaitables_are_no_jobs():
     assert (len(scheduler), scheduler.active_count, list(scheduler)) == (0, 0, [])
     assert await (await scheduler.spawn(returns("mine"))) == "mine"
     await scheduler.close()
+
+
+@pytest.mark.requirement("SHUT-2")
+@pytest.mark.loops("eager", "stock-eager")
+async def test_a_shielded_coroutine_whose_first_step_closes_the_scheduler_is_stopped_too():
+    scheduler, closing, ended = Scheduler(close_timeout=5), [], []
+
+    async def closes_at_once():
+        closing.append(asyncio.create_task(scheduler.close()))
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            ended.append("asked to stop")
+
+    outer = scheduler.shield(closes_at_once())
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(outer, 50)
+    await closing[0]
+    assert ended == ["asked to stop"]
+    assert (scheduler.phase, len(scheduler._shielded)) == ("closed", 0)

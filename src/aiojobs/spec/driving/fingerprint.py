@@ -240,9 +240,9 @@ def _of_task(task: Any) -> tuple[Any, list[Any]]:
 def _of_coroutine(coroutine: Any) -> tuple[Any, list[Any]]:
     frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
     if frame is None:
-        return (coroutine.__qualname__, "over"), []
+        return (str(coroutine.__qualname__), "over"), []
     parts = [part for part in gc.get_referents(coroutine) if part is not frame and type(part) not in _CODE]
-    return (coroutine.__qualname__, frame.f_lasti), parts
+    return (str(coroutine.__qualname__), frame.f_lasti), parts
 
 
 def _of_function(function: Any) -> tuple[Any, list[Any]]:
