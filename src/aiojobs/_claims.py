@@ -8,8 +8,8 @@ the check of arguments.
 How it works
 ------------
 *The claim is written on the coroutine*: its qualified name, which Python lets anyone set, is replaced by the
-same text as a ``Claimed``. That takes no memory and no entry in any table, and nothing has to be taken back: a
-job's coroutine is over when the job is, and is refused for that.
+same text as a ``Claimed``. That takes no memory and no entry in any table, and nothing has to be taken back:
+when a job is over so is its coroutine, and that is refused anyway.
 
 *What bears no name* - a coroutine is also what merely has the methods of one - is remembered by its address
 instead, and forgotten when its job ends.

@@ -6,7 +6,7 @@ It knows nothing of slots, queues or order. User code that is called from here c
 
 How it works
 ------------
-*The loop* is that of the first use and never changes; whoever comes with another one is told so (``SPAWN-3``).
+*The loop* is that of the first use and never changes. Who comes with another one is told so (``SPAWN-3``).
 
 *Where a job was spawned* is remembered in debug mode only, so it has no place in the job (``EXC-2``).
 """

@@ -8,7 +8,7 @@ import pytest
 
 from aiojobs import Scheduler
 from aiojobs._admission import Admission
-from aiojobs._arguments import check_fresh
+from aiojobs._arguments import check_unused
 from aiojobs._lifecycle import PHASES, Phase, PhaseEvent
 from support.observing import settle
 
@@ -78,10 +78,10 @@ def test_a_generator_that_has_begun_is_not_fresh():
         yield
 
     begun = generator()
-    check_fresh(begun)
+    check_unused(begun)
     next(begun)
     with pytest.raises(RuntimeError, match="must not have been started before"):
-        check_fresh(begun)
+        check_unused(begun)
 
 
 @pytest.mark.requirement("SHUT-4", "BOOK-3")
