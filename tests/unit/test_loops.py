@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -259,6 +260,8 @@ async def test_a_factory_of_somebodys_own_may_begin_tasks_at_once(factory_is):
         return "unharmed"
 
     assert (await scheduler.spawn(closes_itself())).result() == "unharmed"
+    with pytest.raises(ValueError, match="at once"):
+        await (await scheduler.spawn(fails(ValueError("at once"))))
     bodies = [Body() for _ in range(3)]
     jobs = [await scheduler.spawn(body.run()) for body in bodies]
     assert [body.log for body in bodies] == [["started"], ["started"], []]
@@ -452,3 +455,20 @@ def test_schedulers_of_two_loops_do_not_know_each_other():
         return answers
 
     assert asyncio.run(story()) == asyncio.run(story()) == [0, 1, 2]
+
+
+@pytest.mark.requirement("SHUT-2")
+async def test_a_shielded_coroutine_whose_task_factory_closes_the_scheduler_is_stopped_too(factory_is):
+    scheduler = Scheduler()
+
+    def closes_first(loop, coro, **kwargs):
+        loop.set_task_factory(None)
+        with suppress(StopIteration):
+            scheduler.close().send(None)
+        return asyncio.Task(coro, loop=loop, **kwargs)
+
+    factory_is(closes_first)
+    outer = scheduler.shield(asyncio.sleep(1000))
+    with pytest.raises(asyncio.CancelledError):
+        await outer
+    assert (scheduler.phase, len(scheduler._shielded)) == ("closed", 0)
