@@ -120,3 +120,38 @@ async def test_whoever_drains_returns_when_the_closing_that_somebody_else_began_
     await settle()
     assert (drain.done(), job.done()) == (True, False)
     await job.wait()
+
+
+@pytest.mark.requirement("SPAWN-1", "LIMIT-6")
+async def test_a_job_that_is_closed_before_its_spawn_has_returned_gets_no_task_any_more():
+    over, ran = asyncio.get_running_loop().create_future(), []
+    scheduler = Scheduler(limit=2, pending_limit=1)
+
+    async def waits():
+        await over
+
+    async def notes(name):
+        ran.append(name)
+
+    async def spawns():
+        return await scheduler.spawn(notes("blocked"), "blocked"), asyncio.all_tasks()
+
+    async def closes():
+        await over
+        (job,) = (job for job in scheduler if job.get_name() == "blocked")
+        await job.close()
+
+    for _ in range(2):
+        await scheduler.spawn(waits())
+    await scheduler.spawn(notes("queued"))
+    caller = asyncio.create_task(spawns())
+    closer = asyncio.create_task(closes())
+    await settle()
+    # In one pass: two ends, which let the blocked job in and give it a slot, and its end.
+    over.set_result(None)
+    job, tasks = await caller
+    assert "blocked" not in {task.get_name() for task in tasks}
+    await closer
+    await settle()
+    assert (job.outcome, ran, len(scheduler)) == ("cancelled", ["queued"], 0)
+    await scheduler.wait_and_close()
