@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Coroutine
 from contextlib import suppress
 
 import pytest
@@ -155,3 +156,35 @@ async def test_a_job_that_is_closed_before_its_spawn_has_returned_gets_no_task_a
     await settle()
     assert (job.outcome, ran, len(scheduler)) == ("cancelled", ["queued"], 0)
     await scheduler.wait_and_close()
+
+
+class Bare(Coroutine):
+    """A coroutine to Python, by its methods alone: it has no name, and none can be given to it."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def send(self, value):
+        return self._inner.send(value)
+
+    def throw(self, *exc):
+        return self._inner.throw(*exc)
+
+    def close(self):
+        self._inner.close()
+
+    def __await__(self):
+        return self._inner.__await__()
+
+
+@pytest.mark.requirement("SPAWN-3")
+async def test_what_bears_no_name_belongs_to_one_job_all_the_same():
+    async with Scheduler(limit=1) as scheduler:
+        coro = Bare(asyncio.sleep(1, "its result"))
+        await scheduler.spawn(asyncio.sleep(1))
+        job = await scheduler.spawn(coro)
+        with pytest.raises(RuntimeError, match="belongs to another job"):
+            await scheduler.spawn(coro)
+        assert await job.wait() == "its result"
