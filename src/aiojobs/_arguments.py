@@ -12,7 +12,7 @@ import inspect
 from types import CoroutineType, GeneratorType
 from typing import Any
 
-from ._claims import is_claimed
+from ._claims import Claimed, is_claimed
 
 __all__ = (
     "check_callable",
@@ -84,16 +84,18 @@ def check_unused(coro: Any) -> None:
     ask for the frame creates an object that lives as long as the coroutine. Sending it something other than
     None tells as well: what has not started refuses that with a TypeError and stays as it was.
     """
+    if type(coro) is CoroutineType:
+        if type(coro.__qualname__) is not Claimed and not coro.cr_suspended and not coro.cr_running:
+            try:
+                coro.send(_PROBE)
+            except TypeError:
+                return
+            except RuntimeError:
+                pass
+    elif not is_claimed(coro) and (
+        not isinstance(coro, GeneratorType) or inspect.getgeneratorstate(coro) == inspect.GEN_CREATED
+    ):
+        return
     if is_claimed(coro):
         raise RuntimeError(f"coro belongs to another job already, got {coro!r}; call its function again")
-    if type(coro) is not CoroutineType:
-        if not isinstance(coro, GeneratorType) or inspect.getgeneratorstate(coro) == inspect.GEN_CREATED:
-            return
-    elif not (coro.cr_suspended or coro.cr_running):
-        try:
-            coro.send(_PROBE)
-        except TypeError:
-            return
-        except RuntimeError:
-            pass
     raise RuntimeError(f"coro must not have been started before, got {coro!r}; call its function again")

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ("claim", "is_claimed", "nameless", "release")
+__all__ = ("Claimed", "claim", "is_claimed", "nameless", "release")
 
 _MOST_NAMES = 10_000
 """Programs that make up functions without end exist; a name that has to be made again is no harm."""

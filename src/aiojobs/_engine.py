@@ -272,10 +272,8 @@ class Engine(Outside):
         self._ended(job, Event.FINISH, Outcome.RAISED, result, received=received)
 
     def _follow(self, next_: Next) -> None:
-        """Do at once what a free slot or a free place calls for."""
-        if next_ is _START_NEXT:
-            self._launch_in_turn(self._start_first())
-        elif next_ is _ADMIT:
+        """Do at once what a free slot or a free place calls for while somebody is blocked."""
+        if next_ is _ADMIT:
             self._admit_blocked()
         else:
             job = self._start_first()
@@ -363,7 +361,9 @@ class Engine(Outside):
         if self._callbacks:
             self._call_back(job)
         unreceived = outcome is _RAISED and job._waiters is None and not received
-        if next_ is not _NOTHING:
+        if next_ is _START_NEXT:
+            self._launch_in_turn(self._start_first())
+        elif next_ is not _NOTHING:
             self._follow(next_)
         elif not self._running:
             self._shutdown.consider()
