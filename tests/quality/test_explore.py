@@ -11,6 +11,7 @@ import pytest
 from aiojobs.spec.commands import main
 from aiojobs.spec.driving import scopes
 from aiojobs.spec.driving.driver import Scope, World, watching
+from aiojobs.spec.driving.ending import untie
 from aiojobs.spec.driving.explorer import ReplayError, _Explorer, explore
 from aiojobs.spec.driving.fingerprint import fingerprint
 from aiojobs.spec.driving.packages import own
@@ -128,6 +129,7 @@ def test_a_world_that_is_over_leaves_the_collector_next_to_nothing():
             with World(Scope(), own()) as world:
                 for event in [("spawn", "obedient"), ("turn",), ("turn",), ("close", 0), ("turn",)]:
                     world.apply(event)
+            untie(world)
     del world
     assert gc.collect() < 200
 

@@ -37,13 +37,14 @@ def slot_released_twice(package):
 
 def last_in_first_out(package):
     def make(original):
-        class Lifo(original):
-            def popitem(self, last=True):
-                return super().popitem(last=True)
+        def pop(self):
+            job = self._before
+            self.leave(job)
+            return job
 
-        return Lifo
+        return pop
 
-    _patch(_module(package, "_engine"), "OrderedDict", make)
+    _patch(_module(package, "_queue").Queue, "pop", make)
 
 
 def lost_wakeup(package):

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiojobs.spec.driving.bounds import CALLS, EPOCH, JOB_CALLS, SCHEDULER_CALLS, Event, Scope, Spent
 from aiojobs.spec.driving.calls import Call
 from aiojobs.spec.driving.choices import enabled
-from aiojobs.spec.driving.ending import dispose, untie
+from aiojobs.spec.driving.ending import dispose
 from aiojobs.spec.driving.judge import Judge
 from aiojobs.spec.driving.misuse import misuse
 from aiojobs.spec.driving.truth import ENDS, ORIGIN, SELF_CALLS, Body
@@ -117,7 +117,6 @@ class World:
             dispose(self)
             self._entered.__exit__(None, None, None)
             self.virtual.close()
-            untie(self)
 
     # What the others ask.
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.choices import MISUSE, TURN
 from aiojobs.spec.driving.driver import Event, Scope, World, watching
-from aiojobs.spec.driving.ending import wind_up
+from aiojobs.spec.driving.ending import untie, wind_up
 from aiojobs.spec.driving.fingerprint import fingerprint
 from aiojobs.spec.driving.story import WIND_UP, Finding
 
@@ -44,7 +44,9 @@ Progress: TypeAlias = "Callable[[Found, int], None]"
 """Is told from time to time what was found so far, and how many states are known."""
 
 _SWEEP: Final = 200
-"""After so many worlds the garbage collector may run: between two of them, never inside one."""
+"""So many worlds are kept when they are over, and then go together: between two worlds, never inside one.
+
+A faulty scheduler may remember something by its address, which must not soon be that of something else."""
 
 
 class ReplayError(AssertionError):
@@ -111,7 +113,7 @@ class _Explorer:
         self.known: dict[bytes, _State] = {}
         self.queue: deque[_State] = deque()
         self.shared: dict[tuple[Event, ...], tuple[Event, ...]] = {}  # what is possible, once for all states
-        self.worlds = 0
+        self.over: list[World] = []
 
     def run(self) -> Found:
         """Explore everything, or until so many requirements are found broken."""
@@ -137,11 +139,17 @@ class _Explorer:
             with World(self.scope, self.package) as world:
                 self._replay(world, state, path, check=number == 0 and state.number % 4 == 0)
                 self._go_on(world, state, event)
-            self.worlds += 1
-            if self.worlds % _SWEEP == 0:
-                gc.collect(1)
-                gc.freeze()  # what has survived is part of the graph: no need to look at it again
-                self.progress(self.found, len(self.known))
+            self.over.append(world)
+            if len(self.over) == _SWEEP:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        for world in self.over:
+            untie(world)
+        self.over.clear()
+        gc.collect(1)
+        gc.freeze()  # what has survived is part of the graph: no need to look at it again
+        self.progress(self.found, len(self.known))
 
     def _replay(self, world: World, state: _State, path: Sequence[Event], *, check: bool) -> None:
         try:
