@@ -20,9 +20,9 @@ import asyncio
 import contextvars
 import gc
 import importlib
-import importlib.util
 import sys
 import threading
+import types
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -43,13 +43,12 @@ def difference(*, before, now):
 
 
 def virtual_loop():
-    """The module of the virtual loop, by its path: aiojobs 1.4.0 has none."""
-    name = "aiojobs_virtual_loop"
+    """The module of the virtual loop, by its folder: aiojobs 1.4.0 has none."""
+    name = "aiojobs_driving"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "src/aiojobs/spec/driving/virtual_loop.py")
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+        sys.modules[name] = folder = types.ModuleType(name)
+        folder.__path__ = [str(ROOT / "src/aiojobs/spec/driving")]
+    return importlib.import_module(f"{name}.virtual_loop")
 
 
 def observe(probe, package):
