@@ -59,9 +59,9 @@ _T = TypeVar("_T")
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
 _START, _QUEUE = Verdict.START, Verdict.QUEUE
 _NOTHING, _START_NEXT, _ADMIT = Next.NOTHING, Next.START, Next.ADMIT
-_CLOSING = State.CLOSING
-_RAISED = Outcome.RAISED
-_GIVE_SLOT = Event.START
+_PENDING, _CLOSING = State.PENDING, State.CLOSING
+_GIVE_SLOT, _CLOSE = Event.START, Event.CLOSE
+_RAISED, _NEVER_STARTED = Outcome.RAISED, Outcome.NEVER_STARTED
 
 
 class Engine(Outside):
@@ -220,8 +220,9 @@ class Engine(Outside):
 
     def _disown(self, job: JobMachine) -> None:
         """Close a coroutine that will never run and forget whose it was."""
-        coro = cast("Coroutine[Any, Any, Any]", job._coro)
-        release(coro)
+        coro: Any = job._coro
+        if nameless:
+            release(coro)
         coro.close()
 
     # --- Starting ----------------------------------------------------------------------------------
@@ -372,16 +373,16 @@ class Engine(Outside):
 
     def _ask_to_stop(self, job: JobMachine) -> None:
         """``close`` was asked of a job that has not ended (``CLOSE-1``, ``CLOSE-3``, ``START-2``)."""
-        if job._state is State.PENDING or job in self._arriving:
+        if job._state is _PENDING or job in self._arriving:
             self._stop_unlaunched(job)
         elif job._result is not None:
             job._see_failure()
-        elif job._fire(Event.CLOSE) and job._task is not None:
+        elif job._fire(_CLOSE) and job._task is not None:
             job._task.cancel()
 
     def _stop_unlaunched(self, job: JobMachine) -> None:
         """Stop a job that has no task: it ends on the spot, and nothing of it ever runs."""
-        if job._state is State.PENDING:
+        if job._state is _PENDING:
             self._queue.leave(job)
             self._dismiss(job)
             self._forget_gone()
@@ -390,15 +391,15 @@ class Engine(Outside):
             if next_ is not _NOTHING:
                 self._follow(next_)
         else:
-            job._fire(Event.CLOSE)
+            job._fire(_CLOSE)
             cast("Coroutine[Any, Any, Any]", job._coro).close()
             self._ended(job, Event.CANCEL, Outcome.CANCELLED, None)
 
     def _dismiss(self, job: JobMachine) -> None:
         """Close a job that has left the queue without a start (``START-2``)."""
-        job._fire(Event.CLOSE)
+        job._fire(_CLOSE)
         self._disown(job)
-        job._end(Outcome.NEVER_STARTED, None)
+        job._end(_NEVER_STARTED, None)
 
     def _tell(self, job: JobMachine) -> None:
         """Wake those who wait for a job that never ran."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Job",)
 
+_RETURNED, _RAISED = Outcome.RETURNED, Outcome.RAISED
+
 _T_co = TypeVar("_T_co", covariant=True)
 
 
@@ -104,7 +106,7 @@ class Job(JobMachine, Generic[_T_co]):
             JobClosed: the job was closed or cancelled.
             BaseException: what the coroutine raised.
         """
-        if self._outcome is Outcome.RETURNED:
+        if self._outcome is _RETURNED:
             return cast("_T_co", self._result)
         try:
             self._raise_why_no_result()
@@ -118,9 +120,9 @@ class Job(JobMachine, Generic[_T_co]):
             asyncio.InvalidStateError: the job has not ended.
             JobClosed: the job was closed or cancelled.
         """
-        if self._outcome is Outcome.RETURNED:
+        if self._outcome is _RETURNED:
             return None
-        if self._outcome is Outcome.RAISED:
+        if self._outcome is _RAISED:
             return cast("BaseException", self._result[0])
         return self._raise_why_no_result()
 
@@ -194,7 +196,7 @@ class Job(JobMachine, Generic[_T_co]):
             within = scheduler._close_within
         if not await self._until_end(scheduler, within, ask=True):
             raise TimeoutError(f"{self!r} did not stop within {within} s; it keeps its slot until it does")
-        if self._outcome is Outcome.RAISED:
+        if self._outcome is _RAISED:
             try:
                 self._raise_why_no_result()
             finally:

@@ -57,7 +57,9 @@ if TYPE_CHECKING:
 __all__ = ("JobMachine", "qualified_name")
 
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
-_FINISH, _RETURNED = Event.FINISH, Outcome.RETURNED
+_PENDING = State.PENDING
+_FINISH, _CANCEL = Event.FINISH, Event.CANCEL
+_RETURNED, _RAISED, _CANCELLED = Outcome.RETURNED, Outcome.RAISED, Outcome.CANCELLED
 
 
 class JobMachine(Link):
@@ -160,7 +162,7 @@ class JobMachine(Link):
         try:
             result = await coro
         except asyncio.CancelledError:
-            scheduler._ended(self, Event.CANCEL, Outcome.CANCELLED, None)
+            scheduler._ended(self, _CANCEL, _CANCELLED, None)
             raise
         except (SystemExit, KeyboardInterrupt) as exc:
             self._fail(scheduler, exc)
@@ -184,7 +186,7 @@ class JobMachine(Link):
     def _see_failure(self) -> None:
         """The scheduler takes notice of a failure, unless it has done so before."""
         if self._scheduler is not None:
-            self._scheduler._ended(self, Event.FINISH, Outcome.RAISED, self._result)
+            self._scheduler._ended(self, _FINISH, _RAISED, self._result)
 
     # --- The waiters -------------------------------------------------------------------------------
 
@@ -197,7 +199,7 @@ class JobMachine(Link):
         """
         if self._outcome is not None:
             return True
-        if ask and self._state is State.PENDING:
+        if ask and self._state is _PENDING:
             scheduler._ask_to_stop(self)
             return True
         waiter = scheduler._new_waiter()
@@ -237,7 +239,7 @@ class JobMachine(Link):
         del self._waiters[waiter]
         if not self._waiters:
             self._waiters = None
-            if self._outcome is Outcome.RAISED:
+            if self._outcome is _RAISED:
                 scheduler._report_failure(self)
 
     def _wake(self, *, received: bool) -> None:
@@ -246,7 +248,7 @@ class JobMachine(Link):
         A failure stays open until one of them has received it, unless somebody has already.
         """
         waiters = cast("dict[asyncio.Future[bool], None]", self._waiters)
-        if received or self._outcome is not Outcome.RAISED:
+        if received or self._outcome is not _RAISED:
             self._waiters = None
         for waiter in waiters:
             if not waiter.done():
@@ -256,7 +258,7 @@ class JobMachine(Link):
         try:
             if self._outcome is None:
                 raise asyncio.InvalidStateError(f"{self!r} has not ended: wait for it first")
-            if self._outcome is Outcome.RAISED:
+            if self._outcome is _RAISED:
                 exception, original = self._result
                 raise exception.with_traceback(original)
             how = "was closed before it ran" if self._outcome is Outcome.NEVER_STARTED else "was stopped"

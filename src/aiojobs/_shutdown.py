@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Shutdown",)
 
+_OPEN, _CLOSING = Phase.OPEN, Phase.CLOSING
+
 
 class Shutdown:
     """The closing of one scheduler, and the waiting for its end."""
@@ -54,16 +56,16 @@ class Shutdown:
 
     async def close(self) -> None:
         """Begin to close unless that has been done, and wait until closing is over."""
-        if self._scheduler._admission.phase is Phase.OPEN:
+        if self._scheduler._admission.phase is _OPEN:
             self._begin()
-        if self._scheduler._admission.phase is Phase.CLOSING:
+        if self._scheduler._admission.phase is _CLOSING:
             await self._wait_among(self._closers)
 
     def begin_unawaited(self) -> None:
         """Begin to close on behalf of a caller that can't wait, if the loop is there to go on with it."""
         scheduler = self._scheduler
         if (
-            scheduler._admission.phase is Phase.OPEN
+            scheduler._admission.phase is _OPEN
             and scheduler._loop is not None
             and scheduler._loop.is_running()
         ):
@@ -73,14 +75,14 @@ class Shutdown:
         """Wait until nothing is left, or closing begins, or `within` seconds have passed."""
         scheduler = self._scheduler
         deadline = None if within is None else scheduler._loop.time() + within
-        while scheduler._admission.phase is Phase.OPEN and not self._is_idle():
+        while scheduler._admission.phase is _OPEN and not self._is_idle():
             if not await self._wait_among(self._drainers, deadline):
                 return
 
     def consider(self) -> None:
         """Something has ended: if nothing is left, those who wait for that are told."""
         if self._is_idle():
-            if self._scheduler._admission.phase is Phase.CLOSING:
+            if self._scheduler._admission.phase is _CLOSING:
                 self._finish()
             _wake(self._drainers)
 
@@ -119,7 +121,8 @@ class Shutdown:
             scheduler._dismiss(job)
         self._ask_all()
         for job in pending:
-            scheduler._tell(job)
+            if job._waiters is not None or scheduler._callbacks:
+                scheduler._tell(job)
         _wake(self._drainers)
         self.consider()
 
@@ -136,7 +139,7 @@ class Shutdown:
         """Step 2: every cancellation has been thrown by now, so the time allowed begins."""
         scheduler = self._scheduler
         within = scheduler._close_within
-        if scheduler._admission.phase is Phase.CLOSING and within is not None:
+        if scheduler._admission.phase is _CLOSING and within is not None:
             self._deadline = scheduler._call_later(within, self._expire)
 
     def _expire(self) -> None:
@@ -145,7 +148,7 @@ class Shutdown:
         for job in list(scheduler._running):
             if job._result is not None:
                 job._see_failure()
-        if scheduler._admission.phase is not Phase.CLOSING:
+        if scheduler._admission.phase is not _CLOSING:
             return
         late_jobs = list(scheduler._running)
         late_shielded = [inner for inner in scheduler._shielded if not inner.done()]
