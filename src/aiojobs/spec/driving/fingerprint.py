@@ -33,8 +33,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from aiojobs.spec.driving.bounds import EPOCH
 from aiojobs.spec.driving.calls import Call
 from aiojobs.spec.driving.driver import World
+from aiojobs.spec.driving.handles import TurnHandle, TurnTimer
 from aiojobs.spec.driving.truth import ORIGIN, Body
-from aiojobs.spec.driving.virtual_loop import TurnHandle, TurnTimer, VirtualLoop
+from aiojobs.spec.driving.virtual_loop import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

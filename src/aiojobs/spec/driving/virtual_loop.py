@@ -4,22 +4,21 @@ Rules of this file
 ------------------
 * Nothing here sleeps, polls, opens a socket or starts a thread. What a program does on this loop depends on
   the program alone, so the same program always takes the same steps in the same order.
-* The order is asyncio's own: ready callbacks run first in, first out; one *turn* runs exactly those that were
-  ready when it began; timers that are due join the end of the queue at the start of a turn.
+* The order is asyncio's own.
 * A situation in which a real program would hang is an error here, never a hang: `Deadlock` when nothing is
   ready and no timer is left, `Livelock` when turns go by without end while the clock stands still.
 
 How it works
 ------------
-The loop is written against `asyncio.AbstractEventLoop`, the interface for authors of loops, and keeps its own
-queue and timers instead of reaching into those of another loop. Of asyncio's non-public names it needs one:
-`_set_running_loop`, which asyncio exports for authors of loops. Tasks and futures are asyncio's own, in C
-where they are in C.
+The loop is written against `asyncio.AbstractEventLoop`, the interface for authors of loops, and keeps its
+own queue and timers (`agenda`) instead of reaching into those of another loop. Of asyncio's non-public
+names it needs one: `_set_running_loop`, which asyncio exports for authors of loops. Tasks and futures are
+asyncio's own, in C where they are in C.
 
 Running freely (`run_until_complete`, `run_forever`), the clock jumps to the next timer as soon as nothing is
-ready. Stepping (`entered`, `turn`, `advance`), the caller decides both when a turn runs and when time passes,
-also while callbacks are ready: that is what a slow callback does to a real program. Equal deadlines fire in
-the order in which they were set; a stock loop leaves that order open.
+ready. Stepping (`entered`, `turn`, `advance`), the caller decides both when a turn runs and when time passes.
+
+It needs nothing but asyncio and the files beside it: it also runs where another aiojobs is installed.
 
 Deliberately not here: input and output, subprocesses, signals, threads. A call from another thread is
 refused, because when it arrives is exactly what this loop exists to keep out.
@@ -28,7 +27,6 @@ refused, because when it arrives is exactly what this loop exists to keep out.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import os
 import sys
@@ -36,16 +34,19 @@ import threading
 import warnings
 import weakref
 from asyncio import _set_running_loop  # pyright: ignore[reportPrivateUsage]  # exported by asyncio for authors of event loops
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import contextmanager
-from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar, TypeVarTuple
 
+from .agenda import Agenda
+
 if TYPE_CHECKING:
+    from contextvars import Context
     from types import FrameType
 
-__all__ = ("Deadlock", "Livelock", "TurnHandle", "TurnTimer", "VirtualLoop")
+    from .handles import TurnHandle
+
+__all__ = ("Deadlock", "Livelock", "VirtualLoop")
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -64,100 +65,16 @@ class Livelock(RuntimeError):  # noqa: N818
     """Turn after turn runs while the clock stands still: something spins instead of waiting."""
 
 
-class _Queued:
-    """What handles of a `VirtualLoop` have in common; explorers read the attributes, nobody writes them."""
-
-    __slots__ = ()
-    callback: Callable[..., object]
-    args: tuple[Any, ...]
-    context: Context
-    withdrawn: bool
-
-    def cancel(self) -> None:
-        """Withdraw the callback; what it referred to is let go at once."""
-        self.withdrawn = True  # type: ignore[misc]  # the slots are those of the subclasses
-        self.callback, self.args = _nothing, ()  # type: ignore[misc]
-
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self.withdrawn
-
-    def get_context(self) -> Context:
-        """The context the callback runs in."""
-        return self.context
-
-    def __repr__(self) -> str:
-        what = "withdrawn" if self.withdrawn else getattr(self.callback, "__qualname__", repr(self.callback))
-        return f"<{type(self).__name__} {what}>"
-
-
-class TurnHandle(_Queued, asyncio.Handle):
-    """One callback in the queue of a `VirtualLoop`."""
-
-    __slots__ = ("args", "callback", "context", "withdrawn")
-
-    def __init__(
-        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
-    ) -> None:
-        self.callback = callback
-        self.args = args
-        self.context = copy_context() if context is None else context
-        self.withdrawn = False
-
-
-class TurnTimer(_Queued, asyncio.TimerHandle):
-    """A callback with a deadline in virtual time; `number` orders equal deadlines by when they were set."""
-
-    __slots__ = ("args", "callback", "context", "deadline", "number", "withdrawn")
-
-    def __init__(
-        self,
-        deadline: float,
-        number: int,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        context: Context | None,
-    ) -> None:
-        self.callback = callback
-        self.args = args
-        self.context = copy_context() if context is None else context
-        self.withdrawn = False
-        self.deadline = deadline
-        self.number = number
-
-    def when(self) -> float:
-        """The deadline, on the clock of the loop."""
-        return self.deadline
-
-    def __lt__(self, other: object) -> bool:
-        if not isinstance(other, TurnTimer):
-            return NotImplemented
-        return (self.deadline, self.number) < (other.deadline, other.number)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
-
-
-class VirtualLoop(asyncio.AbstractEventLoop):
+class VirtualLoop(Agenda):
     """An event loop without input, output and waiting; the top of the module says how it behaves."""
 
     def __init__(self, *, start: float = 0.0, spin_limit: int = SPIN_LIMIT) -> None:
+        super().__init__(start)
         self.complaints: list[_Complaint] = []
         """What `call_exception_handler` was called with, oldest first. Only readers may empty it."""
-        self.turns = 0
-        """Turns run so far; only `turn` counts it up."""
-        self._ready: deque[TurnHandle | TurnTimer] = deque()
-        self._timers: list[TurnTimer] = []  # a heap; withdrawn ones stay in until they come to its head
-        self._timer_number = 0
-        self._now = start
-        self._still_turns = 0  # turns since the clock moved
         self._spin_limit = spin_limit
         self._thread: int | None = None  # set exactly while the loop is entered
         self._stopping = False
-        self._closed = False
         self._debug = _debug_wanted()
         self._handler: _ExceptionHandler | None = None
         self._task_factory: Any = None
@@ -165,46 +82,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def __repr__(self) -> str:
         return f"<VirtualLoop time={self._now:g} ready={len(self._ready)} timers={len(self.timers())}>"
-
-    # The clock and the queue.
-
-    def time(self) -> float:
-        """Virtual seconds, counted from `start`."""
-        return self._now
-
-    def ready(self) -> tuple[TurnHandle | TurnTimer, ...]:
-        """What the next turn will run, in order, timers that are due included last."""
-        due = sorted(timer for timer in self._timers if timer.deadline <= self._now)
-        return tuple(handle for handle in (*self._ready, *due) if not handle.withdrawn)
-
-    def timers(self) -> tuple[TurnTimer, ...]:
-        """The timers that are set and not yet due, soonest first."""
-        return tuple(sorted(t for t in self._timers if not t.withdrawn and t.deadline > self._now))
-
-    def call_soon(
-        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
-    ) -> TurnHandle:
-        """Queue a callback for the next turn."""
-        self._check_open()
-        handle = TurnHandle(callback, args, context)
-        self._ready.append(handle)
-        return handle
-
-    def call_later(
-        self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
-    ) -> TurnTimer:
-        """Queue a callback for the first turn at or after so many virtual seconds."""
-        return self.call_at(self._now + delay, callback, *args, context=context)
-
-    def call_at(
-        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
-    ) -> TurnTimer:
-        """Queue a callback for the first turn at or after a point of virtual time."""
-        self._check_open()
-        timer = TurnTimer(when, self._timer_number, callback, args, context)
-        self._timer_number += 1
-        heapq.heappush(self._timers, timer)
-        return timer
 
     def call_soon_threadsafe(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
@@ -242,61 +119,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             sys.set_asyncgen_hooks(*outer_hooks)
             self._thread = None
             _set_running_loop(None)
-
-    def turn(self) -> int:
-        """Run what is ready now, and nothing that becomes ready meanwhile; return how many callbacks ran.
-
-        The loop must be entered. An exception that asyncio lets through (`SystemExit`, `KeyboardInterrupt`)
-        comes out of here; what was left of the turn stays in the queue.
-        """
-        while self._timers and self._timers[0].deadline <= self._now:
-            self._ready.append(heapq.heappop(self._timers))
-        self.turns += 1
-        self._still_turns += 1
-        ran = 0
-        for _ in range(len(self._ready)):
-            ran += self._call(self._ready.popleft())
-        return ran
-
-    def advance(self, delta: float | None = None) -> bool:
-        """Let time pass: so many seconds, or up to the next timer; False if there was none to go to."""
-        target = self._next_deadline() if delta is None else self._now + delta
-        if target is None:
-            return False
-        self._now = target
-        self._still_turns = 0
-        return True
-
-    def quiet(self) -> bool:
-        """Whether the next turn would run nothing."""
-        self._drop_withdrawn_head()
-        due = bool(self._timers) and self._timers[0].deadline <= self._now
-        return not due and all(handle.withdrawn for handle in self._ready)
-
-    def _next_deadline(self) -> float | None:
-        self._drop_withdrawn_head()
-        if self._timers and self._timers[0].deadline > self._now:
-            return self._timers[0].deadline
-        return min((timer.deadline for timer in self.timers()), default=None)
-
-    def _drop_withdrawn_head(self) -> None:
-        while self._timers and self._timers[0].withdrawn:
-            heapq.heappop(self._timers)
-
-    def _call(self, handle: TurnHandle | TurnTimer) -> bool:
-        """Run a callback unless it was withdrawn; whether it ran."""
-        try:
-            if handle.withdrawn:
-                return False
-            handle.context.run(handle.callback, *handle.args)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # noqa: BLE001  as in asyncio
-            message = f"Exception in callback {handle!r}"
-            self.call_exception_handler({"message": message, "exception": error, "handle": handle})
-        finally:
-            del handle  # what comes out of here keeps this frame, which must not keep a task alive
-        return True
 
     # Running freely.
 
@@ -338,17 +160,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Whether the loop is running or entered."""
         return self._thread is not None
 
-    def is_closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
-
     def close(self) -> None:
         """Drop everything that is queued."""
         if self._thread is not None:
             raise RuntimeError("a running loop cannot be closed")
-        self._closed = True
-        self._ready.clear()
-        self._timers.clear()
+        self._drop_everything()
 
     async def shutdown_asyncgens(self) -> None:
         """Close the asynchronous generators that are still alive, in no promised order."""
@@ -450,20 +266,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             message = "the exception handler of the loop raised"
             self.default_exception_handler({"message": message, "exception": error})
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise RuntimeError("Event loop is closed")
-
     def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
         self._generators.discard(generator)
-        if self._closed:
+        if self.is_closed():
             warnings.warn(f"{generator!r} outlived its loop", ResourceWarning, stacklevel=2)
         else:
             self.call_soon(self.create_task, generator.aclose())
-
-
-def _nothing() -> None:
-    """What a withdrawn handle would call."""
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
