@@ -11,8 +11,8 @@ How it works
 same text as a ``Claimed``. That takes no memory and no entry in any table, and nothing has to be taken back:
 when a job is over so is its coroutine, and that is refused anyway.
 
-*What bears no name* - a coroutine is also what merely has the methods of one - is remembered by its address
-instead, and forgotten when its job ends.
+*What bears no name*, or one that can't be set - a coroutine is also what merely has the methods of one - is
+remembered by its address instead, and forgotten when its job ends.
 
 What is deliberately not here
 -----------------------------
@@ -62,10 +62,7 @@ def claim(coro: Any) -> None:
 
 def is_claimed(coro: Any) -> bool:
     """Whether `coro` belongs to a job."""
-    try:
-        return type(coro.__qualname__) is Claimed
-    except AttributeError:
-        return id(coro) in nameless
+    return type(getattr(coro, "__qualname__", None)) is Claimed or id(coro) in nameless
 
 
 def release(coro: Any) -> None:

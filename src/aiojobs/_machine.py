@@ -280,7 +280,7 @@ class _Gate(tuple[None]):
     """Awaiting it takes one step, in which None is passed up; there is nothing to build each time."""
 
     __slots__ = ()
-    __await__ = tuple.__iter__
+    __await__ = tuple.__iter__  # pyright: ignore[reportUnknownVariableType]
 
 
 _GATE = cast("Awaitable[None]", _Gate((None,)))

@@ -179,10 +179,20 @@ class Bare(Coroutine):
         return self._inner.__await__()
 
 
+class Borrowing(Bare):
+    """It shows the name of what it stands for, and none can be given to it either."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+
 @pytest.mark.requirement("SPAWN-3")
-async def test_what_bears_no_name_belongs_to_one_job_all_the_same():
+@pytest.mark.parametrize("kind", [Bare, Borrowing])
+async def test_what_bears_no_name_belongs_to_one_job_all_the_same(kind):
     async with Scheduler(limit=1) as scheduler:
-        coro = Bare(asyncio.sleep(1, "its result"))
+        coro = kind(asyncio.sleep(1, "its result"))
         await scheduler.spawn(asyncio.sleep(1))
         job = await scheduler.spawn(coro)
         with pytest.raises(RuntimeError, match="belongs to another job"):
