@@ -3,6 +3,7 @@
 run      measure, and write build/bench/bench.md, bench.json and the pictures: what `make bench` does
 compare  source trees of this package side by side: --tree base=/tmp/clone/src --tree new=src
 calls    which functions a job goes through, and how often: --only spawn-and-drain
+instructions  how many machine instructions a job takes: --only spawn-and-drain --tree new=src
 report   the tables and pictures once more, from a bench.json
 publish  the same into docs/explanation/performance.md and the pictures beside it
 """
@@ -16,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from . import calls, compare, machine, plan, publish, report
+from . import calls, compare, instructions, machine, plan, publish, report
 from .contenders import KINDS, OWN, make
 from .document import document, samples_of
 from .machine import ROOT
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     _add_run(commands.add_parser("run", help="measure, and write the report"))
     _add_compare(commands.add_parser("compare", help="source trees of this package side by side"))
     _add_calls(commands.add_parser("calls", help="which functions a job goes through, and how often"))
+    _add_instructions(commands.add_parser("instructions", help="how many instructions a job takes"))
     for name, function in (("report", _report), ("publish", _publish)):
         again = commands.add_parser(name, help=f"{name} a run that is in a file")
         again.add_argument("file", type=Path, nargs="?", default=_OUT / "bench.json")
@@ -78,6 +80,16 @@ def _add_calls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=20_000, help="number of jobs (20000)")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
     parser.set_defaults(run=_calls)
+
+
+def _add_instructions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tree", action="append", default=[], metavar="LABEL=FOLDER", type=_tree,
+                        help="a folder that contains `aiojobs`")  # fmt: skip
+    parser.add_argument("--with", action="append", default=[], dest="beside", choices=KINDS, metavar="NAME",
+                        help="a contender beside the trees")  # fmt: skip
+    parser.add_argument("--only", action="append", required=True, metavar="WORKLOAD", type=_workload)
+    parser.add_argument("--python", default=sys.executable, help="the interpreter to count in")
+    parser.set_defaults(run=_instructions)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -154,6 +166,18 @@ def _calls(asked: argparse.Namespace) -> int:
         print(f"{asked.contender}, {name}, {asked.size:,} jobs\n")
         print(found if isinstance(found, str) else calls.table(found))
         print()
+    return 0
+
+
+def _instructions(asked: argparse.Namespace) -> int:
+    if (reason := instructions.missing()) is not None:
+        print(reason, file=sys.stderr)
+        return 77
+    contestants = [*asked.tree, *(Contestant(name, name) for name in asked.beside)]
+    for workload in asked.only:
+        for one in contestants:
+            count = instructions.for_each_job(one, workload, asked.python)
+            print(f"{workload}, {one.label}: {count:,} instructions for each job", flush=True)
     return 0
 
 

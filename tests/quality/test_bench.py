@@ -14,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from bench import calls, compare, figures, goals, plan, publish, report, rounds, table, workloads
+from bench.__main__ import main
 from bench.contenders import BARE, INCUMBENT, KINDS, OWN, PEERS, Contender, make
 from bench.contenders.stage import Bodies, Scale, Stage
 from bench.document import document, samples_of
@@ -470,3 +471,37 @@ def test_the_lock_pins_by_hash_all_that_is_measured_and_aiojobs_in_the_version_o
     wanted = [Requirement(line) for line in re.findall(r"^\w.*$", asked_for, re.MULTILINE)]
     assert [str(one) for one in wanted if not one.specifier.contains(pinned[one.name])] == []
     assert f"aiojobs {pinned['aiojobs']}" == INCUMBENT
+
+
+# --- Instructions -------------------------------------------------------------------------------------------
+
+
+def _valgrind(folder, says):
+    """A program of that name that says how many instructions it counted."""
+    program = folder / "valgrind"
+    few, many = says
+    program.write_text(f'#!/bin/sh\ncase "$*" in *1000*) {few} ;; *) {many} ;; esac\n', encoding="utf-8")
+    program.chmod(0o755)
+
+
+def test_the_instructions_of_one_job_are_the_difference_shared_among_the_jobs_in_between(
+    tmp_path, monkeypatch, capsys
+):
+    _valgrind(tmp_path, ["echo 'Collected : 5000000' >&2", "echo 'Collected : 7000000' >&2"])
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    asked = ["instructions", "--only", "spawn-and-drain", "--tree", f"now={ROOT / 'src'}"]
+    assert main(asked) == 0
+    assert capsys.readouterr().out == "spawn and drain, now: 1,000 instructions for each job\n"
+
+
+def test_a_process_that_could_not_be_counted_is_no_figure(tmp_path, monkeypatch):
+    _valgrind(tmp_path, ["echo 'out of memory' >&2; exit 1", "exit 1"])
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        main(["instructions", "--only", "spawn-and-drain", "--tree", f"now={ROOT / 'src'}"])
+
+
+def test_without_valgrind_no_instructions_are_counted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["instructions", "--only", "spawn-and-drain", "--with", "create_task"]) == 77
+    assert "valgrind is needed" in capsys.readouterr().err
