@@ -12,9 +12,11 @@ import pytest
 from aiojobs.spec import report, verify
 from aiojobs.spec.commands import FAILED, NOT_HERE, PASSED, main
 from aiojobs.spec.deriving.picture import svg
+from aiojobs.spec.reading.errors import SpecError
 from aiojobs.spec.reading.job import read_job
 from aiojobs.spec.reporting import evidence, findings
 from aiojobs.spec.reporting.chain import CHAIN, Chain, Link
+from aiojobs.spec.reporting.quotation import quotation, with_quotation
 from support.chain import LINKS, ROOT, TWO, a_step
 
 SCHEMA = json.loads((ROOT / "src/aiojobs/spec/report.schema.json").read_text(encoding="utf-8"))
@@ -169,3 +171,41 @@ def test_the_picture_shows_every_state_and_every_transition():
     assert all(state in words for state in machine.states)
     assert all(event in words for _, event, _ in machine.moves())
     assert picture.count("marker-end") == len({(source, dest) for source, _, dest in machine.moves()})
+
+
+# --- The quotation in README.md -------------------------------------------------------------------------
+
+
+def test_the_front_page_quotes_verdict_tier_and_steps_and_nothing_else_changes(tmp_path, monkeypatch):
+    _, _, texts = published(tmp_path)
+    document = json.loads(texts["report.json"])
+    (tmp_path / "README.md").write_text("before\n<!-- verdict -->\nold\n<!-- /verdict -->\nafter\n", "utf-8")
+    monkeypatch.setattr(report, "find_repository", lambda: tmp_path)
+    assert main(["report", "--quote", str(tmp_path / "build/report.json")]) == PASSED
+    page = (tmp_path / "README.md").read_text("utf-8")
+    assert page.startswith("before\n<!-- verdict -->\n\n**FAIL**, tier smoke, commit ")
+    assert page.endswith("\n<!-- /verdict -->\nafter\n")
+    assert "old" not in page
+    assert f"of {document['counts']['requirements']} requirements" in page
+    assert all(step["title"] in page for step in document["steps"])
+    once = page
+    assert main(["report", "--quote", str(tmp_path / "build/report.json")]) == PASSED
+    assert (tmp_path / "README.md").read_text("utf-8") == once
+
+
+def test_a_quoted_step_shows_its_main_figures():
+    figures = {"killed": 1005, "of core": 1}
+    step = {"step": "mutants", "title": "seeded faults", "status": "pass", "figures": figures}
+    subject = {"commits": ["0123456789abcdef"], "versions": {"python": ["CPython 3.11.7"]}}
+    counts = {"settled": 3, "requirements": 4, "skips": 6}
+    timings = {"mutants": {"timing_started": "2026-11-22T10:00:00+00:00"}}
+    told = {"verdict": "FAIL", "tier": "full", "steps": [step]}
+    text = quotation(told | {"subject": subject, "counts": counts, "timings": timings})
+    assert text.startswith("**FAIL**, tier full, commit 0123456789ab, 2026-11-22, CPython 3.11.7: 3 of 4 ")
+    assert "skipped: 6." in text
+    assert "| seeded faults | pass | killed 1,005 |" in text
+
+
+def test_a_page_without_a_place_for_the_verdict_is_an_error():
+    with pytest.raises(SpecError, match="no block"):
+        with_quotation("nothing here", {})

@@ -7,7 +7,7 @@ document, and the pages are written from that document alone: ``build/report.jso
 Rules of this file
     `compose` and the pages are pure functions. The same evidence and the same specification give the same
     bytes; what differs between two runs is the timings, each in a line that is marked as one. ``--compare``
-    looks at two runs for anything else.
+    looks at two runs for anything else. ``--quote`` puts the verdict of one into README.md.
 
     What can't be read is reported, never passed over: it makes the verdict FAIL.
 
@@ -34,6 +34,7 @@ from aiojobs.spec.reporting import page_html, page_markdown
 from aiojobs.spec.reporting.chain import CHAIN
 from aiojobs.spec.reporting.comparison import compared, differences
 from aiojobs.spec.reporting.evidence import Status
+from aiojobs.spec.reporting.quotation import with_quotation
 from aiojobs.spec.reporting.verdict import Judgement, Verdict, judge, settled_so_far
 
 if TYPE_CHECKING:
@@ -81,6 +82,12 @@ def register(subparsers: Subparsers) -> None:
         metavar=("A", "B"),
         help="make none, but say in what two runs differ, apart from timings: A and B are copies of build/",
     )
+    parser.add_argument(
+        "--quote",
+        type=Path,
+        metavar="REPORT",
+        help="make none, but quote this build/report.json in README.md",
+    )
     parser.set_defaults(run=_main)
 
 
@@ -91,7 +98,16 @@ def _main(arguments: argparse.Namespace) -> int:
     if root is None:
         sys.stderr.write("report reads build/evidence of a source tree: run it in one\n")
         return NOT_HERE
+    if arguments.quote is not None:
+        return _quote(arguments.quote, root / "README.md")
     return publish(root, sys.stdout)
+
+
+def _quote(report: Path, page: Path) -> int:
+    document = json.loads(report.read_text(encoding="utf-8"))
+    page.write_text(with_quotation(page.read_text(encoding="utf-8"), document), encoding="utf-8")
+    print(f"{page.name} quotes {report}: {document['verdict']}, tier {document['tier']}")
+    return PASSED
 
 
 def _compare(one: Path, two: Path) -> int:
