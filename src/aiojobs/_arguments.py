@@ -1,7 +1,7 @@
 """The checks of arguments: each runs before anything changes, and says which argument and what would do.
 
 A check returns the value to use, or raises ``TypeError`` for the wrong kind of value and ``ValueError``
-for a value that makes no sense (``SPAWN-3``). None of them touches the coroutine it looks at.
+for a value that makes no sense (``SPAWN-3``). None of them runs any of the coroutine it looks at.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ follows when a job ends, is what ``Admission`` answers. Closing is ``_shutdown``
 
 How it works
 ------------
-*Books.* A job is in ``_queue`` while it is pending and in ``_running`` while it holds a slot, and nowhere
-else. Both are ordered, and since jobs start first in, first out, the running ones followed by the queue are
-in the order of spawning (``BOOK-2``). No set of jobs exists: nothing here depends on the order of hashes.
+*Books.* A job is in ``_queue`` while it is pending and in ``_running`` while it holds a slot, and counted
+nowhere else. Both are ordered, and since jobs start first in, first out, the running ones followed by the
+queue are in the order of spawning (``BOOK-2``). No set of jobs exists, so nothing depends on the order of
+hashes.
 
 *Starting.* A job's task is created the moment its slot is given, and in its last step the job calls
 ``_ended``, which closes the books, wakes who waits, lets the next job start, and reports to the handler
@@ -39,7 +40,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from . import _reports
 from ._admission import Admission, Next, Verdict
-from ._claims import claim, nameless, release
+from ._claims import claim, foreign, release
 from ._exceptions import PendingQueueFull
 from ._job import Job
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent, State
@@ -137,12 +138,13 @@ class Engine(Outside):
         self._running[job] = None
         if self._loop.get_debug() or self._observer is not None:
             self._tell_of_acceptance(job)
-        if (failure := self._start_entered(job)) is not None:
-            try:
+        failure = self._start_entered(job)
+        try:
+            if failure is not None:
                 raise failure
-            finally:
-                del job, coro, failure
-        return job
+            return job
+        finally:
+            del job, coro, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
 
     def _tell_of_acceptance(self, job: JobMachine) -> None:
         """A new job, as far as anybody takes an interest."""
@@ -221,7 +223,7 @@ class Engine(Outside):
     def _disown(self, job: JobMachine) -> None:
         """Close a coroutine that will never run and forget whose it was."""
         coro: Any = job._coro
-        if nameless:
+        if foreign:
             release(coro)
         coro.close()
 
@@ -268,6 +270,8 @@ class Engine(Outside):
 
     def _fail_launch(self, job: JobMachine, exc: BaseException, *, received: bool) -> None:
         """End a job without a task, keeping the reason without the frame that knows the job (``BOOK-3``)."""
+        if job._outcome is not None:
+            return  # a factory has run its first step, and raised in spite of it
         original = exc.__traceback__ and exc.__traceback__.tb_next
         result = job._result or (exc.with_traceback(original), original)
         self._ended(job, Event.FINISH, Outcome.RAISED, result, received=received)
@@ -298,7 +302,8 @@ class Engine(Outside):
             self._to_launch.append(job)
             self._launch_soon()
         elif (failure := self._launch(job)) is not None:
-            self._launch_failed(job, failure)
+            # Not at once: when no task can be made, each failure would start the next one ever deeper.
+            self._loop.call_soon(self._launch_failed, job, failure)
 
     def _launch_soon(self) -> None:
         """Launch what waits for its turn."""
@@ -351,7 +356,7 @@ class Engine(Outside):
         """A running job has really ended: close its books, wake who waits, start the next, report."""
         job._fire(event)
         del self._running[job]
-        if nameless:
+        if foreign:
             release(job._coro)
         job._end(outcome, result)
         if self._blocked:

@@ -45,6 +45,7 @@ import asyncio
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from ._claims import Claimed
 from ._exceptions import IllegalTransition, JobClosed
 from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
 from ._queue import Link
@@ -176,6 +177,8 @@ class JobMachine(Link):
             del self, scheduler, coro  # from 3.12 on the frame in the traceback holds this one
         else:
             scheduler._ended(self, _FINISH, _RETURNED, result)
+            # An exception that the coroutine has caught, and whoever has it keeps, may know this frame.
+            del self, scheduler, coro, result
 
     def _fail(self, scheduler: Engine, exc: BaseException) -> None:
         """Keep what the coroutine raised, without the frame of ``_run``, until it is seen."""
@@ -271,9 +274,12 @@ class JobMachine(Link):
 def qualified_name(coro: Any) -> str:
     """The name of a coroutine for people; of an exotic one, that of its type."""
     try:
-        return coro.__qualname__  # type: ignore[no-any-return]
+        name = coro.__qualname__
     except AttributeError:
         return type(coro).__qualname__
+    if type(name) is Claimed:
+        return name.plain
+    return name if isinstance(name, str) else type(coro).__qualname__
 
 
 class _Gate(tuple[None]):

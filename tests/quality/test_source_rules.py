@@ -33,7 +33,7 @@ PURE = {"_lifecycle", "_admission"}
 PURE_IMPORTS = {"__future__", "collections", "enum", "typing"}
 THIRD_PARTY = {"aiohttp": {"aiohttp"}}  # by module
 # By module: sets that are asked whether something is in them, and never walked.
-SETS = {"_claims": {"nameless"}, "_engine": {"nameless"}}
+SETS = {"_claims": {"foreign"}, "_engine": {"foreign"}}
 
 
 def owned_nodes(tree):
@@ -395,13 +395,13 @@ def test_the_sets_of_the_generated_table_hold_states_alone():
         "done, pending = await asyncio.wait(tasks)",
         "for task in asyncio.all_tasks(): pass",
         "for job in running.keys() & queue.keys(): pass",
-        "for number in nameless: pass",
-        "numbers = list(nameless)",
-        "numbers = [*nameless]",
-        "number = nameless.pop()",
-        "others = nameless",
-        "nameless: set[Job] = set()",
-        "nameless: set[int] = set(jobs)",
+        "for number in foreign: pass",
+        "numbers = list(foreign)",
+        "numbers = [*foreign]",
+        "number = foreign.pop()",
+        "others = foreign",
+        "foreign: set[Job] = set()",
+        "foreign: set[int] = set(jobs)",
     ],
 )
 def test_every_set_is_found(breach):
@@ -411,9 +411,9 @@ def test_every_set_is_found(breach):
 @pytest.mark.parametrize(
     "innocent",
     [
-        "nameless: set[int] = set()",
-        "if id(coro) in nameless: nameless.discard(id(coro))",
-        "if nameless: release(coro)",
+        "foreign: set[int] = set()",
+        "if id(coro) in foreign: foreign.discard(id(coro))",
+        "if foreign: release(coro)",
         "jobs = {}",
         "jobs = {job: None}",
         "jobs = dict.fromkeys(jobs)",

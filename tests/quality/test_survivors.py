@@ -188,8 +188,31 @@ class Borrowing(Bare):
         return getattr(self._inner, name)
 
 
+class Frozen(Borrowing):
+    """Whoever tries to set anything is told so by an error of its own."""
+
+    __slots__ = ()
+
+    def __init__(self, inner):
+        object.__setattr__(self, "_inner", inner)
+
+    def __setattr__(self, name, value):
+        raise ValueError("frozen")
+
+
+class Numbered(Bare):
+    """What it calls its name is none."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name):
+        if name == "__qualname__":
+            return 5
+        raise AttributeError(name)
+
+
 @pytest.mark.requirement("SPAWN-3")
-@pytest.mark.parametrize("kind", [Bare, Borrowing])
+@pytest.mark.parametrize("kind", [Bare, Borrowing, Frozen])
 async def test_what_bears_no_name_belongs_to_one_job_all_the_same(kind):
     async with Scheduler(limit=1) as scheduler:
         coro = kind(asyncio.sleep(1, "its result"))
@@ -198,3 +221,12 @@ async def test_what_bears_no_name_belongs_to_one_job_all_the_same(kind):
         with pytest.raises(RuntimeError, match="belongs to another job"):
             await scheduler.spawn(coro)
         assert await job.wait() == "its result"
+
+
+@pytest.mark.requirement("LIMIT-6")
+async def test_a_coroutine_whose_name_is_no_name_runs_and_gives_its_slot_back():
+    async with Scheduler(limit=1) as scheduler:
+        first = await scheduler.spawn(Numbered(asyncio.sleep(1, "first")))
+        second = await scheduler.spawn(Numbered(asyncio.sleep(1, "second")))
+        assert [await first, await second] == ["first", "second"]
+        assert "Numbered" in repr(first)

@@ -5,6 +5,7 @@ import contextvars
 import functools
 import gc
 import math
+import pickle
 import sys
 import types
 from fractions import Fraction
@@ -320,12 +321,48 @@ def test_a_scheduler_that_is_dropped_with_its_loop_remembers_no_coroutine():
     coros = loop.run_until_complete(leave())
     loop.close()
     ids = {id(coro) for coro in coros}
-    assert ids <= _claims.nameless
+    assert ids <= _claims.foreign
     for coro in coros:
         coro.close()
     del coro, coros, loop
     gc.collect()
-    assert not _claims.nameless & ids
+    assert not _claims.foreign & ids
+
+
+class Unhashable(str):
+    """A name that can't be a key."""
+
+    __slots__ = ()
+    __hash__ = None
+
+
+async def test_a_coroutine_whose_name_is_of_a_type_of_its_own_belongs_to_one_job():
+    scheduler = Scheduler()
+    coro = returns("once")
+    coro.__qualname__ = Unhashable("returns")
+    job = await scheduler.spawn(coro)
+    with pytest.raises(RuntimeError, match="belongs to another job"):
+        await scheduler.spawn(coro)
+    assert await job == "once"
+
+
+async def test_the_names_that_the_library_gives_away_are_plain_strings():
+    scheduler, seen = Scheduler(limit=1), []
+
+    async def named():
+        seen.append(asyncio.current_task().get_coro().__qualname__)
+
+    first, coro = named(), named()
+    running, queued = await scheduler.spawn(first), await scheduler.spawn(coro)
+    seen.append(pickle.loads(pickle.dumps(coro.__qualname__)))
+    await running
+    await queued
+    assert {type(name) for name in seen} == {str}
+    assert {name.rpartition(".")[2] for name in seen} == {"named"}
+    # So whoever names another coroutine after a running job has a coroutine like any other.
+    other = returns("mine")
+    other.__qualname__ = seen[0]
+    assert await (await scheduler.spawn(other)) == "mine"
 
 
 # The order of checks: type, loop, ownership, closed.

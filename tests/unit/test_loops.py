@@ -472,3 +472,38 @@ async def test_a_shielded_coroutine_whose_task_factory_closes_the_scheduler_is_s
     with pytest.raises(asyncio.CancelledError):
         await outer
     assert (scheduler.phase, len(scheduler._shielded)) == ("closed", 0)
+
+
+@pytest.mark.requirement("EXC-1", "LIMIT-2", "LIMIT-6")
+async def test_a_long_queue_of_jobs_whose_tasks_the_loop_cannot_make_fails_to_the_last(monkeypatch):
+    handler, loop = Recorder(), asyncio.get_running_loop()
+    scheduler = Scheduler(limit=1, exception_handler=handler)
+    blocker = await scheduler.spawn(forever())
+    jobs = [await scheduler.spawn(returns()) for _ in range(1000)]
+
+    def fails_always(coro, **_):
+        raise OSError("no task today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "create_task", fails_always)
+        await blocker.close()
+        await settle(5000)
+    assert len(scheduler) == 0
+    assert [context["job"] for context in handler.calls] == jobs
+    assert {type(job.exception()) for job in jobs} == {OSError}
+
+
+@pytest.mark.requirement("SPAWN-1", "LIMIT-6")
+async def test_a_factory_that_ends_a_job_and_then_raises_is_told_so_and_leaves_the_books_right(factory_is):
+    scheduler = Scheduler(limit=1)
+
+    def runs_and_raises(loop, coro, **kwargs):
+        begins_at_once(loop, coro, **kwargs)
+        raise OSError("after all")
+
+    factory_is(runs_and_raises)
+    with pytest.raises(OSError, match="after all"):
+        await scheduler.spawn(returns())
+    assert books(scheduler) == (0, 0, 0)
+    factory_is(None)
+    assert await (await scheduler.spawn(returns("next"))) == "next"

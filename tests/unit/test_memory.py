@@ -474,19 +474,19 @@ async def test_a_long_run_does_not_grow(end):
 
 @pytest.mark.requirement("SPAWN-3")
 async def test_the_register_of_nameless_coroutines_does_not_grow():
-    before = len(_claims.nameless)
+    before = len(_claims.foreign)
     scheduler = Scheduler(limit=2, pending_limit=2, exception_handler=lambda *_: None)
     ends = [result, failure, stop_here] * 10
     calls = [asyncio.create_task(scheduler.spawn(Exotic(end()))) for end in ends]
     await settle(2)
-    assert len(_claims.nameless) == before + len(calls)
+    assert len(_claims.foreign) == before + len(calls)
     await settle(100)
     for call in calls[::2]:
         call.cancel()
     await settle(100)
     await scheduler.close()
     await asyncio.gather(*calls, return_exceptions=True)
-    assert len(_claims.nameless) == before
+    assert len(_claims.foreign) == before
 
 
 @pytest.mark.requirement("SPAWN-3")
@@ -497,3 +497,24 @@ def test_the_names_of_claimed_coroutines_are_kept_once_and_not_without_end(monke
     for number in range(100):
         assert type(names[f"made up {number}"]) is _claims.Claimed
     assert len(names) <= 10
+
+
+@EVERYWHERE
+async def test_a_job_that_returns_an_exception_is_gone_with_the_last_reference():
+    scheduler = Scheduler()
+    job = await scheduler.spawn(_raised_below())
+    await job
+    gone = weakref.ref(job)
+    kept = job.result()
+    del job
+    await settle()
+    assert gone() is None
+    assert isinstance(kept, Mine)
+    await scheduler.close()
+
+
+async def _raised_below():
+    try:
+        await failure()
+    except Mine as caught:
+        return caught
