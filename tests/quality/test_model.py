@@ -50,8 +50,9 @@ def check_of(*configurations, tier="smoke"):
     return check
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def toolbox():
+    """TLC and a Java runtime; where there is none a skip says so, and the verdict is not a PASS."""
     found = tlc.find()
     if isinstance(found, tlc.Missing):
         pytest.skip(found.reason)
@@ -59,12 +60,9 @@ def toolbox():
 
 
 @pytest.fixture(scope="module")
-def run_of_tlc():
+def run_of_tlc(toolbox):
     """One run over a small model, with everything that TLC can tell of it."""
-    found = tlc.find()
-    if isinstance(found, tlc.Missing):
-        pytest.skip(found.reason)
-    return found.run(FOLDER, TINY.module, TINY.name, dump=True, coverage=True)
+    return toolbox.run(FOLDER, TINY.module, TINY.name, dump=True, coverage=True)
 
 
 # Seeded faults and witnesses
