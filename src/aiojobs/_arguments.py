@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from types import CoroutineType, GeneratorType
+from types import CoroutineType
 from typing import Any
-
-from ._claims import Claimed, is_claimed
 
 __all__ = (
     "check_callable",
@@ -20,11 +18,8 @@ __all__ = (
     "check_coroutine",
     "check_count",
     "check_name",
-    "check_unused",
     "seconds",
 )
-
-_PROBE = object()
 
 _LIFETIME = 1e9
 """Thirty years in seconds. Event loops differ in what they make of longer timers; nobody waits for them."""
@@ -75,27 +70,3 @@ def check_coroutine(value: object) -> None:
     if type(value) is not CoroutineType and not (asyncio.iscoroutine(value) and inspect.isawaitable(value)):
         hint = " (call the coroutine function: f(), not f)" if callable(value) else ""
         raise TypeError(f"coro must be a coroutine, got {value!r}{hint}")
-
-
-def check_unused(coro: Any) -> None:
-    """A coroutine that belongs to no job and none of whose code has run yet.
-
-    Of one that neither runs nor is suspended, the frame would tell whether it is untouched or over; but to
-    ask for the frame creates an object that lives as long as the coroutine. Sending it something other than
-    None tells as well: what has not started refuses that with a TypeError and stays as it was.
-    """
-    if type(coro) is CoroutineType:
-        if type(coro.__qualname__) is not Claimed and not coro.cr_suspended and not coro.cr_running:
-            try:
-                coro.send(_PROBE)
-            except TypeError:
-                return
-            except RuntimeError:
-                pass
-    elif not is_claimed(coro) and (
-        not isinstance(coro, GeneratorType) or inspect.getgeneratorstate(coro) == inspect.GEN_CREATED
-    ):
-        return
-    if is_claimed(coro):
-        raise RuntimeError(f"coro belongs to another job already, got {coro!r}; call its function again")
-    raise RuntimeError(f"coro must not have been started before, got {coro!r}; call its function again")

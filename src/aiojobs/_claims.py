@@ -1,12 +1,17 @@
-"""Which coroutines belong to a job, in whatever scheduler (``SPAWN-3``).
+"""Whose a coroutine is: it belongs to one job or shield, in whatever scheduler (``SPAWN-3``).
 
 The rules of this file
 ----------------------
-A claim is made when a job is made and ends with the coroutine. The check of arguments asks for it, the engine
-makes it, and gives back those that are remembered by their address.
+A coroutine that is offered is claimed before anything else happens to it. One that has begun, or is claimed
+already, is refused and left as it is. A claim ends with the coroutine: whoever lets it go gives it back.
 
 How it works
 ------------
+*Nothing of it has run.* Of a coroutine that neither runs nor is suspended, the frame would tell whether it is
+untouched or over; but to ask for the frame creates an object that lives as long as the coroutine. Sending it
+something other than None tells as well: what has not started refuses that with a TypeError and stays as it
+was.
+
 *The claim is written on the coroutine*: its qualified name, which Python lets anyone set, is replaced by the
 same text as a ``Claimed``. That takes no memory, and nothing has to be taken back: when a job is over so is
 its coroutine, and that is refused anyway. One ``Claimed`` for each name is kept, up to a bound.
@@ -23,17 +28,20 @@ defence against whoever gives a claimed coroutine another name, or its name to a
 
 from __future__ import annotations
 
-from types import CoroutineType
-from typing import Any
+import inspect
+from types import CoroutineType, GeneratorType
+from typing import Any, NoReturn
 
-__all__ = ("Claimed", "claim", "foreign", "is_claimed", "release")
+__all__ = ("Claimed", "claim", "foreign", "release")
+
+_PROBE = object()
 
 _MOST_NAMES = 10_000
 """Programs that make up functions without end exist; a name that has to be made again is no harm."""
 
 
 class Claimed(str):
-    """The name of a coroutine that belongs to a job."""
+    """The name of a coroutine that belongs to somebody."""
 
     __slots__ = ("plain",)
 
@@ -62,21 +70,42 @@ foreign: set[int] = set()
 
 
 def claim(coro: Any) -> None:
-    """Write down that `coro` belongs to a job."""
-    if type(coro) is CoroutineType:
-        name = coro.__qualname__
-        coro.__qualname__ = _names[name if type(name) is str else str.__str__(name)]
-    else:
-        foreign.add(id(coro))
+    """Write down that `coro` belongs to somebody, who has to see to its end.
+
+    Raises:
+        RuntimeError: it has begun or belongs to somebody already; it is as it was.
+    """
+    if type(coro) is not CoroutineType:
+        _claim_foreign(coro)
+        return
+    name = coro.__qualname__
+    if type(name) is not Claimed and not coro.cr_suspended:
+        try:
+            coro.send(_PROBE)
+        except TypeError:
+            coro.__qualname__ = _names[name if type(name) is str else str.__str__(name)]
+            return
+        except (RuntimeError, ValueError):
+            pass
+    _refuse(coro, type(name) is Claimed)
 
 
-def is_claimed(coro: Any) -> bool:
-    """Whether `coro` belongs to a job."""
-    if type(coro) is CoroutineType:
-        return type(coro.__qualname__) is Claimed
-    return id(coro) in foreign
+def _claim_foreign(coro: Any) -> None:
+    """The same for what only has the methods of a coroutine, and may not tell whether it has begun."""
+    is_claimed = id(coro) in foreign
+    if is_claimed or (
+        isinstance(coro, GeneratorType) and inspect.getgeneratorstate(coro) != inspect.GEN_CREATED
+    ):
+        _refuse(coro, is_claimed)
+    foreign.add(id(coro))
+
+
+def _refuse(coro: Any, is_claimed: bool) -> NoReturn:
+    if is_claimed:
+        raise RuntimeError(f"coro belongs to another job already, got {coro!r}; call its function again")
+    raise RuntimeError(f"coro must not have been started before, got {coro!r}; call its function again")
 
 
 def release(coro: Any) -> None:
-    """The job of `coro` has ended."""
+    """Whoever `coro` belonged to has done with it."""
     foreign.discard(id(coro))

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from . import _reports
 from ._admission import Admission, Next, Verdict
-from ._claims import claim, foreign, release
+from ._claims import foreign, release
 from ._exceptions import PendingQueueFull
 from ._job import Job
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent, State
@@ -125,16 +125,14 @@ class Engine(Outside):
         """
         if verdict is _QUEUE:
             job: Job[_T] = Job(coro, self, name, copy_context() if context is None else context)
-            claim(coro)
             self._queue.join(job)
             if self._loop.get_debug() or self._observer is not None:
                 self._tell_of_acceptance(job)
             return job
         if verdict is not _START:
-            coro.close()
+            self._disown(coro)
             self._refuse(verdict)
         job = Job(coro, self, name, context)
-        claim(coro)
         self._running[job] = None
         if self._loop.get_debug() or self._observer is not None:
             self._tell_of_acceptance(job)
@@ -174,7 +172,6 @@ class Engine(Outside):
     ) -> Job[_T]:
         """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
         job: Job[_T] = Job(coro, self, name, copy_context() if context is None else context)
-        claim(coro)
         if self._loop.get_debug():
             self._remember_caller(job)
         place: asyncio.Future[None] = self._loop.create_future()
@@ -206,7 +203,7 @@ class Engine(Outside):
         """A blocked spawn was cancelled or refused: outside, or with its job accepted (``SPAWN-1``)."""
         if self._blocked.pop(place, None) is not None:
             self._admission.give_up()
-            self._disown(job)
+            self._disown(job._coro)
             return
         if job in self._arriving:
             del self._arriving[job]
@@ -220,9 +217,8 @@ class Engine(Outside):
             raise PendingQueueFull(f"{limits} are taken; await spawn() to wait for one")
         raise RuntimeError("Scheduling a new job after closing")
 
-    def _disown(self, job: JobMachine) -> None:
+    def _disown(self, coro: Any) -> None:
         """Close a coroutine that will never run and forget whose it was."""
-        coro: Any = job._coro
         if foreign:
             release(coro)
         coro.close()
@@ -276,28 +272,18 @@ class Engine(Outside):
         result = job._result or (exc.with_traceback(original), original)
         self._ended(job, Event.FINISH, Outcome.RAISED, result, received=received)
 
-    def _follow(self, next_: Next) -> None:
-        """Do at once what a free slot or a free place calls for while somebody is blocked."""
-        if next_ is _ADMIT:
-            self._admit_blocked()
-        else:
-            job = self._start_first()
-            self._admit_blocked()
-            self._launch_in_turn(job)
+    def _start_next(self, next_: Next) -> None:
+        """Give a slot to the job that has waited longest, and its place to the call that has.
 
-    def _start_first(self) -> JobMachine:
-        """Give a slot to the job that has waited longest."""
+        The job is launched now, or after those before it, or soon if a task factory might run it at once. In
+        the last step of a job that another one follows, such a task would find the context entered that
+        both may share, and one that ended at once would start the next one ever deeper.
+        """
         job = self._queue.pop()
         self._running[job] = None
         job._fire(_GIVE_SLOT)
-        return job
-
-    def _launch_in_turn(self, job: JobMachine) -> None:
-        """Launch a job now, or after those before it, or soon if a task factory might run it at once.
-
-        In the last step of a job that another one follows, such a task would find the context entered that
-        both may share, and one that ended at once would start the next one ever deeper.
-        """
+        if next_ is not _START_NEXT:
+            self._admit_blocked()
         if self._to_launch or job in self._arriving or self._loop.get_task_factory() is not None:
             self._to_launch.append(job)
             self._launch_soon()
@@ -337,7 +323,7 @@ class Engine(Outside):
                 self._blocked.move_to_end(place, last=False)
                 return
             self._admission.give_up()
-            self._disown(job)
+            self._disown(job._coro)
 
     def _admit_blocked(self) -> None:
         """Accept the job of the call that has waited longest, on the call's behalf."""
@@ -362,15 +348,11 @@ class Engine(Outside):
         if self._blocked:
             self._forget_gone()
         next_ = self._admission.ended()
-        if job._waiters is not None:
-            job._wake(received=received)
-        if self._callbacks:
-            self._call_back(job)
+        if job._waiters is not None or self._callbacks:
+            self._tell(job, received=received)
         unreceived = outcome is _RAISED and job._waiters is None and not received
-        if next_ is _START_NEXT:
-            self._launch_in_turn(self._start_first())
-        elif next_ is not _NOTHING:
-            self._follow(next_)
+        if next_ is not _NOTHING:
+            self._start_next(next_)
         elif not self._running:
             self._shutdown.consider()
         if unreceived:
@@ -393,8 +375,8 @@ class Engine(Outside):
             self._forget_gone()
             next_ = self._admission.withdrawn()
             self._tell(job)
-            if next_ is not _NOTHING:
-                self._follow(next_)
+            if next_ is _ADMIT:
+                self._admit_blocked()
         else:
             job._fire(_CLOSE)
             cast("Coroutine[Any, Any, Any]", job._coro).close()
@@ -403,13 +385,13 @@ class Engine(Outside):
     def _dismiss(self, job: JobMachine) -> None:
         """Close a job that has left the queue without a start (``START-2``)."""
         job._fire(_CLOSE)
-        self._disown(job)
+        self._disown(job._coro)
         job._end(_NEVER_STARTED, None)
 
-    def _tell(self, job: JobMachine) -> None:
-        """Wake those who wait for a job that never ran."""
+    def _tell(self, job: JobMachine, *, received: bool = False) -> None:
+        """Wake those who wait for a job that has ended."""
         if job._waiters is not None:
-            job._wake(received=False)
+            job._wake(received=received)
         if self._callbacks:
             self._call_back(job)
 

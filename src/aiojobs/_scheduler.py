@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar, cast
 
 from . import _arguments
 from ._admission import Admission, Verdict
-from ._arguments import check_unused
+from ._claims import claim, foreign, release
 from ._engine import Engine
 from ._job import Job
 from ._lifecycle import Phase
@@ -175,7 +175,10 @@ class Scheduler(Engine, Collection[Job[Any]]):
         return self._enter(self._admission.offer(False), coro, name, context)
 
     def _check_spawn(self, coro: Any, name: object, context: object) -> None:
-        """All that ``SPAWN-3`` asks, in its order: type, loop, ownership. On success the loop is bound."""
+        """All that ``SPAWN-3`` asks, in its order: type, loop, ownership.
+
+        On success the loop is bound, and the coroutine belongs to the caller, who has to see to its end.
+        """
         if type(coro) is not CoroutineType:
             _arguments.check_coroutine(coro)
         if name is not None or context is not None:
@@ -184,7 +187,7 @@ class Scheduler(Engine, Collection[Job[Any]]):
         loop = get_running_loop()
         if loop is not self._loop and self._loop is not None:
             self._refuse_loop()
-        check_unused(coro)
+        claim(coro)
         self._loop = loop
 
     # --- Shielding --------------------------------------------------------------------------------
@@ -209,10 +212,10 @@ class Scheduler(Engine, Collection[Job[Any]]):
             raise RuntimeError(f"{self!r} is bound to a different event loop than {arg!r}")
         if self.closed:
             if is_coroutine:
-                cast("Coroutine[Any, Any, Any]", arg).close()
+                self._disown(arg)
             raise RuntimeError("Shielding an awaitable after closing")
         self._loop = loop
-        inner = asyncio.ensure_future(arg)
+        inner = self._ensure_future(arg) if is_coroutine else asyncio.ensure_future(arg)
         if inner.done():
             return inner
         if inner not in self._shielded:
@@ -220,6 +223,17 @@ class Scheduler(Engine, Collection[Job[Any]]):
             if self._admission.phase is not Phase.OPEN:
                 inner.cancel()  # its first step, in an eager task, has closed the scheduler that let it in
         return self._shielded[inner].new_outer()
+
+    def _ensure_future(self, coro: Any) -> asyncio.Future[Any]:
+        """The task of a coroutine that is shielded; without one the coroutine has come to its end."""
+        try:
+            inner = asyncio.ensure_future(coro)
+        except BaseException:
+            self._disown(coro)
+            raise
+        if foreign:
+            inner.add_done_callback(lambda _: release(coro))
+        return inner
 
     # --- Closing ----------------------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ class Shutdown:
         scheduler._blocked.clear()
         scheduler._move(PhaseEvent.CLOSE)
         for place, job in blocked:
-            scheduler._disown(job)
+            scheduler._disown(job._coro)
             if not place.done():
                 place.set_result(None)
         for job in pending:

@@ -9,7 +9,7 @@ import pytest
 
 from aiojobs import Scheduler
 from aiojobs._admission import Admission
-from aiojobs._arguments import check_unused
+from aiojobs._claims import claim, release
 from aiojobs._lifecycle import PHASES, Phase, PhaseEvent
 from support.observing import settle
 
@@ -79,10 +79,11 @@ def test_a_generator_that_has_begun_is_not_fresh():
         yield
 
     begun = generator()
-    check_unused(begun)
+    claim(begun)
+    release(begun)
     next(begun)
     with pytest.raises(RuntimeError, match="must not have been started before"):
-        check_unused(begun)
+        claim(begun)
 
 
 @pytest.mark.requirement("SHUT-4", "BOOK-3")
