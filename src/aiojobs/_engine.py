@@ -235,7 +235,10 @@ class Engine(Outside):
         context = job._context
         asked_to_stop = job._state is _CLOSING
         run: Any = job._run(self, coro)
-        run.__qualname__ = qualified_name(coro)
+        try:
+            run.__qualname__ = coro.__qualname__.plain
+        except AttributeError:
+            run.__qualname__ = qualified_name(coro)
         run.send(None)
         try:
             if context is None:

@@ -147,7 +147,10 @@ class JobMachine(Link):
             self._name = self._task.get_name()
         self._outcome = outcome
         self._result = result
-        self._coro = qualified_name(self._coro)
+        try:
+            self._coro = self._coro.__qualname__
+        except AttributeError:
+            self._coro = qualified_name(self._coro)
         self._task = self._context = self._scheduler = None
 
     # --- The task ----------------------------------------------------------------------------------

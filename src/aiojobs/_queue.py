@@ -61,9 +61,12 @@ class Queue(Link):
 
     def clear(self) -> list[JobMachine]:
         """All leave at once, and are returned in order."""
-        jobs = list(self)
-        for job in jobs:
+        jobs: list[JobMachine] = []
+        link = self._after
+        while link is not self:
+            job, link = link, link._after
             del job._before, job._after
+            jobs.append(job)  # type: ignore[arg-type]
         self._before = self._after = self
         return jobs
 
