@@ -340,7 +340,7 @@ class Engine(Outside):
     # --- Ending ------------------------------------------------------------------------------------
 
     def _ended(
-        self, job: JobMachine, event: Event, outcome: Outcome, result: object, *, received: bool = False
+        self, job: JobMachine, event: Event, outcome: Outcome, result: object, received: bool = False
     ) -> None:
         """A running job has really ended: close its books, wake who waits, start the next, report."""
         job._fire(event)
@@ -391,7 +391,7 @@ class Engine(Outside):
         self._disown(job._coro)
         job._end(_NEVER_STARTED, None)
 
-    def _tell(self, job: JobMachine, *, received: bool = False) -> None:
+    def _tell(self, job: JobMachine, received: bool = False) -> None:
         """Wake those who wait for a job that has ended."""
         if job._waiters is not None:
             job._wake(received=received)
