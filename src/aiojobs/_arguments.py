@@ -10,7 +10,6 @@ import asyncio
 import contextvars
 import inspect
 from types import CoroutineType
-from typing import Any
 
 __all__ = (
     "check_callable",

@@ -3,7 +3,7 @@
 The rules of this file
 ----------------------
 A coroutine that is offered is claimed before anything else happens to it. One that has begun, or is claimed
-already, is refused and left as it is. A claim ends with the coroutine: whoever lets it go gives it back.
+already, is refused and left as it is. A claim ends with the coroutine: whoever claimed it sees to its end.
 
 How it works
 ------------
@@ -102,8 +102,10 @@ def _claim_foreign(coro: Any) -> None:
 
 def _refuse(coro: Any, is_claimed: bool) -> NoReturn:
     if is_claimed:
-        raise RuntimeError(f"coro belongs to another job already, got {coro!r}; call its function again")
-    raise RuntimeError(f"coro must not have been started before, got {coro!r}; call its function again")
+        wrong = "belongs to another job already, or to a shield"
+    else:
+        wrong = "must not have been started before"
+    raise RuntimeError(f"coro {wrong}, got {coro!r}; call its function again")
 
 
 def release(coro: Any) -> None:

@@ -43,6 +43,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from ._claims import Claimed
@@ -147,10 +148,8 @@ class JobMachine(Link):
             self._name = self._task.get_name()
         self._outcome = outcome
         self._result = result
-        try:
-            self._coro = self._coro.__qualname__
-        except AttributeError:
-            self._coro = qualified_name(self._coro)
+        coro = self._coro
+        self._coro = coro.__qualname__ if type(coro) is CoroutineType else qualified_name(coro)
         self._task = self._context = self._scheduler = None
 
     # --- The task ----------------------------------------------------------------------------------

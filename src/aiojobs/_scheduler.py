@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar, cast
 
 from . import _arguments
 from ._admission import Admission, Verdict
-from ._claims import claim, foreign, release
+from ._claims import claim, release
 from ._engine import Engine
 from ._job import Job
 from ._lifecycle import Phase
@@ -225,14 +225,17 @@ class Scheduler(Engine, Collection[Job[Any]]):
         return self._shielded[inner].new_outer()
 
     def _ensure_future(self, coro: Any) -> asyncio.Future[Any]:
-        """The task of a coroutine that is shielded; without one the coroutine has come to its end."""
+        """The task of a coroutine that is shielded; without one the coroutine has come to its end.
+
+        One that is not Python's own is claimed no longer than that: nobody could tell when to forget it.
+        """
         try:
-            inner = asyncio.ensure_future(coro)
+            inner: asyncio.Future[Any] = asyncio.ensure_future(coro)
         except BaseException:
-            self._disown(coro)
+            coro.close()
             raise
-        if foreign:
-            inner.add_done_callback(lambda _: release(coro))
+        finally:
+            release(coro)
         return inner
 
     # --- Closing ----------------------------------------------------------------------------------

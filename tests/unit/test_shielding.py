@@ -5,9 +5,9 @@ from contextlib import suppress
 
 import pytest
 
-from aiojobs import JobClosed, Scheduler
+from aiojobs import JobClosed, Scheduler, _claims
 from support.observing import Complaints, Recorder, settle
-from unit.bodies import Body, fails, forever, is_closed, returns
+from unit.bodies import Body, Exotic, fails, forever, is_closed, returns
 
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")
 
@@ -117,6 +117,39 @@ def test_a_shield_on_another_loop_is_refused_and_the_coroutine_left_alone():
         asyncio.run(shield(coro))
     assert not is_closed(coro)
     coro.close()
+
+
+@pytest.mark.requirement("SPAWN-3")
+async def test_a_coroutine_that_is_shielded_belongs_to_nobody_else():
+    scheduler = Scheduler()
+    coro = returns("mine")
+    shield = scheduler.shield(coro)
+    for take in (scheduler.spawn_nowait, scheduler.shield, Scheduler().shield):
+        with pytest.raises(RuntimeError, match="coro belongs to another job already, or to a shield"):
+            take(coro)
+    assert await shield == "mine"
+    assert len(scheduler) == 0
+
+
+@pytest.mark.requirement("SPAWN-3")
+async def test_of_a_shielded_coroutine_that_is_not_pythons_own_nothing_is_remembered():
+    before = set(_claims.foreign)
+    shield = Scheduler().shield(Exotic(returns("mine")))
+    assert _claims.foreign == before
+    assert await shield == "mine"
+
+
+@pytest.mark.requirement("SPAWN-1")
+async def test_a_coroutine_whose_shield_gets_no_task_is_closed(monkeypatch):
+    def fails_always(coro, **_):
+        raise OSError("no task today")
+
+    coro = returns()
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.get_running_loop(), "create_task", fails_always)
+        with pytest.raises(OSError, match="no task today"):
+            Scheduler().shield(coro)
+    assert is_closed(coro)
 
 
 @pytest.mark.requirement("SPAWN-2")
