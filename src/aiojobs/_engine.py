@@ -2,9 +2,9 @@
 
 The rules of this file
 ----------------------
-Policy is asked for, never made: whether a coroutine starts, queues, waits outside or is refused, and what
-follows when a job ends, is what ``Admission`` answers. Closing is ``_shutdown``'s, a job's state is
-``_machine``'s, what a user may call is ``_scheduler``'s. What is left is order, books and tasks.
+Policy is asked for, never made: what follows when a job ends or leaves the queue is what ``Admission``
+answers. How jobs come in is ``_entrance``'s, closing is ``_shutdown``'s, a job's state is ``_machine``'s.
+What is left is order, books and tasks.
 
 How it works
 ------------
@@ -17,12 +17,6 @@ hashes.
 ``_ended``, which closes the books, wakes who waits, lets the next job start, and reports to the handler
 last. So whatever user code does, it finds a scheduler in order.
 
-*Spawns that wait outside.* ``_blocked`` holds them in order of arrival. When a place falls free the job of
-the first one is accepted there and then, and its caller wakes a loop pass later. In between the job
-is *arriving*: it has its place, even a slot, but no task, because the caller may be cancelled in that
-very pass and the job must then never run (``SPAWN-1``). The caller launches the job when it wakes, and
-``_to_launch`` keeps those that were started behind it from overtaking (``LIMIT-5``).
-
 What is deliberately not here
 -----------------------------
 No helper task: nothing that a stray ``task.cancel()`` could hit (``SHUT-5``). No search: every step finds its
@@ -33,17 +27,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from . import _reports
-from ._admission import Admission, Next, Verdict
+from ._admission import Admission, Next
 from ._claims import foreign, release
-from ._exceptions import PendingQueueFull
-from ._job import Job
-from ._lifecycle import Event, Outcome, Phase, PhaseEvent, State
+from ._lifecycle import Event, Outcome, PhaseEvent, State
 from ._machine import JobMachine, qualified_name
 from ._outside import Outside
 from ._queue import Queue
@@ -51,14 +41,14 @@ from ._records import ACCEPT, ExceptionHandler, Observer
 from ._shutdown import Shutdown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from contextvars import Context
+
     from ._shield import Shielded
 
 __all__ = ("Engine",)
 
-_T = TypeVar("_T")
-
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
-_START, _QUEUE = Verdict.START, Verdict.QUEUE
 _NOTHING, _START_NEXT, _ADMIT = Next.NOTHING, Next.START, Next.ADMIT
 _PENDING, _CLOSING = State.PENDING, State.CLOSING
 _GIVE_SLOT, _CLOSE = Event.START, Event.CLOSE
@@ -113,115 +103,6 @@ class Engine(Outside):
             self._admission.settle()
         if self._observer is not None:
             self._observe(None, event, source, self._admission.phase)
-
-    # --- Letting in --------------------------------------------------------------------------------
-
-    def _enter(
-        self, verdict: Verdict, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None
-    ) -> Job[_T]:
-        """Carry out the verdict on a coroutine that does not have to wait outside.
-
-        A job that waits keeps a copy of the context of this moment; one that starts now gets one anyway.
-        """
-        if verdict is _QUEUE:
-            job: Job[_T] = Job(coro, self, name, copy_context() if context is None else context)
-            self._queue.join(job)
-            if self._loop.get_debug() or self._observer is not None:
-                self._tell_of_acceptance(job)
-            return job
-        if verdict is not _START:
-            self._disown(coro)
-            self._refuse(verdict)
-        job = Job(coro, self, name, context)
-        self._running[job] = None
-        if self._loop.get_debug() or self._observer is not None:
-            self._tell_of_acceptance(job)
-        failure = self._start_entered(job)
-        try:
-            if failure is not None:
-                raise failure
-            return job
-        finally:
-            del job, coro, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
-
-    def _tell_of_acceptance(self, job: JobMachine) -> None:
-        """A new job, as far as anybody takes an interest."""
-        if self._loop.get_debug():
-            self._remember_caller(job)
-        if self._observer is not None:
-            self._observe(job, ACCEPT, None, job._state)
-
-    def _start_entered(self, job: JobMachine) -> BaseException | None:
-        """The slot is there at once; what a task factory or an eager first step raises is returned."""
-        job._fire(_GIVE_SLOT)
-        if self._to_launch:
-            if job._context is None:
-                job._context = copy_context()
-            self._to_launch.append(job)
-            return None
-        failure = self._launch(job)
-        if failure is not None:
-            self._fail_launch(job, failure, received=True)
-        try:
-            return failure
-        finally:
-            del job, failure
-
-    async def _spawn_blocked(
-        self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None
-    ) -> Job[_T]:
-        """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
-        job: Job[_T] = Job(coro, self, name, copy_context() if context is None else context)
-        if self._loop.get_debug():
-            self._remember_caller(job)
-        place: asyncio.Future[None] = self._loop.create_future()
-        self._blocked[place] = job
-        try:
-            await place
-        except BaseException:
-            self._withdraw(place, job)
-            raise
-        if self._admission.phase is not Phase.OPEN:
-            self._withdraw(place, job)
-            self._refuse(Verdict.REFUSE)
-        del self._arriving[job]
-        failure = None
-        if self._to_launch and self._to_launch[0] is job and job._outcome is None:
-            self._to_launch.popleft()
-            failure = self._launch(job)
-        if failure is not None:
-            self._fail_launch(job, failure, received=True)
-        self._launch_soon()
-        if failure is not None:
-            try:
-                raise failure
-            finally:
-                del job, coro, failure
-        return job
-
-    def _withdraw(self, place: asyncio.Future[None], job: JobMachine) -> None:
-        """A blocked spawn was cancelled or refused: outside, or with its job accepted (``SPAWN-1``)."""
-        if self._blocked.pop(place, None) is not None:
-            self._admission.give_up()
-            self._disown(job._coro)
-            return
-        if job in self._arriving:
-            del self._arriving[job]
-            if job._outcome is None:
-                self._stop_unlaunched(job)
-            self._launch_soon()
-
-    def _refuse(self, verdict: Verdict) -> NoReturn:
-        if verdict is Verdict.FULL:
-            limits = f"all {self._admission.limit} slots and all {self._admission.pending_limit} queue places"
-            raise PendingQueueFull(f"{limits} are taken; await spawn() to wait for one")
-        raise RuntimeError("Scheduling a new job after closing")
-
-    def _disown(self, coro: Any) -> None:
-        """Close a coroutine that will never run and forget whose it was."""
-        if foreign:
-            release(coro)
-        coro.close()
 
     # --- Starting ----------------------------------------------------------------------------------
 
@@ -384,6 +265,12 @@ class Engine(Outside):
             job._fire(_CLOSE)
             cast("Coroutine[Any, Any, Any]", job._coro).close()
             self._ended(job, Event.CANCEL, Outcome.CANCELLED, None)
+
+    def _disown(self, coro: Any) -> None:
+        """Close a coroutine that will never run and forget whose it was."""
+        if foreign:
+            release(coro)
+        coro.close()
 
     def _dismiss(self, job: JobMachine) -> None:
         """Close a job that has left the queue without a start (``START-2``)."""

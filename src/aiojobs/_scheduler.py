@@ -1,7 +1,7 @@
 """The scheduler as a user meets it: what can be asked of it, every argument checked before anything changes.
 
-What happens then is in ``_engine`` (books, order, tasks) and ``_shutdown`` (closing); who starts and who
-waits is decided by ``_admission``. Nothing here changes a job.
+What happens then is in ``_entrance`` (letting in), ``_engine`` (books, order, tasks) and ``_shutdown``
+(closing); who starts and who waits is decided by ``_admission``. Nothing here changes a job.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar, cast
 from . import _arguments
 from ._admission import Admission, Verdict
 from ._claims import claim, release
-from ._engine import Engine
+from ._entrance import Entrance
 from ._job import Job
 from ._lifecycle import Phase
 from ._records import ExceptionHandler, Observer
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 _BLOCK = Verdict.BLOCK
 
 
-class Scheduler(Engine, Collection[Job[Any]]):
+class Scheduler(Entrance, Collection[Job[Any]]):
     """A container that runs coroutines as background jobs.
 
     It holds at most `limit` running jobs, queues at most `pending_limit` more, and makes ``spawn`` wait

@@ -25,6 +25,7 @@ LAYERS = [
     {"_machine", "_outside"},
     {"_job"},
     {"_engine"},
+    {"_entrance"},
     {"_scheduler"},
     {"__init__"},
     {"aiohttp"},

@@ -199,11 +199,11 @@ def cancelled_spawn_runs_all_the_same(package):
 
         return withdraw
 
-    _patch(_module(package, "_engine").Engine, "_withdraw", make)
+    _patch(_module(package, "_entrance").Entrance, "_withdraw", make)
 
 
 def queued_job_in_another_context(package):
-    _patch(_module(package, "_engine"), "copy_context", lambda original: lambda: None)
+    _patch(_module(package, "_entrance"), "copy_context", lambda original: lambda: None)
 
 
 def bad_argument_takes_a_slot(package):
