@@ -114,7 +114,6 @@ class Engine(Outside):
         loop = self._loop
         coro: Any = job._coro
         context = job._context
-        asked_to_stop = job._state is _CLOSING
         run: Any = job._run(self, coro)
         try:
             run.__qualname__ = coro.__qualname__.plain
@@ -141,8 +140,6 @@ class Engine(Outside):
         if job._outcome is None:
             job._task = task
             job._context = None
-            if asked_to_stop:
-                task.cancel()
             if job._result is None:
                 return None
         del job, coro, run, context, task  # likewise
@@ -187,10 +184,19 @@ class Engine(Outside):
         waiting = self._to_launch
         while waiting and waiting[0] not in self._arriving:
             job = waiting.popleft()
-            if job._outcome is None and (failure := self._launch(job)) is not None:
-                self._launch_failed(job, failure)
-                del failure
+            if job._outcome is None:
+                self._launch_late(job)
             del job
+
+    def _launch_late(self, job: JobMachine) -> None:
+        """Launch a job that may have been asked to stop since its slot was given."""
+        asked_to_stop = job._state is _CLOSING
+        failure = self._launch(job)
+        if failure is not None:
+            self._launch_failed(job, failure)
+        elif asked_to_stop and job._task is not None:
+            job._task.cancel()
+        del job, failure
 
     def _launch_failed(self, job: JobMachine, failure: BaseException) -> None:
         """There is no caller left to tell that a task could not be made: the handler hears of it."""
