@@ -7,9 +7,9 @@ from typing import Any
 
 from . import goals
 from .contenders import BARE, INCUMBENT
-from .figures import Spread, exponent
+from .figures import Spread
 from .rounds import Sample
-from .table import Samples
+from .table import Growth, Samples
 from .workloads import WORKLOADS
 
 __all__ = ["document", "samples_of"]
@@ -21,13 +21,10 @@ def document(about: dict[str, str], samples: Sequence[Sample]) -> dict[str, Any]
     return {
         "about": about,
         "versions": found.versions(),
-        "goals": [
-            {**one.goal._asdict(), "size": one.size, "measured": _plain(one.measured), "met": one.met}
-            for one in goals.verdicts(goals.read(), found)
-        ],
+        "goals": [_verdict(one) for one in goals.verdicts(goals.read(), found)],
         "figures": [_figures(found, *cell) for cell in found.cells],
         "exponents": {
-            name: {label: exponent(found.curve(name, label)) for label in found.contenders}
+            name: {label: _plain(found.growth(name, label)) for label in found.contenders}
             for name in dict.fromkeys(workload for workload, _ in found.cells)
             if len(found.sizes(name)) > 1
         },
@@ -40,8 +37,15 @@ def samples_of(document: dict[str, Any]) -> list[Sample]:
     return [Sample(**one) for one in document["samples"]]
 
 
-def _plain(spread: Spread | None) -> dict[str, float] | None:
-    return None if spread is None else spread._asdict()
+def _plain(figures: Spread | Growth | None) -> dict[str, float] | None:
+    return None if figures is None else figures._asdict()
+
+
+def _verdict(one: goals.Verdict) -> dict[str, Any]:
+    plain = {**one.goal._asdict(), "size": one.size, "measured": _plain(one.measured), "met": one.met}
+    if one.goal.metric == "exponent":
+        plain |= {"growth": _plain(one.growth), "growth of " + BARE: _plain(one.bare)}
+    return plain
 
 
 def _figures(found: Samples, workload: str, size: int) -> dict[str, Any]:

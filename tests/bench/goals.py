@@ -2,6 +2,9 @@
 
 Rules of this file: a verdict is a figure with a goal beside it. It fails nothing; what was not measured is
 neither met nor missed. Met means that the median is not above the goal; the quartiles say how sure that is.
+
+A goal about growth is about this package alone. Plain asyncio does not grow with the power of one either, so
+its verdict carries what `create_task` has in the same run, for whoever reads it; that plays no part in it.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from .contenders import BARE, KINDS, OWN
-from .figures import Spread, exponent, spread
-from .table import Samples
+from .figures import Spread, spread
+from .table import Growth, Samples
 from .workloads import WORKLOADS
 
 __all__ = ["Goal", "Verdict", "read", "verdicts"]
@@ -38,6 +41,10 @@ class Verdict(NamedTuple):
     size: int
     """How many jobs; the largest number of them where the goal is about all sizes."""
     measured: Spread | None
+    growth: Growth | None = None
+    """Where the goal is about that."""
+    bare: Growth | None = None
+    """The same of plain asyncio."""
 
     @property
     def met(self) -> bool | None:
@@ -82,11 +89,17 @@ def _verdict(goal: Goal, samples: Samples) -> Verdict:
     if goal.metric == "difference":
         return Verdict(goal, size, _difference(goal, size, samples))
     if goal.metric == "exponent":
-        power = exponent(samples.curve(goal.workload, OWN))
-        return Verdict(goal, sizes[-1], None if power is None else spread([power]))
+        return _growth(goal, samples)
     seen = [size for size in sizes if samples.cost(goal.workload, size, OWN) is not None]
     late = [float(samples.late(goal.workload, size, OWN)) for size in seen]
     return Verdict(goal, max(seen, default=0), spread([max(late)]) if late else None)
+
+
+def _growth(goal: Goal, samples: Samples) -> Verdict:
+    ours, bare = (samples.growth(goal.workload, label) for label in (OWN, BARE))
+    if ours is None:
+        return Verdict(goal, samples.sizes(goal.workload)[-1], None, None, bare)
+    return Verdict(goal, ours.most, spread([ours.power]), ours, bare)
 
 
 def _difference(goal: Goal, size: int, samples: Samples) -> Spread | None:

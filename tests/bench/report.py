@@ -5,20 +5,21 @@ Rules of this file: it is a pure function of a document, so a report can be made
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 from . import goals
 from .contenders import BARE, INCUMBENT, OWN
 from .document import samples_of
-from .figures import exponent
-from .table import Samples, markdown, number, quartiles, words
+from .table import Growth, Samples, markdown, number, quartiles, words
 from .workloads import WORKLOADS
 
 __all__ = ["full", "overview", "page"]
 
 _GROWTH = "The power of n with which the cost of n jobs grows, by least squares through the logarithms."
-_PARTS = {"ratio": "", "difference": ", µs more", "exponent": ", exponent", "late": ", false reports"}
+_PARTS = {"ratio": "", "difference": ", µs more", "late": ", false reports"}
+_FEWER = "†"
 _MET = {True: "met", False: "not met", None: "not measured"}
 
 
@@ -34,6 +35,7 @@ def overview(document: dict[str, Any]) -> str:
             "CPU time or bytes for each job, median of the rounds",
             "",
             _costs(found, "cpu"),
+            *_lacking(found),
             *(f"\nWRONG: {text}" for text in found.wrong()),
         ]
     )
@@ -104,21 +106,26 @@ def full(document: dict[str, Any]) -> str:
 def _about(document: dict[str, Any]) -> Iterator[str]:
     about, versions = document["about"], document["versions"]
     named = ", ".join(f"{label.split()[0]} {version}" for label, version in versions.items() if version)
-    yield f"{about['python']} · loop: {about['loop']}"
+    collector = " · without the garbage collector" if about.get("collector") == "off" else ""
+    yield f"{about['python']} · loop: {about['loop']}{collector}"
     yield f"{about['cpu']}, {about['cores']} cores, {about['system']}"
     yield f"commit {about['commit']} · {about['began']} to {about['ended']} · versions: {named}"
     yield f"load average at the start {about['load at start']}, at the end {about['load at end']}"
 
 
 def _goals(found: Samples) -> Iterator[str]:
-    rows = [_goal(one) for one in goals.verdicts(goals.read(), found)]
-    if not rows:
+    verdicts = goals.verdicts(goals.read(), found)
+    if not verdicts:
         yield "No goal is about what was measured."
         return
-    yield markdown(("goal", "n", "compared with", "measured", "quartiles", "at most", ""), rows)
-    met = sum(row[-1] == "met" for row in rows)
-    yield ""
-    yield f"{met} of {len(rows)} goals are met."
+    if rows := [_goal(one) for one in verdicts if one.goal.metric != "exponent"]:
+        yield markdown(("goal", "n", "compared with", "measured", "quartiles", "at most", ""), rows)
+        yield ""
+    if rows := [_growth_goal(one) for one in verdicts if one.goal.metric == "exponent"]:
+        yield markdown(("goal about growth", "n", "exponent", "at most", "", f"{BARE} has"), rows)
+        yield ""
+    met = sum(one.met is True for one in verdicts)
+    yield f"{met} of {len(verdicts)} goals are met."
 
 
 def _goal(verdict: goals.Verdict) -> list[str]:
@@ -134,6 +141,29 @@ def _goal(verdict: goals.Verdict) -> list[str]:
         f"{goal.most:g}",
         _MET[verdict.met],
     ]
+
+
+def _growth_goal(verdict: goals.Verdict) -> list[str]:
+    ours = verdict.growth
+    return [
+        verdict.goal.workload,
+        _range(ours.least, ours.most) if ours else f"{verdict.size:,}",
+        _power(ours, ours),
+        f"{verdict.goal.most:g}",
+        _MET[verdict.met],
+        _power(verdict.bare, ours),
+    ]
+
+
+def _range(least: int, most: int) -> str:
+    return f"{least:,} to {most:,}"
+
+
+def _power(growth: Growth | None, beside: Growth | None) -> str:
+    """An exponent, marked if it is not from the same numbers of jobs as what it stands beside."""
+    if growth is None:
+        return "-"
+    return f"{growth.power:.3f}" + ("" if beside and growth[1:] == beside[1:] else f" {_FEWER}")
 
 
 def _costs(found: Samples, kind: str) -> str:
@@ -156,10 +186,28 @@ def _growth(found: Samples) -> Iterator[str]:
     for workload in dict.fromkeys(name for name, _ in found.cells):
         sizes = found.sizes(workload)
         if len(sizes) > 1:
-            powers = [exponent(found.curve(workload, label)) for label in found.contenders]
-            cells = ["-" if power is None else f"{power:.3f}" for power in powers]
-            rows.append([workload, f"{sizes[0]:,} to {sizes[-1]:,}", *cells])
+            whole = Growth(1, sizes[0], sizes[-1])
+            cells = [_power(found.growth(workload, label), whole) for label in found.contenders]
+            rows.append([workload, _range(sizes[0], sizes[-1]), *cells])
     yield markdown(("", "n", *found.contenders), rows) if rows else "Measured with one size only."
+    yield from _lacking(found)
+
+
+def _lacking(found: Samples) -> Iterator[str]:
+    """What the curves lack, and why."""
+    lines, unplanned = [], dict[str, None]()
+    for (workload, size), label in itertools.product(found.cells, found.contenders):
+        curve = found.curve(workload, label)
+        if found.left_out(workload, size, label):
+            unplanned[label] = None
+        elif curve and size not in curve:
+            reasons = "; ".join(found.remarks(workload, size, label))
+            lines.append(f"- {label}, {workload}, {size:,}: {reasons}")
+    if unplanned:
+        lines.append(f"- {', '.join(unplanned)}: no goal speaks of them, so the largest numbers are left out")
+    if lines:
+        yield from ("", f"Not measured (an exponent from fewer sizes for that bears {_FEWER}):", "")
+        yield from lines
 
 
 def _workloads(found: Samples) -> Iterator[str]:
@@ -180,6 +228,8 @@ def _details(found: Samples) -> Iterator[str]:
         for label in found.contenders:
             for remark in found.remarks(workload, size, label):
                 yield from ("", f"{label}: {remark}")
+        if left_out := [label for label in found.contenders if found.left_out(workload, size, label)]:
+            yield from ("", f"Not in the plan with so many jobs: {', '.join(left_out)}")
 
 
 def _detail(found: Samples, workload: str, size: int) -> str:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from .contenders import KINDS
-from .figures import Spread, ratios, spread
+from .figures import Spread, exponent, ratios, spread
 from .rounds import Sample
 from .workloads import WORKLOADS
 
-__all__ = ["Samples", "markdown", "number", "quartiles", "words"]
+__all__ = ["Growth", "Samples", "markdown", "number", "quartiles", "words"]
 
 _SMALL = 0.2
 """Below this a ratio needs a third digit."""
+
+
+class Growth(NamedTuple):
+    """How the cost of n jobs grows with n, and from how many to how many that was seen."""
+
+    power: float
+    least: int
+    most: int
 
 
 class Samples:
@@ -53,6 +62,12 @@ class Samples:
         costs = {size: self.cost(workload, size, contender) for size in self.sizes(workload)}
         return {size: cost.median for size, cost in costs.items() if cost is not None}
 
+    def growth(self, workload: str, contender: str) -> Growth | None:
+        """Over all sizes with which it was measured; None unless there are two."""
+        curve = self.curve(workload, contender)
+        power = exponent(curve)
+        return None if power is None else Growth(power, min(curve), max(curve))
+
     def sizes(self, workload: str) -> list[int]:
         """With how many jobs it was measured, smallest first."""
         return sorted({size for name, size in self.cells if name == workload})
@@ -83,6 +98,10 @@ class Samples:
         samples = self._found.get((workload, size, contender), [])
         told = [str(one.found.get("cannot") or one.found.get("wrong") or "") for one in samples]
         return sorted({text for text in told if text})
+
+    def left_out(self, workload: str, size: int, contender: str) -> bool:
+        """Whether it was never asked for this cell, though it does the same with other numbers of jobs."""
+        return (workload, size, contender) not in self._found and bool(self.curve(workload, contender))
 
 
 def _place(label: str) -> int:
