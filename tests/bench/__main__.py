@@ -98,6 +98,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, help="number of jobs (default: by workload and tier)")
     parser.add_argument("--python", default=sys.executable, help="the interpreter of the workers")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
+    parser.add_argument("--no-collector", action="store_false", dest="collector",
+                        help="without Python's garbage collector: is it what grows?")  # fmt: skip
     parser.add_argument("--seconds", type=float, help="how long a worker goes on repeating")
     parser.add_argument("--patience", type=float, help="how long a worker may take in all")
 
@@ -128,6 +130,7 @@ def _settings(asked: argparse.Namespace, seconds: float, patience: float) -> Set
         seconds if asked.seconds is None else asked.seconds,
         asked.patience or patience,
         asked.loop,
+        asked.collector,
     )
 
 
@@ -136,12 +139,13 @@ def _settings(asked: argparse.Namespace, seconds: float, patience: float) -> Set
 
 def _run(asked: argparse.Namespace) -> int:
     effort = plan.EFFORTS[asked.tier]
-    settings = _settings(asked, effort.seconds, effort.patience)
+    patience = (asked.patience, asked.patience) if asked.patience else effort.patience
+    settings = _settings(asked, effort.seconds, patience[0])
     cells = plan.cells(asked.tier, asked.only, asked.size, asked.rounds)
     about = machine.about(settings.python)
-    about |= {"loop": settings.loop, "tier": asked.tier}
+    about |= {"loop": settings.loop, "collector": "on" if settings.collector else "off", "tier": asked.tier}
     about |= {"began": machine.now(), "load at start": machine.load()}
-    samples = run(cells, plan.contestants(asked.contender), settings, Progress())
+    samples = run(cells, plan.contestants(asked.contender, patience), settings, Progress())
     about |= {"ended": machine.now(), "load at end": machine.load()}
     made = document(about, samples)
     _OUT.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,9 @@
 """What a run measures: which sizes of which workloads, and in how many rounds, for each tier.
 
 Rules of this file: the sizes at which the goals are stated, and the contenders that they speak of, get the
-most rounds; the rest is there for the curves and for orientation, and gets few.
+most rounds; the rest is there for the curves and for orientation, and gets few. The goals about growth are
+about this package, beside plain asyncio: those two are waited for. The others go as far as it doesn't take
+long, and the report says where each of them has stopped.
 """
 
 from __future__ import annotations
@@ -18,6 +20,10 @@ __all__ = ["EFFORTS", "Effort", "cells", "contestants"]
 
 _COMPARED: Final = (OWN, INCUMBENT, BARE)
 """Those that the goals speak of."""
+_GROWN: Final = (OWN, BARE)
+"""Those that the goals about growth speak of."""
+_LARGEST: Final = 1_000_000
+"""Jobs; one round of it takes as long as all the rest."""
 
 
 class Effort(NamedTuple):
@@ -29,30 +35,41 @@ class Effort(NamedTuple):
     """At smaller sizes."""
     larger: tuple[int, int]
     """At larger sizes, which take most of the time."""
+    largest: tuple[int, int]
+    """With a million jobs."""
     seconds: float
     """How long a worker goes on repeating."""
-    patience: float
-    """How long a worker may take in all."""
+    patience: tuple[float, float]
+    """How long a worker may take in all: of those that the goals about growth speak of, and of others."""
 
     def rounds(self, size: int, goal_size: int) -> tuple[int, int]:
         """For those that the goals speak of, and for those that are only beside."""
         if size == goal_size:
             return self.goals
+        if size == _LARGEST:
+            return self.largest
         return self.smaller if size < goal_size else self.larger
 
 
 EFFORTS: Final = {
-    "quick": Effort(goals=(1, 1), smaller=(1, 1), larger=(1, 1), seconds=0.0, patience=20),
-    "default": Effort(goals=(5, 2), smaller=(2, 1), larger=(1, 0), seconds=0.15, patience=40),
-    "full": Effort(goals=(11, 3), smaller=(3, 2), larger=(3, 1), seconds=0.5, patience=300),
+    "quick": Effort((1, 1), (1, 1), (1, 1), (1, 1), seconds=0.0, patience=(20, 20)),
+    "default": Effort((5, 2), (2, 1), (1, 0), (1, 0), seconds=0.15, patience=(40, 40)),
+    "full": Effort((5, 2), (2, 1), (2, 0), (1, 0), seconds=0.15, patience=(300, 40)),
 }
 
 
-def contestants(labels: Sequence[str]) -> list[Contestant]:
+def contestants(labels: Sequence[str], patience: tuple[float, float]) -> list[Contestant]:
     """The contenders of those names, or all. This package is in src/, aiojobs 1.4.0 is installed."""
-    own = str(ROOT / "src")
+    own, (more, less) = str(ROOT / "src"), patience
     return [
-        Contestant(label, label, own if label == OWN else "", label in _COMPARED, KINDS[label].only)
+        Contestant(
+            label,
+            label,
+            own if label == OWN else "",
+            label in _COMPARED,
+            KINDS[label].only,
+            more if label in _GROWN else less,
+        )
         for label in labels or KINDS
     ]
 

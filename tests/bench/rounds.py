@@ -35,6 +35,8 @@ class Contestant(NamedTuple):
     """Whether it takes part in all rounds of a cell."""
     only: str = ""
     """The one workload that it takes part in; empty for all."""
+    patience: float | None = None
+    """How long its workers may take in all, in seconds; None for as long as the run allows any."""
 
 
 class Cell(NamedTuple):
@@ -71,6 +73,8 @@ class Settings(NamedTuple):
     patience: float = 60.0
     """How long a worker may take in all, in seconds."""
     loop: str = "asyncio"
+    collector: bool = True
+    """Whether Python's garbage collector runs in them."""
 
 
 def run(
@@ -88,8 +92,9 @@ def run(
         if cell.size >= size:
             found = {"cannot": reason}
         else:
-            found = _work(cell, contestant, settings)
-            if reason := _gives_up(found, settings):
+            patience = settings.patience if contestant.patience is None else contestant.patience
+            found = _work(cell, contestant, settings._replace(patience=patience))
+            if reason := _gives_up(found, patience):
                 first = cell.size + 1 if "seconds" in found else cell.size
                 given_up[cell.workload, contestant.label] = (first, reason)
         samples.append(Sample(number, cell.workload, cell.size, contestant.label, found))
@@ -106,14 +111,14 @@ def _in_order(
             yield from ((number, cell, one) for one in turned if cell.has(number, one))
 
 
-def _gives_up(found: dict[str, Any], settings: Settings) -> str:
+def _gives_up(found: dict[str, Any], patience: float) -> str:
     """Why larger sizes, or this one again, need not be tried; empty if they may."""
     if "cannot" in found:
         return str(found["cannot"])
     if "seconds" not in found:
         return str(found["wrong"])
-    if found["seconds"] > settings.patience / 10:
-        return f"would take more than {settings.patience:.0f} s: a smaller size took {found['seconds']:.0f} s"
+    if found["seconds"] > patience / 10:
+        return f"would take more than {patience:.0f} s: a smaller size took {found['seconds']:.0f} s"
     return ""
 
 
@@ -127,6 +132,7 @@ def _work(cell: Cell, contestant: Contestant, settings: Settings) -> dict[str, A
         "size": cell.size,
         "seconds": settings.seconds,
         "loop": settings.loop,
+        "collector": settings.collector,
     }
     command = [settings.python, "-m", "tests.bench.worker", json.dumps(order)]
     try:

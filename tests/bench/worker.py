@@ -4,7 +4,8 @@
 
 Rules of this file: it prints one line of JSON, the best of its repeats, and nothing else. First comes a small
 counted run, which checks the contender and warms it up; what it finds wrong is told, not hidden. Before each
-repeat the garbage is collected; while it runs the collector is on, as it is for users.
+repeat the garbage is collected; while it runs the collector is on, as it is for users, unless the order says
+otherwise: that is for finding out what the collector costs.
 
 What is best: the repeat with the least CPU time. Noise only ever adds.
 """
@@ -41,11 +42,15 @@ class Order(NamedTuple):
     seconds: float = 0.3
     """How long to go on repeating, once there are enough."""
     loop: str = "asyncio"
+    collector: bool = True
+    """Whether Python's garbage collector runs meanwhile."""
 
 
 def main(argv: list[str]) -> None:
     """Do what the order says, and print what was measured."""
     order = Order(**json.loads(argv[0]))
+    if not order.collector:
+        gc.disable()
     workload = WORKLOADS[order.workload]
     contender = make(order.contender)
     found: dict[str, Any] = {"version": contender.version(), "where": contender.where()}

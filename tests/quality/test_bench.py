@@ -5,15 +5,17 @@ each of its workers makes the same counted run first, and tells what was wrong.
 """
 
 import asyncio
+import gc
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from bench import calls, compare, figures, goals, plan, publish, report, rounds, table, workloads
+from bench import calls, compare, figures, goals, plan, publish, report, rounds, table, worker, workloads
 from bench.__main__ import main
 from bench.contenders import BARE, INCUMBENT, KINDS, OWN, PEERS, Contender, make
 from bench.contenders.stage import Bodies, Scale, Stage
@@ -163,6 +165,24 @@ def test_a_worker_that_takes_too_long_is_a_sample_with_the_reason():
     assert sample.found == {"cannot": "took more than 0 s"}
 
 
+@pytest.mark.parametrize("collector", [True, False])
+def test_the_collector_runs_in_a_worker_unless_the_settings_say_otherwise(collector, monkeypatch, capsys):
+    ordered = []
+
+    def process(command, **_):
+        ordered.append(command[-1])
+        return subprocess.CompletedProcess(command, 1, "", "not today")
+
+    monkeypatch.setattr(rounds.subprocess, "run", process)
+    measured([Cell("spawn and wait", 50, 1, 1)], [Contestant(BARE, BARE)], collector=collector)
+    monkeypatch.setattr(worker, "_best", lambda *_: {"collector": gc.isenabled()})
+    try:
+        worker.main(ordered)
+    finally:
+        gc.enable()
+    assert json.loads(capsys.readouterr().out)["collector"] is collector
+
+
 def test_a_worker_that_needs_more_memory_than_is_free_is_not_started(monkeypatch):
     monkeypatch.setattr(rounds, "free_memory", lambda: 500_000)
     cells = [Cell("spawn and wait", size, 1, 1) for size in (50, 100)]
@@ -214,6 +234,14 @@ def test_a_size_is_not_tried_when_a_tenth_of_the_patience_was_spent_on_a_smaller
     assert reason == "would take more than 50 s: a smaller size took 6 s"
 
 
+def test_one_may_be_waited_for_longer_than_the_others(asked):
+    sizes = [Cell("many waiters", size, 1, 1) for size in (6, 7)]
+    patient, other = Contestant("patient", BARE, patience=100), Contestant("other", BARE)
+    found = measured(sizes, [patient, other], patience=50)
+    assert [one.contender for one in found if "cannot" in one.found] == ["other"]
+    assert ("many waiters", 7, "patient") in asked
+
+
 # --- Plans --------------------------------------------------------------------------------------------------
 
 
@@ -228,10 +256,18 @@ def test_every_tier_measures_every_workload_and_all_but_the_quick_one_the_sizes_
 def test_the_full_tier_goes_to_a_million_jobs():
     planned = plan.cells("full", ["close active"], None, None)
     assert [cell.size for cell in planned] == [1_000, 10_000, 100_000, 1_000_000]
+    assert planned[-1].rounds == 1
+
+
+def test_those_that_goals_about_growth_speak_of_are_waited_for_the_longest():
+    effort = plan.EFFORTS["full"]
+    patience = {one.label: one.patience for one in plan.contestants([], effort.patience)}
+    most = max(effort.patience)
+    assert {label for label, seconds in patience.items() if seconds == most} == {OWN, BARE}
 
 
 def test_this_package_is_measured_from_its_source_and_the_other_one_as_it_is_installed():
-    paths = {one.label: one.path for one in plan.contestants([])}
+    paths = {one.label: one.path for one in plan.contestants([], (1, 1))}
     assert paths.pop(OWN) == str(ROOT / "src")
     assert set(paths.values()) == {""}
 
@@ -300,6 +336,18 @@ def test_an_exponent_is_that_of_this_package(power, met):
     samples = [sample(goal.workload, size, OWN, size ** (power - 1)) for size in sizes]
     found = verdict(goal, *samples, *(sample(goal.workload, size, BARE, float(size)) for size in sizes))
     assert (found.met, found.size) == (met, 100_000)
+    assert (found.growth.least, found.growth.most) == (1_000, 100_000)
+
+
+def test_a_verdict_about_growth_carries_that_of_plain_asyncio():
+    goal = goals.Goal("close active", 1.05, "exponent")
+    ours = [sample(goal.workload, size, OWN, 1.0) for size in (1_000, 10_000, 100_000)]
+    bare = [sample(goal.workload, size, BARE, float(size)) for size in (1_000, 10_000)]
+    found = verdict(goal, *ours, *bare)
+    assert found.bare == pytest.approx((2.0, 1_000, 10_000))
+    assert found.met is True
+    assert verdict(goal, *ours).bare is None
+    assert verdict(goal, *bare, sample(goal.workload, 100_000, OWN, 1.0)).met is None
 
 
 def test_one_false_report_at_any_size_is_too_many():
@@ -406,6 +454,45 @@ def test_the_account_says_why_a_figure_is_missing_and_shows_spreads_and_false_re
     assert "`task.cancel()` for all" in text
     (line,) = [line for line in text.splitlines() if line.startswith(f"| {INCUMBENT} ") and " 7 |" in line]
     assert cells(line)[1:5] == ["8.00", "8.00–8.00", "16.00", "16.00–16.00"]
+
+
+def test_a_goal_about_growth_names_its_sizes_and_shows_plain_asyncio_beside():
+    found = [
+        *(sample("close active", size, label, 4e-6) for size in (1_000, 100_000) for label in (OWN, BARE)),
+        *(sample("many waiters", size, OWN, 4e-6) for size in (1_000, 10_000, 100_000)),
+        *(sample("many waiters", size, BARE, size * 1e-9) for size in (1_000, 10_000)),
+    ]
+    text = report.overview(document(ABOUT, found))
+    lines = [cells(line) for line in text.splitlines() if line.startswith("|")]
+    assert ["close active", "1,000 to 100,000", "1.000", "1.05", "met", "1.000"] in lines
+    assert ["many waiters", "1,000 to 100,000", "1.000", "1.05", "met", "2.000 †"] in lines
+
+
+def test_sizes_that_a_curve_lacks_are_listed_with_the_reason():
+    late = Sample(0, "close active", 100_000, INCUMBENT, {"cannot": "would take too long"})
+    found = [
+        *(sample("close active", size, OWN, 4e-6) for size in (1_000, 10_000, 100_000)),
+        *(sample("close active", size, INCUMBENT, 4e-6) for size in (1_000, 10_000)),
+        *(sample("close active", size, "TaskGroup", 4e-6) for size in (1_000, 10_000)),
+        *(Sample(0, "close active", size, "chained tasks", {"cannot": "other"}) for size in (1_000, 10_000)),
+        late,
+    ]
+    made = document(ABOUT, found)
+    left_out = "- TaskGroup: no goal speaks of them, so the largest numbers are left out"
+    for text in (report.overview(made), report.page(made), report.full(made)):
+        listed = [line for line in text.splitlines() if line.startswith(("- TaskGroup", "- aiojobs 1.4"))]
+        assert listed == [f"- {INCUMBENT}, close active, 100,000: would take too long", left_out]
+        assert "chained tasks: no goal" not in text
+    lines = [cells(line) for line in report.page(made).splitlines() if line.startswith("| close active ")]
+    assert ["close active", "1,000 to 100,000", "1.000", "1.000 †", "-", "1.000 †"] in lines
+    assert report.full(made).count("Not in the plan with so many jobs: TaskGroup") == 1
+    assert "Not measured (" not in report.full(document(ABOUT, [*SAMPLES][:3]))
+
+
+def test_a_run_without_the_collector_says_so():
+    assert "garbage collector" not in report.overview(document(ABOUT, SAMPLES))
+    off = report.overview(document({**ABOUT, "collector": "off"}, SAMPLES))
+    assert "loop: asyncio · without the garbage collector" in off
 
 
 def test_what_went_wrong_is_said_at_the_end():
