@@ -18,10 +18,11 @@ __all__ = ["document", "samples_of"]
 def document(about: dict[str, str], samples: Sequence[Sample]) -> dict[str, Any]:
     """Everything that a run has found, for `bench.json`."""
     found = Samples(samples)
+    asked = [] if about.get("collector") == "off" else goals.read()
     return {
         "about": about,
         "versions": found.versions(),
-        "goals": [_verdict(one) for one in goals.verdicts(goals.read(), found)],
+        "goals": [_verdict(one) for one in goals.verdicts(asked, found)],
         "figures": [_figures(found, *cell) for cell in found.cells],
         "exponents": {
             name: {label: _plain(found.growth(name, label)) for label in found.contenders}

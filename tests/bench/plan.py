@@ -53,8 +53,8 @@ class Effort(NamedTuple):
 
 EFFORTS: Final = {
     "quick": Effort((1, 1), (1, 1), (1, 1), (1, 1), seconds=0.0, patience=(20, 20)),
-    "default": Effort((5, 2), (2, 1), (1, 0), (1, 0), seconds=0.15, patience=(40, 40)),
-    "full": Effort((5, 2), (2, 1), (2, 0), (1, 0), seconds=0.15, patience=(300, 40)),
+    "default": Effort((5, 2), (2, 1), (1, 0), (1, 0), seconds=0.15, patience=(60, 60)),
+    "full": Effort((5, 2), (2, 1), (2, 0), (1, 0), seconds=0.15, patience=(300, 60)),
 }
 
 

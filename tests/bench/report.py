@@ -24,18 +24,21 @@ _MET = {True: "met", False: "not met", None: "not measured"}
 
 
 def overview(document: dict[str, Any]) -> str:
-    """What the terminal shows: the goals, and the cost of each workload at the size of its goals."""
+    """What the terminal shows: the goals, the cost of each workload at the size of its goals, its growth."""
     found = Samples(samples_of(document))
     return "\n".join(
         [
             *_about(document),
             "",
-            *_goals(found),
+            *_goals(document, found),
             "",
             "CPU time or bytes for each job, median of the rounds",
             "",
             _costs(found, "cpu"),
-            *_lacking(found),
+            "",
+            _GROWTH,
+            "",
+            *_growth(found),
             *(f"\nWRONG: {text}" for text in found.wrong()),
         ]
     )
@@ -50,7 +53,7 @@ def page(document: dict[str, Any]) -> str:
             "",
             "### Goals",
             "",
-            *_goals(found),
+            *_goals(document, found),
             "",
             "### CPU time or bytes for each job",
             "",
@@ -80,7 +83,7 @@ def full(document: dict[str, Any]) -> str:
             "",
             "## Goals",
             "",
-            *_goals(found),
+            *_goals(document, found),
             "",
             "## CPU time or bytes for each job",
             "",
@@ -113,7 +116,10 @@ def _about(document: dict[str, Any]) -> Iterator[str]:
     yield f"load average at the start {about['load at start']}, at the end {about['load at end']}"
 
 
-def _goals(found: Samples) -> Iterator[str]:
+def _goals(document: dict[str, Any], found: Samples) -> Iterator[str]:
+    if document["about"].get("collector") == "off":
+        yield "The goals are about programs in which the garbage collector runs."
+        return
     verdicts = goals.verdicts(goals.read(), found)
     if not verdicts:
         yield "No goal is about what was measured."

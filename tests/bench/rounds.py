@@ -4,7 +4,7 @@ Rules of this file: one process at a time, and the contenders of one cell direct
 order that turns with the rounds. A slow minute of the machine then falls on all of them.
 
 What is not measured is a sample too, with the reason: the contender can't do it, the process failed, or it
-would take longer than is allowed (its smaller size took more than a tenth of that).
+would take longer than is allowed (its smaller size took more than a fifteenth of that).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ __all__ = ["Cell", "Contestant", "Sample", "Settings", "run"]
 
 _EACH: Final = 8_000
 """Bytes of memory that a job may take while it is measured; more than any of the contenders needs."""
+_GROWN: Final = 15
+"""How many times as long ten times as many jobs may take: more than ten, for the collector's sake."""
 
 
 class Contestant(NamedTuple):
@@ -117,7 +119,7 @@ def _gives_up(found: dict[str, Any], patience: float) -> str:
         return str(found["cannot"])
     if "seconds" not in found:
         return str(found["wrong"])
-    if found["seconds"] > patience / 10:
+    if found["seconds"] * _GROWN > patience:
         return f"would take more than {patience:.0f} s: a smaller size took {found['seconds']:.0f} s"
     return ""
 
