@@ -2,7 +2,8 @@
 
 Rules of this file: valgrind counts, and is needed; it is not on the package index. A whole process is counted
 with few jobs and with many, without the collector and with hashes fixed, and the difference is shared among
-the jobs in between. What is the same in both - the interpreter's start, imports - falls out.
+the jobs in between. What is the same in both - the interpreter's start, imports - falls out. A first process,
+which is not counted, leaves behind what Python compiles: else the one with few jobs would do that.
 
 Instructions are not time: one that waits for memory counts as much as one that does not. `compare` measures
 time.
@@ -17,7 +18,8 @@ import re
 import shutil
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from .contenders import make
 from .contenders.stage import Stage
@@ -26,9 +28,10 @@ from .rounds import Contestant
 from .worker import run_once
 from .workloads import WORKLOADS
 
-__all__ = ["for_each_job", "missing"]
+__all__ = ["MANY", "for_each_job", "missing"]
 
-_FEW, _MANY = 1_000, 3_000
+_FEW, MANY = 1_000, 3_000
+_VALGRIND: Final = ("valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}")
 
 
 def missing() -> str | None:
@@ -42,33 +45,34 @@ def for_each_job(contestant: Contestant, workload: str, python: str) -> int:
     Raises:
         RuntimeError: the process failed; the message is what it said.
     """
-    few, many = (_counted(contestant, workload, size, python) for size in (_FEW, _MANY))
-    return (many - few) // (_MANY - _FEW)
+    _run([], contestant, workload, _FEW, python)
+    few, many = (_counted(contestant, workload, size, python) for size in (_FEW, MANY))
+    return (many - few) // (MANY - _FEW)
 
 
 def _counted(contestant: Contestant, workload: str, size: int, python: str) -> int:
+    said = _run(_VALGRIND, contestant, workload, size, python)
+    found = re.search(r"Collected : (\d+)", said)
+    if found is None:
+        raise RuntimeError(said)
+    return int(found[1])
+
+
+def _run(under: Sequence[str], contestant: Contestant, workload: str, size: int, python: str) -> str:
+    """What a process with so many jobs said on standard error."""
     order = json.dumps({"contender": contestant.kind, "workload": workload, "size": size})
     paths = [path for path in (contestant.path, str(ROOT)) if path]
     process = subprocess.run(
-        [
-            "valgrind",
-            "--tool=callgrind",
-            f"--callgrind-out-file={os.devnull}",
-            python,
-            "-m",
-            "tests.bench.instructions",
-            order,
-        ],
+        [*under, python, "-m", "tests.bench.instructions", order],
         cwd=ROOT,
         env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
         check=False,
     )
-    found = re.search(r"Collected : (\d+)", process.stderr)
-    if process.returncode or found is None:
+    if process.returncode:
         raise RuntimeError(process.stderr)
-    return int(found[1])
+    return process.stderr
 
 
 def main(argv: list[str]) -> None:
