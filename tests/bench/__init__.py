@@ -16,6 +16,8 @@ How it works
 * `figures` makes medians, quartiles, ratios (round by round) and exponents of them; `goals` compares them
   with `goals.toml`; `report` and `plots` show them.
 * `compare` shows source trees of this package side by side.
+* `guarantees` has a catalogue of what the library could leave out, and makes trees that do; `costs` compares
+  them with the library as it is.
 
 What is deliberately not here
 -----------------------------

@@ -5,7 +5,8 @@ compare  source trees of this package side by side: --tree base=/tmp/clone/src -
 calls    which functions a job goes through, and how often: --only spawn-and-drain
 instructions  how many machine instructions a job takes: --only spawn-and-drain --tree new=src
 report   the tables and pictures once more, from a bench.json
-publish  the same into docs/explanation/performance.md and the pictures beside it
+guarantees  what each guarantee costs: the library without one of them, beside the library as it is
+publish  a run, or what guarantees cost, into docs/explanation/performance.md and the pictures beside it
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from . import calls, compare, instructions, machine, plan, publish, report
-from .contenders import KINDS, OWN, make
+from . import calls, compare, costs, guarantees, instructions, machine, plan, publish, report
+from .contenders import INCUMBENT, KINDS, OWN, make
 from .document import document, samples_of
 from .machine import ROOT
 from .progress import Progress
@@ -38,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     _add_compare(commands.add_parser("compare", help="source trees of this package side by side"))
     _add_calls(commands.add_parser("calls", help="which functions a job goes through, and how often"))
     _add_instructions(commands.add_parser("instructions", help="how many instructions a job takes"))
+    _add_guarantees(commands.add_parser("guarantees", help="what each guarantee costs"))
     for name, function in (("report", _report), ("publish", _publish)):
         again = commands.add_parser(name, help=f"{name} a run that is in a file")
         again.add_argument("file", type=Path, nargs="?", default=_OUT / "bench.json")
@@ -90,6 +94,16 @@ def _add_instructions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", action="append", required=True, metavar="WORKLOAD", type=_workload)
     parser.add_argument("--python", default=sys.executable, help="the interpreter to count in")
     parser.set_defaults(run=_instructions)
+
+
+def _add_guarantees(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--no-time", action="store_true", help="only count instructions")
+    parser.add_argument("--no-instructions", action="store_true", help="only measure time")
+    parser.add_argument("--json", type=Path, metavar="FILE", default=_OUT / "guarantees.json",
+                        help="where the document goes")  # fmt: skip
+    _add_common(parser)
+    parser.set_defaults(run=_guarantees)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -185,6 +199,47 @@ def _instructions(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _guarantees(asked: argparse.Namespace) -> int:
+    catalogue = guarantees.read()
+    only = asked.only or catalogue.workloads[:1]
+    if others := [name for name in only if name not in catalogue.workloads]:
+        print(f"The trees are not made for: {', '.join(others)}", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="aiojobs-guarantees-") as folder:
+        try:
+            trees = guarantees.build(catalogue.rows, ROOT / "src", Path(folder).resolve())
+        except guarantees.StaleError as stale:
+            print(stale, file=sys.stderr)
+            return 1
+        made = _costs(asked, only, catalogue.rows, trees)
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    asked.json.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return _show(made, asked.json)
+
+
+def _costs(
+    asked: argparse.Namespace,
+    only: Sequence[str],
+    rows: Sequence[guarantees.Guarantee],
+    trees: dict[str, Path],
+) -> dict[str, Any]:
+    """Measure the trees, and count, if that is asked for and can be; what is not is remarked on."""
+    incumbent = f"aiojobs {machine.installed(asked.python, 'aiojobs')}" == INCUMBENT
+    uncounted = "it was not asked for" if asked.no_instructions else instructions.missing()
+    if uncounted is None and asked.loop != "asyncio":
+        uncounted = "that is done on the loop of asyncio only"
+    remarks = [] if incumbent else [f"{INCUMBENT} is not installed: use LOCK=bench sh .ci/env python …"]
+    remarks += [f"Instructions were not counted: {uncounted}."] if uncounted else []
+    taking_part = costs.contestants(trees, incumbent=incumbent)
+    about = machine.about(asked.python) | {"loop": asked.loop}
+    about |= {"began": machine.now(), "load at start": machine.load()}
+    cells = [] if asked.no_time else compare.cells(only, asked.size, asked.rounds)
+    samples = run(cells, taking_part, _settings(asked, 0.3, 60), Progress())
+    counts = {} if uncounted else costs.count(only, taking_part, asked.python, Progress())
+    about |= {"ended": machine.now(), "load at end": machine.load()}
+    return costs.document(about, rows, samples, counts, remarks)
+
+
 def _report(asked: argparse.Namespace) -> int:
     return _show(json.loads(asked.file.read_text(encoding="utf-8")), asked.file)
 
@@ -198,6 +253,9 @@ def _publish(asked: argparse.Namespace) -> int:
 
 def _show(made: dict[str, Any], file: Path) -> int:
     """Print the overview, write account and pictures beside the document; 1 if something was wrong."""
+    if "guarantees" in made:
+        print(costs.text(made))
+        return 1 if Samples(samples_of(made)).wrong() else 0
     account = file.with_suffix(".md")
     account.write_text(report.full(made), encoding="utf-8")
     written = [account, file]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import goals
@@ -33,7 +33,7 @@ def document(about: dict[str, str], samples: Sequence[Sample]) -> dict[str, Any]
     }
 
 
-def samples_of(document: dict[str, Any]) -> list[Sample]:
+def samples_of(document: Mapping[str, Any]) -> list[Sample]:
     """The samples in a document."""
     return [Sample(**one) for one in document["samples"]]
 

@@ -1,7 +1,8 @@
-"""Statistics of samples: medians with quartiles, ratios round by round, exponents.
+"""Statistics of samples: medians with quartiles, ratios and differences round by round, exponents.
 
 Rules of this file: it is pure. A ratio is taken between two samples of the same round, which saw the same
-minute of the machine; then come the median and the quartiles of these ratios, never the ratio of medians.
+minute of the machine; then come the median and the quartiles of these ratios, never the ratio of medians. So
+it is with differences.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-__all__ = ["Spread", "exponent", "ratios", "spread"]
+__all__ = ["Spread", "differences", "exponent", "ratios", "spread"]
 
 
 class Spread(NamedTuple):
@@ -40,6 +41,11 @@ def spread(values: Sequence[float]) -> Spread:
 def ratios(ours: Mapping[int, float], theirs: Mapping[int, float]) -> list[float]:
     """Ours by theirs, for each round that has both."""
     return [ours[number] / theirs[number] for number in sorted(ours) if theirs.get(number)]
+
+
+def differences(ours: Mapping[int, float], theirs: Mapping[int, float]) -> list[float]:
+    """Ours less theirs, for each round that has both."""
+    return [ours[number] - theirs[number] for number in sorted(ours) if number in theirs]
 
 
 def exponent(cost_by_size: Mapping[int, float]) -> float | None:

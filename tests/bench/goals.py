@@ -103,7 +103,6 @@ def _growth(goal: Goal, samples: Samples) -> Verdict:
 
 
 def _difference(goal: Goal, size: int, samples: Samples) -> Spread | None:
-    ours = samples.by_round(goal.workload, size, OWN)
-    theirs = samples.by_round(goal.workload, size, goal.against or BARE)
-    both = [(ours[number] - theirs[number]) * 1e6 for number in ours if number in theirs]
-    return spread(both) if both else None
+    """In microseconds."""
+    found = samples.difference(goal.workload, size, OWN, goal.against or BARE)
+    return found and Spread(found.median * 1e6, found.low * 1e6, found.high * 1e6, found.rounds)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ROOT", "about", "free_memory", "load", "now"]
+__all__ = ["ROOT", "about", "free_memory", "installed", "load", "now"]
 
 ROOT: Final = Path(__file__).parents[2]
 """Of the repository."""
@@ -28,6 +28,11 @@ def about(python: str) -> dict[str, str]:
         "python": _said([python, "-c", describe]),
         "commit": _commit(),
     }
+
+
+def installed(python: str, package: str) -> str:
+    """The version of a package for an interpreter; "unknown" if it has none."""
+    return _said([python, "-c", f"from importlib.metadata import version; print(version({package!r}))"])
 
 
 def load() -> str:

@@ -6,7 +6,7 @@ Rules of this file: it is a pure function of a document, so a report can be made
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import goals
@@ -15,7 +15,7 @@ from .document import samples_of
 from .table import Growth, Samples, markdown, number, quartiles, words
 from .workloads import WORKLOADS
 
-__all__ = ["full", "overview", "page"]
+__all__ = ["about", "full", "overview", "page"]
 
 _GROWTH = "The power of n with which the cost of n jobs grows, by least squares through the logarithms."
 _PARTS = {"ratio": "", "difference": ", µs more", "late": ", false reports"}
@@ -28,7 +28,7 @@ def overview(document: dict[str, Any]) -> str:
     found = Samples(samples_of(document))
     return "\n".join(
         [
-            *_about(document),
+            *about(document),
             "",
             *_goals(document, found),
             "",
@@ -49,7 +49,7 @@ def page(document: dict[str, Any]) -> str:
     found = Samples(samples_of(document))
     return "\n".join(
         [
-            *(f"- {line}" for line in _about(document)),
+            *(f"- {line}" for line in about(document)),
             "",
             "### Goals",
             "",
@@ -79,7 +79,7 @@ def full(document: dict[str, Any]) -> str:
         [
             "# Benchmark",
             "",
-            *_about(document),
+            *about(document),
             "",
             "## Goals",
             "",
@@ -106,14 +106,15 @@ def full(document: dict[str, Any]) -> str:
     )
 
 
-def _about(document: dict[str, Any]) -> Iterator[str]:
-    about, versions = document["about"], document["versions"]
+def about(document: Mapping[str, Any]) -> Iterator[str]:
+    """Which run it was, and where."""
+    told, versions = document["about"], document["versions"]
     named = ", ".join(f"{label.split()[0]} {version}" for label, version in versions.items() if version)
-    collector = " · without the garbage collector" if about.get("collector") == "off" else ""
-    yield f"{about['python']} · loop: {about['loop']}{collector}"
-    yield f"{about['cpu']}, {about['cores']} cores, {about['system']}"
-    yield f"commit {about['commit']} · {about['began']} to {about['ended']} · versions: {named}"
-    yield f"load average at the start {about['load at start']}, at the end {about['load at end']}"
+    collector = " · without the garbage collector" if told.get("collector") == "off" else ""
+    yield f"{told['python']} · loop: {told['loop']}{collector}"
+    yield f"{told['cpu']}, {told['cores']} cores, {told['system']}"
+    yield f"commit {told['commit']} · {told['began']} to {told['ended']} · versions: {named}"
+    yield f"load average at the start {told['load at start']}, at the end {told['load at end']}"
 
 
 def _goals(document: dict[str, Any], found: Samples) -> Iterator[str]:

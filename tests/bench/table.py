@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .contenders import KINDS
-from .figures import Spread, exponent, ratios, spread
+from .figures import Spread, differences, exponent, ratios, spread
 from .rounds import Sample
 from .workloads import WORKLOADS
 
@@ -55,6 +55,11 @@ class Samples:
     def ratio(self, workload: str, size: int, ours: str, theirs: str) -> Spread | None:
         """One contender by another, round by round."""
         found = ratios(self.by_round(workload, size, ours), self.by_round(workload, size, theirs))
+        return spread(found) if found else None
+
+    def difference(self, workload: str, size: int, ours: str, theirs: str) -> Spread | None:
+        """One contender less another, round by round."""
+        found = differences(self.by_round(workload, size, ours), self.by_round(workload, size, theirs))
         return spread(found) if found else None
 
     def curve(self, workload: str, contender: str) -> dict[int, float]:

@@ -15,7 +15,21 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from bench import calls, compare, figures, goals, plan, publish, report, rounds, table, worker, workloads
+from bench import (
+    calls,
+    compare,
+    figures,
+    goals,
+    guarantees,
+    instructions,
+    plan,
+    publish,
+    report,
+    rounds,
+    table,
+    worker,
+    workloads,
+)
 from bench.__main__ import main
 from bench.contenders import BARE, INCUMBENT, KINDS, OWN, PEERS, Contender, make
 from bench.contenders.stage import Bodies, Scale, Stage
@@ -286,6 +300,10 @@ def test_ratios_are_taken_within_a_round():
     assert figures.ratios({0: 2.0, 1: 30.0, 2: 5.0}, {0: 4.0, 1: 10.0, 3: 1.0}) == [0.5, 3.0]
 
 
+def test_differences_are_taken_within_a_round():
+    assert figures.differences({0: 2.0, 1: 30.0, 2: 5.0}, {0: 4.0, 1: 10.0, 3: 1.0}) == [-2.0, 20.0]
+
+
 @pytest.mark.parametrize("power", [0.0, 1.0, 1.3, 2.0])
 def test_the_exponent_is_that_of_the_cost_of_all_jobs(power):
     costs = {size: 3e-6 * size ** (power - 1) for size in (1_000, 10_000, 100_000)}
@@ -547,7 +565,7 @@ def test_the_tables_of_a_run_go_between_the_marks_of_the_page_and_nowhere_else()
 
 def test_the_page_has_its_marks_and_its_pictures():
     text = publish.PAGE.read_text(encoding="utf-8")
-    assert len(re.findall("<!-- measured -->\n", text)) == 1
+    assert [len(re.findall(f"<!-- {mark} -->\n", text)) for mark in ("measured", "guarantees")] == [1, 1]
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
     assert pictures
     assert [name for name in pictures if not (publish.PAGE.parent / name).is_file()] == []
@@ -583,6 +601,16 @@ def test_the_instructions_of_one_job_are_the_difference_shared_among_the_jobs_in
     asked = ["instructions", "--only", "spawn-and-drain", "--tree", f"now={ROOT / 'src'}"]
     assert main(asked) == 0
     assert capsys.readouterr().out == "spawn and drain, now: 1,000 instructions for each job\n"
+
+
+def test_what_is_counted_was_compiled_before(tmp_path, monkeypatch):
+    _valgrind(tmp_path, ["echo 'Collected : 5000000' >&2", "echo 'Collected : 7000000' >&2"])
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    tree = guarantees.build([], ROOT / "src", tmp_path)[OWN]
+    assert list(tree.rglob("*.pyc")) == []
+    instructions.for_each_job(Contestant(OWN, OWN, str(tree)), "spawn and drain", sys.executable)
+    assert list(tree.rglob("_engine.*.pyc")) != []
 
 
 def test_a_process_that_could_not_be_counted_is_no_figure(tmp_path, monkeypatch):
