@@ -233,8 +233,9 @@ def _costs(
     taking_part = costs.contestants(trees, incumbent=incumbent)
     about = machine.about(asked.python) | {"loop": asked.loop}
     about |= {"began": machine.now(), "load at start": machine.load()}
-    cells = [] if asked.no_time else compare.cells(only, asked.size, asked.rounds)
-    samples = run(cells, taking_part, _settings(asked, 0.3, 60), Progress())
+    cells = compare.cells(only, asked.size, asked.rounds)
+    settings = _settings(asked, 0.3, 60)
+    samples = [] if asked.no_time else costs.measure(cells, taking_part, settings, Progress())
     counts = {} if uncounted else costs.count(only, taking_part, asked.python, Progress())
     about |= {"ended": machine.now(), "load at end": machine.load()}
     return costs.document(about, rows, samples, counts, remarks)

@@ -1,15 +1,16 @@
 """What each guarantee costs: trees of the library that go without one, beside the library as it is.
 
 Rules of this file: a cost is what is saved by leaving something out: in time, round by round, and in machine
-instructions, which have no noise. Costs don't add up exactly, and what goes into more than one row would be
-counted twice; so the tree without all of them is measured too. The text is a pure function of the document.
+instructions, which have no noise. Such a saving is small beside what a minute on a busy machine does to a
+figure, so each tree has the library as it is directly beside it, in rounds of their own. Costs don't add up
+exactly, so the tree without all of them is measured too. The text is a pure function of the document.
 
 Deliberately not here: what is left out (`guarantees`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +19,12 @@ from . import instructions, report
 from .contenders import BARE, INCUMBENT, OWN
 from .document import samples_of
 from .guarantees import TOGETHER, Guarantee
-from .rounds import Contestant, Sample
+from .rounds import Cell, Contestant, Sample, Settings, run
 from .table import Samples, markdown, number, quartiles
 
-__all__ = ["contestants", "count", "document", "text"]
+__all__ = ["contestants", "count", "document", "measure", "text"]
+
+_Tell = Callable[[int, int, Sample], None]
 
 
 def contestants(trees: Mapping[str, Path], *, incumbent: bool) -> list[Contestant]:
@@ -30,11 +33,41 @@ def contestants(trees: Mapping[str, Path], *, incumbent: bool) -> list[Contestan
     return [*own, Contestant(BARE, BARE), *([Contestant(INCUMBENT, INCUMBENT)] if incumbent else [])]
 
 
+def measure(
+    cells: Sequence[Cell], taking_part: Sequence[Contestant], settings: Settings, tell: _Tell
+) -> list[Sample]:
+    """Each tree beside the library as it is, the last one beside all that is no tree as well; then again.
+
+    What was measured side by side bears the same number of a round, and nothing else does.
+    """
+    order = [
+        (turn, cell, group)
+        for turn in range(cells[0].rounds)
+        for cell in cells
+        for group in _groups(taking_part)
+    ]
+    total = sum(len(group) for _, _, group in order)
+    samples: list[Sample] = []
+    for place, (turn, cell, group) in enumerate(order):
+        turned = group[::-1] if turn % 2 else group
+        for sample in run([cell._replace(rounds=1, beside=1)], turned, settings, lambda *_: None):
+            samples.append(sample._replace(round=place))
+            tell(len(samples), total, sample._replace(round=turn))
+    return samples
+
+
+def _groups(taking_part: Sequence[Contestant]) -> Iterator[list[Contestant]]:
+    base, *others = taking_part
+    together = [one for one in others if one.label == TOGETHER or one.kind != OWN]
+    yield from ([base, one] for one in others if one not in together)
+    yield [base, *together]
+
+
 def count(
     workloads: Sequence[str],
     taking_part: Sequence[Contestant],
     python: str,
-    tell: Callable[[int, int, Sample], None],
+    tell: _Tell,
 ) -> dict[str, dict[str, int]]:
     """Workload -> contestant -> instructions for each job; `tell` hears of each."""
     order = [(workload, one) for workload in workloads for one in taking_part]
@@ -94,7 +127,7 @@ class _Workload(NamedTuple):
 
     def title(self) -> str:
         """What was measured, and how often."""
-        cost = self.samples.cost(self.name, self.size, OWN)
+        cost = self.samples.cost(self.name, self.size, TOGETHER)
         timed = "" if cost is None else f"; time: {self.size:,} jobs, rounds: {cost.rounds}"
         return f"**{self.name.capitalize()}**, for each job{timed}"
 

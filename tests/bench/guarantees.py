@@ -1,9 +1,9 @@
 """The catalogue `guarantees.toml`: what the library could leave out, and source trees that do.
 
 Rules of this file: a row replaces texts of the library. All are looked for in the unchanged text, and there
-as often as the row says; two that are left out together may touch the same text only if they agree on it.
-When the library has moved on that is an error which names row and file: a row that changes nothing would be
-said to cost nothing.
+as often as the row says; two that are left out together may touch the same text only if they agree on it, or
+if one takes away all that the other changes. When the library has moved on that is an error which names row
+and file: a row that changes nothing would be said to cost nothing.
 
 Deliberately not here: what is measured (`costs`), and whether jobs still run in such a tree. The counted run
 of each worker sees to that, and a test.
@@ -141,7 +141,7 @@ def _changed(every: Mapping[str, Sequence[tuple[str, Edit]]], package: Path) -> 
 def _faults(edits: Sequence[tuple[str, Edit]], text: str) -> Iterator[str]:
     """Texts that are not there so often, or that two rows want to replace differently."""
     for row, edit in edits:
-        if (count := text.count(edit.old)) != edit.count:
+        if (count := len(_found(edit, text))) != edit.count:
             yield _fault(row, edit.file, f"{edit.old.strip()!r} occurs {count} times, not {edit.count}")
     spans = _spans(edits, text)
     for (_, end, _, first), (begin, _, _, second) in pairwise(spans):
@@ -168,9 +168,20 @@ def _applied(edits: Sequence[tuple[str, Edit]], text: str) -> str:
 
 
 def _spans(edits: Sequence[tuple[str, Edit]], text: str) -> list[tuple[int, int, str, str]]:
-    """What is replaced: from, to, by what, for which row; in order, the same replacement once."""
+    """What is replaced: from, to, by what, for which row. In order; the same once, and none in what goes."""
     found: dict[tuple[int, int, str], str] = {}
     for row, edit in edits:
-        for match in re.finditer(re.escape(edit.old), text):
-            found.setdefault((*match.span(), edit.new), row)
-    return sorted((*span, row) for span, row in found.items())
+        for span in _found(edit, text):
+            found.setdefault((*span, edit.new), row)
+    gone = [(begin, end) for begin, end, new in found if not new]
+    return sorted(
+        (*span, row)
+        for span, row in found.items()
+        if not any(begin <= span[0] and span[1] <= end and (begin, end) != span[:2] for begin, end in gone)
+    )
+
+
+def _found(edit: Edit, text: str) -> list[tuple[int, int]]:
+    """Where the text is: from and to."""
+    start = "^" if edit.old.startswith(" ") else ""
+    return [match.span() for match in re.finditer(start + re.escape(edit.old), text, re.MULTILINE)]

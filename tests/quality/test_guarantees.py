@@ -14,10 +14,10 @@ import pytest
 
 import bench.__main__ as commands
 from aiojobs.spec.reading.requirements import read_requirements
-from bench import costs, guarantees, instructions, machine, publish
+from bench import costs, guarantees, instructions, machine, publish, rounds
 from bench.contenders import BARE, INCUMBENT, OWN
 from bench.guarantees import TOGETHER, Edit, Guarantee, StaleError
-from bench.rounds import Sample
+from bench.rounds import Cell, Sample, Settings
 
 ROOT = Path(__file__).parents[2]
 DRAIN = "spawn and drain"
@@ -127,11 +127,17 @@ def test_rows_that_agree_may_touch_the_same_text(library, tmp_path):
     assert texts(guarantees.build(both, library, tmp_path))[TOGETHER] == TEXT[8:]
 
 
+def test_a_row_may_take_away_all_that_another_changes(library, tmp_path):
+    within = [row("a", ("1\ntwo", "0\ntwo")), row("b", ("one = 1\ntwo = 2\n", ""))]
+    assert texts(guarantees.build(within, library, tmp_path))[TOGETHER] == TEXT[16:]
+
+
 @pytest.mark.parametrize(
     ("rows", "fault"),
     [
         ([row("a", ("three = 3\n", ""))], "'a': stale: in {} 'three = 3' occurs 0 times, not 1"),
         ([row("b", ("two = 2\n", ""))], "'b': stale: in {} 'two = 2' occurs 2 times, not 1"),
+        ([row("b", (" = 1\n", " = 0\n"))], "'b': stale: in {} '= 1' occurs 0 times, not 1"),
         ([row("c", ("one = 1", "one ="))], "'c': stale: in {} is not Python without it: invalid syntax"),
         (
             [row("d", ("one = 1", "one = 0")), row("e", ("1\ntwo = 2\n", "1\n"))],
@@ -239,6 +245,30 @@ def test_the_tables_go_between_their_own_marks():
         publish.with_tables("<!-- measured -->\n<!-- /measured -->\n", made)
 
 
+def test_each_tree_is_measured_beside_the_library_and_takes_turns_in_going_first(monkeypatch):
+    asked, told = [], []
+
+    def work(_cell, contestant, _settings):
+        asked.append(contestant.label)
+        return {"cpu": 1.0, "seconds": 1.0}
+
+    monkeypatch.setattr(rounds, "_work", work)
+    trees = dict.fromkeys([OWN, "a", "b", TOGETHER], Path("tree"))
+    found = costs.measure(
+        [Cell(DRAIN, 5, 2, 2)],
+        costs.contestants(trees, incumbent=True),
+        Settings("py"),
+        lambda *how_far: told.append(how_far[:2]),
+    )
+    assert asked == [
+        OWN, "a", OWN, "b", OWN, TOGETHER, BARE, INCUMBENT,
+        "a", OWN, "b", OWN, INCUMBENT, BARE, TOGETHER, OWN,
+    ]  # fmt: skip
+    assert [sample.contender for sample in found] == asked
+    assert [sample.round for sample in found] == [0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 4, 4, 5, 5, 5, 5]
+    assert told == [(number + 1, 16) for number in range(16)]
+
+
 # --- The command --------------------------------------------------------------------------------------------
 
 
@@ -247,17 +277,17 @@ def asked(monkeypatch):
     """The command without processes; what it asks for is kept."""
     asked = {}
 
-    def run(cells, contestants, settings, _tell):
-        asked["cells"], asked["settings"] = cells, settings
+    def measure(cells, contestants, _settings, _tell):
+        asked["cells"] = cells
         asked["trees"] = {one.label: sorted(path.name for path in Path(one.path, "aiojobs").glob("*"))
                           for one in contestants if one.path}  # fmt: skip
-        return samples() if cells else []
+        return samples()
 
     def for_each_job(one, workload, python):
         asked.setdefault("counted", []).append((one.label, workload, python))
         return 1_000
 
-    monkeypatch.setattr(commands, "run", run)
+    monkeypatch.setattr(costs, "measure", measure)
     monkeypatch.setattr(instructions, "for_each_job", for_each_job)
     monkeypatch.setattr(instructions, "missing", lambda: None)
     monkeypatch.setattr(machine, "about", lambda _python: dict(ABOUT))
@@ -285,7 +315,7 @@ def test_what_is_not_measured_is_said(asked, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(instructions, "missing", lambda: "valgrind is needed")
     command = ["guarantees", "--json", str(tmp_path / "a.json"), "--no-time", "--only", "spawn-and-wait"]
     assert commands.main(command) == 0
-    assert (asked["cells"], "counted" in asked) == ([], False)
+    assert asked == {}
     shown = capsys.readouterr().out
     assert f"{INCUMBENT} is not installed" in shown
     assert "Instructions were not counted: valgrind is needed." in shown
