@@ -98,8 +98,9 @@ def _add_instructions(parser: argparse.ArgumentParser) -> None:
 
 def _add_guarantees(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--no-time", action="store_true", help="only count instructions")
-    parser.add_argument("--no-instructions", action="store_true", help="only measure time")
+    half = parser.add_mutually_exclusive_group()
+    half.add_argument("--no-time", action="store_true", help="only count instructions")
+    half.add_argument("--no-instructions", action="store_true", help="only measure time")
     parser.add_argument("--json", type=Path, metavar="FILE", default=_OUT / "guarantees.json",
                         help="where the document goes")  # fmt: skip
     _add_common(parser)
