@@ -232,7 +232,8 @@ def _costs(
     remarks = [] if incumbent else [f"{INCUMBENT} is not installed: use LOCK=bench sh .ci/env python …"]
     remarks += [f"Instructions were not counted: {uncounted}."] if uncounted else []
     taking_part = costs.contestants(trees, incumbent=incumbent)
-    about = machine.about(asked.python) | {"loop": asked.loop}
+    about = machine.about(asked.python)
+    about |= {"loop": asked.loop, "collector": "on" if asked.collector else "off"}
     about |= {"began": machine.now(), "load at start": machine.load()}
     cells = compare.cells(only, asked.size, asked.rounds)
     settings = _settings(asked, 0.3, 60)
