@@ -101,7 +101,8 @@ def _claim_foreign(coro: Any) -> None:
 
 
 def _refuse(coro: Any, is_claimed: bool) -> NoReturn:
-    if is_claimed:
+    is_over = type(coro) is CoroutineType and inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED
+    if is_claimed and not is_over:
         wrong = "belongs to another job already, or to a shield"
     else:
         wrong = "must not have been started before"

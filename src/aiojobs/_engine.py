@@ -93,6 +93,8 @@ class Engine(Outside):
         with suppress(AttributeError):
             for job in (*self._running, *self._queue, *self._blocked.values()):
                 release(job._coro)
+            for shielded in self._shielded.values():
+                release(shielded.arg)
 
     def _move(self, event: PhaseEvent) -> None:
         """Change the phase through the table, and tell the observer."""
@@ -117,7 +119,7 @@ class Engine(Outside):
         run: Any = job._run(self, coro)
         try:
             run.__qualname__ = coro.__qualname__.plain
-        except AttributeError:
+        except Exception:  # noqa: BLE001 - what is not Python's own may answer anything
             run.__qualname__ = qualified_name(coro)
         run.send(None)
         try:
@@ -133,8 +135,8 @@ class Engine(Outside):
                     # No other is called that way: an eager one would have to enter the context twice.
                     task = context.run(loop.create_task, run, name=job._name)
         except BaseException as exc:  # noqa: BLE001 - whatever the factory or an eager first step raises
-            run.close()
-            coro.close()
+            self._abandon(run)
+            self._abandon(coro)
             del job, coro, run, context  # a traceback that was raised in here may hold this frame (BOOK-3)
             return exc
         if job._outcome is None:
@@ -171,6 +173,7 @@ class Engine(Outside):
         elif (failure := self._launch(job)) is not None:
             # Not at once: when no task can be made, each failure would start the next one ever deeper.
             self._loop.call_soon(self._launch_failed, job, failure)
+            del job, failure  # the traceback of the one holds this frame, which holds the other (BOOK-3)
 
     def _launch_soon(self) -> None:
         """Launch what waits for its turn."""
@@ -222,7 +225,8 @@ class Engine(Outside):
         self._arriving[job] = None
         if self._observer is not None:
             self._observe(job, ACCEPT, None, job._state)
-        place.set_result(None)
+        if not place.done():
+            place.set_result(None)
 
     # --- Ending ------------------------------------------------------------------------------------
 
@@ -278,6 +282,11 @@ class Engine(Outside):
             release(coro)
         coro.close()
 
+    def _abandon(self, coro: Any) -> None:
+        """Close what a task factory may have begun before it failed; how a cleanup fails is not told."""
+        with suppress(Exception):
+            coro.close()
+
     def _dismiss(self, job: JobMachine) -> None:
         """Close a job that has left the queue without a start (``START-2``)."""
         job._fire(_CLOSE)
@@ -297,7 +306,7 @@ class Engine(Outside):
             self._loop.call_soon(callback, job, context=context)
 
     def _shielded_ended(self, inner: asyncio.Future[Any], unreceived: BaseException | None) -> None:
-        del self._shielded[inner]
+        release(self._shielded.pop(inner).arg)
         self._shutdown.consider()
         if unreceived is not None:
             self.call_exception_handler(_reports.shield_failure(inner, unreceived))

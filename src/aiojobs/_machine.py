@@ -277,7 +277,7 @@ def qualified_name(coro: Any) -> str:
     """The name of a coroutine for people; of an exotic one, that of its type."""
     try:
         name = coro.__qualname__
-    except AttributeError:
+    except Exception:  # noqa: BLE001 - what is not Python's own may answer anything
         return type(coro).__qualname__
     if type(name) is Claimed:
         return name.plain

@@ -217,25 +217,22 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         self._loop = loop
         inner = self._ensure_future(arg) if is_coroutine else asyncio.ensure_future(arg)
         if inner.done():
+            release(arg)
             return inner
         if inner not in self._shielded:
-            self._shielded[inner] = Shielded(inner, self)
+            self._shielded[inner] = Shielded(arg, inner, self)
             if self._admission.phase is not Phase.OPEN:
                 inner.cancel()  # its first step, in an eager task, has closed the scheduler that let it in
         return self._shielded[inner].new_outer()
 
     def _ensure_future(self, coro: Any) -> asyncio.Future[Any]:
-        """The task of a coroutine that is shielded; without one the coroutine has come to its end.
-
-        One that is not Python's own is claimed no longer than that: nobody could tell when to forget it.
-        """
+        """The task of a coroutine that is shielded; without one the coroutine has come to its end."""
         try:
             inner: asyncio.Future[Any] = asyncio.ensure_future(coro)
         except BaseException:
-            coro.close()
-            raise
-        finally:
+            self._abandon(coro)
             release(coro)
+            raise
         return inner
 
     # --- Closing ----------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from ._engine import Engine
 
 __all__ = ("Shielded",)
@@ -24,14 +26,17 @@ __all__ = ("Shielded",)
 class Shielded:
     """An inner future and the outer ones that stand for it."""
 
-    __slots__ = ("_outers", "_scheduler", "inner")
+    __slots__ = ("_outers", "_scheduler", "arg", "inner")
 
+    arg: Awaitable[Any]
+    """What the user gave: if it is a coroutine, the scheduler has claimed it."""
     inner: asyncio.Future[Any]
     """What is shielded: a task, or a future of the user's."""
     _outers: list[asyncio.Future[Any]]
     """One for each call of ``shield``; the callers await, and may cancel, these."""
 
-    def __init__(self, inner: asyncio.Future[Any], scheduler: Engine) -> None:
+    def __init__(self, arg: Awaitable[Any], inner: asyncio.Future[Any], scheduler: Engine) -> None:
+        self.arg = arg
         self.inner = inner
         self._outers = []
         self._scheduler = scheduler

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Coroutine
 from contextlib import suppress
 
@@ -231,3 +232,76 @@ async def test_a_coroutine_whose_name_is_no_name_runs_and_gives_its_slot_back():
         second = await scheduler.spawn(Numbered(asyncio.sleep(1, "second")))
         assert [await first, await second] == ["first", "second"]
         assert "Numbered" in repr(first)
+
+
+class Obliging:
+    """Whatever it is asked for, it has it: a proxy, a mock, a lazy import."""
+
+    def __getattr__(self, name):
+        return self
+
+
+class Forwarding(Borrowing):
+    """What it has not it takes from something that has everything."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name):
+        return getattr(Obliging(), name)
+
+
+@pytest.mark.requirement("SPAWN-1", "LIMIT-6")
+async def test_a_coroutine_that_has_whatever_it_is_asked_for_runs_and_gives_its_slot_back():
+    async with Scheduler(limit=1) as scheduler:
+        first = await scheduler.spawn(Forwarding(asyncio.sleep(1, "first")))
+        second = await scheduler.spawn(Forwarding(asyncio.sleep(1, "second")))
+        assert [await first, await second] == ["first", "second"]
+
+
+@pytest.mark.requirement("SPAWN-1", "LIMIT-6")
+async def test_a_blocked_caller_that_an_observer_cancels_while_it_is_let_in_leaves_the_books_right():
+    callers = []
+
+    def cancels_the_caller(record):
+        if record.event == "start" and callers:
+            callers.pop().cancel()
+
+    scheduler = Scheduler(limit=1, pending_limit=1, observer=cancels_the_caller)
+    first = await scheduler.spawn(asyncio.sleep(1, "first"))
+    second = await scheduler.spawn(asyncio.sleep(1, "second"))
+    caller = asyncio.create_task(scheduler.spawn(asyncio.sleep(1, "never")))
+    await settle()
+    callers.append(caller)
+    assert [await first, await second] == ["first", "second"]
+    assert caller.cancelled()
+    assert len(scheduler) == 0
+
+
+@pytest.mark.requirement("BOOK-3")
+async def test_a_queued_job_whose_task_the_loop_cannot_make_is_freed_at_once(monkeypatch):
+    loop, handler = asyncio.get_running_loop(), []
+    scheduler = Scheduler(limit=1, exception_handler=lambda _, context: handler.append(context["exception"]))
+    over = loop.create_future()
+
+    async def waits():
+        await over
+
+    async def never():
+        raise AssertionError("there is no task to run it")
+
+    def fails_always(coro, **_):
+        raise OSError("no task today")
+
+    await scheduler.spawn(waits())
+    job = weakref.ref(await scheduler.spawn(never()))
+    gc.collect()
+    gc.disable()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "create_task", fails_always)
+            over.set_result(None)
+            await settle()
+        assert [str(error) for error in handler] == ["no task today"]
+        assert job() is None
+    finally:
+        gc.enable()

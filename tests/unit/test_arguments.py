@@ -222,6 +222,28 @@ async def test_a_coroutine_that_is_over_is_refused():
             await scheduler.spawn(coro)
 
 
+async def test_a_coroutine_that_was_refused_is_over_and_belongs_to_nobody():
+    scheduler = Scheduler()
+    await scheduler.close()
+    coro = returns()
+    with pytest.raises(RuntimeError, match="after closing"):
+        await scheduler.spawn(coro)
+    with pytest.raises(RuntimeError, match="coro must not have been started before"):
+        await Scheduler().spawn(coro)
+
+
+def test_a_coroutine_that_is_over_does_not_bind_the_scheduler_to_its_loop():
+    scheduler, coro = Scheduler(), returns()
+    coro.close()
+
+    async def spawn(what):
+        return await (await scheduler.spawn(what))
+
+    with pytest.raises(RuntimeError, match="coro must not have been started before"):
+        asyncio.run(spawn(coro))
+    assert asyncio.run(spawn(returns("bound here"))) == "bound here"
+
+
 async def test_a_coroutine_that_runs_right_now_is_refused():
     scheduler = Scheduler()
     told = []

@@ -1,11 +1,12 @@
 """Shielded awaitables: as asyncio.shield, and nothing of them is lost (EXC-4, SPAWN-2, SHUT-2, SHUT-4)."""
 
 import asyncio
+import gc
 from contextlib import suppress
 
 import pytest
 
-from aiojobs import JobClosed, Scheduler, _claims
+from aiojobs import JobClosed, PendingQueueFull, Scheduler, _claims
 from support.observing import Complaints, Recorder, settle
 from unit.bodies import Body, Exotic, fails, forever, is_closed, returns
 
@@ -132,24 +133,92 @@ async def test_a_coroutine_that_is_shielded_belongs_to_nobody_else():
 
 
 @pytest.mark.requirement("SPAWN-3")
-async def test_of_a_shielded_coroutine_that_is_not_pythons_own_nothing_is_remembered():
+@EVERYWHERE
+async def test_a_shielded_coroutine_that_is_not_pythons_own_is_remembered_until_it_ends():
     before = set(_claims.foreign)
-    shield = Scheduler().shield(Exotic(returns("mine")))
-    assert _claims.foreign == before
+    scheduler, gate = Scheduler(), future()
+    coro = Exotic(awaits(gate))
+    shield = scheduler.shield(coro)
+    with pytest.raises(RuntimeError, match="coro belongs to another job already, or to a shield"):
+        scheduler.spawn_nowait(coro)
+    gate.set_result("mine")
     assert await shield == "mine"
+    assert _claims.foreign == before
+    assert await scheduler.shield(Exotic(returns("at once"))) == "at once"
+    assert _claims.foreign == before
+
+
+async def awaits(awaitable):
+    return await awaitable
+
+
+@pytest.mark.requirement("SPAWN-3")
+def test_a_shielded_coroutine_whose_loop_is_dropped_is_not_remembered():
+    async def leave():
+        Scheduler().shield(Exotic(forever()))
+        await settle()
+
+    before = set(_claims.foreign)
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # it complains that a task is destroyed, and is right
+    loop.run_until_complete(leave())
+    assert len(_claims.foreign) == len(before) + 1
+    loop.close()
+    del loop
+    gc.collect()
+    assert _claims.foreign == before
+
+
+@pytest.mark.requirement("SPAWN-3", "SPAWN-2")
+async def test_of_what_is_refused_nothing_is_remembered():
+    before = set(_claims.foreign)
+    async with Scheduler(limit=1, pending_limit=1) as scheduler:
+        jobs = [scheduler.spawn_nowait(forever()) for _ in range(2)]
+        with pytest.raises(PendingQueueFull):
+            scheduler.spawn_nowait(Exotic(returns()))
+        for job in reversed(jobs):
+            await job.close()
+    for take in (scheduler.spawn_nowait, scheduler.shield):
+        with pytest.raises(RuntimeError, match="after closing"):
+            take(Exotic(returns()))
+    assert _claims.foreign == before
+
+
+@pytest.mark.requirement("SPAWN-1", "SPAWN-3")
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+async def test_a_coroutine_whose_shield_gets_no_task_is_closed(monkeypatch, error):
+    def fails_always(coro, **_):
+        raise error("no task today")
+
+    before, coro = set(_claims.foreign), returns()
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.get_running_loop(), "create_task", fails_always)
+        for arg in (coro, Exotic(returns())):
+            with pytest.raises(error, match="no task today"):
+                Scheduler().shield(arg)
+    assert is_closed(coro)
+    assert _claims.foreign == before
 
 
 @pytest.mark.requirement("SPAWN-1")
-async def test_a_coroutine_whose_shield_gets_no_task_is_closed(monkeypatch):
-    def fails_always(coro, **_):
-        raise OSError("no task today")
+@pytest.mark.parametrize("take", ["shield", "spawn_nowait"])
+async def test_what_a_factory_raised_is_told_and_not_what_the_cleanup_raises(monkeypatch, take):
+    async def cleans_up_badly():
+        try:
+            await forever()
+        finally:
+            raise ValueError("in the cleanup")
 
-    coro = returns()
+    def begins_and_fails(coro, **_):
+        coro.send(None)
+        raise OSError("no task after all")
+
+    scheduler = Scheduler()
     with monkeypatch.context() as patch:
-        patch.setattr(asyncio.get_running_loop(), "create_task", fails_always)
-        with pytest.raises(OSError, match="no task today"):
-            Scheduler().shield(coro)
-    assert is_closed(coro)
+        patch.setattr(asyncio.get_running_loop(), "create_task", begins_and_fails)
+        with pytest.raises(OSError, match="no task after all"):
+            getattr(scheduler, take)(cleans_up_badly())
+    assert len(scheduler) == 0
 
 
 @pytest.mark.requirement("SPAWN-2")
