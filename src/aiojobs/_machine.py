@@ -46,7 +46,6 @@ from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from ._claims import Claimed
 from ._exceptions import IllegalTransition, JobClosed
 from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
 from ._queue import Link
@@ -279,8 +278,6 @@ def qualified_name(coro: Any) -> str:
         name = coro.__qualname__
     except Exception:  # noqa: BLE001 - what is not Python's own may answer anything
         return type(coro).__qualname__
-    if type(name) is Claimed:
-        return name.plain
     return name if isinstance(name, str) else type(coro).__qualname__
 
 
