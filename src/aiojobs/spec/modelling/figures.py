@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aiojobs.spec.deriving.markdown import grid
+from aiojobs.spec.deriving.markdown import around, grid
 from aiojobs.spec.modelling.manifest import FOLDER
-from aiojobs.spec.reading.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,20 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["PAGE", "drawn"]
 
 PAGE: Final = "README.md"
-_BEGIN: Final = "<!-- generated:figures -->"
-_END: Final = "<!-- /generated:figures -->"
 
 
 def drawn(manifest: Manifest) -> tuple[Path, str]:
     """The page, and the text that it should have."""
     path = manifest.folder / PAGE
-    text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise SpecError(f"{_BEGIN} or {_END} is missing", file=f"{FOLDER}/{PAGE}")
+    before, after = around(path.read_text(encoding="utf-8"), "generated:figures", f"{FOLDER}/{PAGE}")
     tables = "\n".join(_tables(manifest.configurations))
-    return path, f"{before}{begin}\n\n{tables}\n\n{end}{after}"
+    return path, f"{before}\n\n{tables}\n\n{after}"
 
 
 _MODELS: Final = (

@@ -9,18 +9,14 @@ changes the library later makes it older, not wrong.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
-from aiojobs.spec.deriving.markdown import grid
-from aiojobs.spec.reading.errors import SpecError
+from aiojobs.spec.deriving.markdown import around, grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["quotation", "with_quotation"]
-
-_BLOCK: Final = re.compile(r"(<!-- verdict -->\n).*?(<!-- /verdict -->)", re.DOTALL)
 
 _FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
     "conformance": ("passed",),
@@ -40,7 +36,7 @@ _FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
 def quotation(document: Mapping[str, Any]) -> str:
     """A sentence, and a table of the steps with their main figures."""
     rows = [(step["title"], step["status"], _figures(step)) for step in document["steps"]]
-    return "\n".join([_sentence(document), "", *grid(("step", "", "figures"), rows), ""])
+    return "\n".join([_sentence(document), "", *grid(("step", "", "figures"), rows)])
 
 
 def _sentence(document: Mapping[str, Any]) -> str:
@@ -71,6 +67,5 @@ def with_quotation(text: str, document: Mapping[str, Any]) -> str:
     Raises:
         SpecError: the page has no place for one.
     """
-    if not _BLOCK.search(text):
-        raise SpecError("there is no block between <!-- verdict --> and <!-- /verdict -->", file="README.md")
-    return _BLOCK.sub(lambda match: f"{match[1]}\n{quotation(document)}\n{match[2]}", text)
+    before, after = around(text, "verdict", "README.md")
+    return f"{before}\n\n{quotation(document)}\n\n{after}"
