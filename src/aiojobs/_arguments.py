@@ -12,10 +12,10 @@ import inspect
 from types import CoroutineType
 
 __all__ = (
-    "check_callable",
     "check_context",
     "check_coroutine",
     "check_count",
+    "check_function",
     "check_name",
     "seconds",
 )
@@ -46,10 +46,18 @@ def seconds(argument: str, value: object) -> float | None:
     return None if value > _LIFETIME else value
 
 
-def check_callable(argument: str, value: object) -> None:
-    """Something that can be called, or None."""
-    if value is not None and not callable(value):
+def check_function(argument: str, value: object) -> None:
+    """Something that can be called and has then done its work, or None: nobody awaits what it returns."""
+    if value is None:
+        return
+    if not callable(value):
         raise TypeError(f"{argument} must be callable or None, got {value!r}")
+    for called in (value, type(value).__call__):
+        if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
+            raise TypeError(
+                f"{argument} must be a plain function, got {value!r}: nobody would await what it returns; "
+                "let it create a task, or spawn a job in another scheduler"
+            )
 
 
 def check_name(value: object) -> None:

@@ -17,7 +17,9 @@ same text as a ``Claimed``. That takes no memory, and nothing has to be taken ba
 its coroutine, and that is refused anyway. One ``Claimed`` for each name is kept, up to a bound.
 
 *What is no coroutine object of Python's own* - a coroutine is also what merely has the methods of one - may
-bear no name, or one that can't be set. It is remembered by its address, and forgotten when its job ends.
+bear no name, or one that can't be set. It is remembered by its address, and forgotten when its job ends. Its name
+is remembered too: that of a compiled coroutine is gone when it has ended. Whether it has begun it may tell by the
+attributes of Python's own; to probe it as those are probed could be its end.
 
 What is deliberately not here
 -----------------------------
@@ -32,7 +34,9 @@ import inspect
 from types import CoroutineType, GeneratorType
 from typing import Any, NoReturn
 
-__all__ = ("Claimed", "claim", "foreign", "release")
+from ._calling import shown
+
+__all__ = ("Claimed", "claim", "foreign", "qualified_name", "release")
 
 _PROBE = object()
 
@@ -68,6 +72,9 @@ _names = _Names()
 foreign: set[int] = set()
 """The ids of claimed coroutines that are not of Python's own type."""
 
+_names_of_foreign: dict[int, str] = {}
+"""What they were called when they were claimed, by the same ids."""
+
 
 def claim(coro: Any) -> None:
     """Write down that `coro` belongs to somebody, who has to see to its end.
@@ -93,11 +100,24 @@ def claim(coro: Any) -> None:
 def _claim_foreign(coro: Any) -> None:
     """The same for what only has the methods of a coroutine, and may not tell whether it has begun."""
     is_claimed = id(coro) in foreign
-    if is_claimed or (
-        isinstance(coro, GeneratorType) and inspect.getgeneratorstate(coro) != inspect.GEN_CREATED
-    ):
+    if is_claimed or _has_begun(coro):
         _refuse(coro, is_claimed)
     foreign.add(id(coro))
+    _names_of_foreign[id(coro)] = qualified_name(coro)
+
+
+def _has_begun(coro: Any) -> bool:
+    """Whether what is no coroutine of Python's own says that some of it has run."""
+    if isinstance(coro, GeneratorType):
+        return inspect.getgeneratorstate(coro) != inspect.GEN_CREATED
+    try:
+        return bool(
+            getattr(coro, "cr_running", False)
+            or getattr(coro, "cr_await", None) is not None
+            or getattr(coro, "cr_code", coro) is None  # over, in what Cython has compiled
+        )
+    except Exception:  # noqa: BLE001 - what is not Python's own may answer anything
+        return False
 
 
 def _refuse(coro: Any, is_claimed: bool) -> NoReturn:
@@ -106,9 +126,21 @@ def _refuse(coro: Any, is_claimed: bool) -> NoReturn:
         wrong = "belongs to another job already, or to a shield"
     else:
         wrong = "must not have been started before"
-    raise RuntimeError(f"coro {wrong}, got {coro!r}; call its function again")
+    raise RuntimeError(f"coro {wrong}, got {shown(coro)}; call its function again")
 
 
 def release(coro: Any) -> None:
     """Whoever `coro` belonged to has done with it."""
     foreign.discard(id(coro))
+    _names_of_foreign.pop(id(coro), None)
+
+
+def qualified_name(coro: Any) -> str:
+    """The name of a coroutine for people; of an exotic one, that of its type."""
+    if (known := _names_of_foreign.get(id(coro))) is not None:
+        return known
+    try:
+        name = coro.__qualname__
+    except BaseException:  # noqa: BLE001 - what is not Python's own may answer anything
+        name = None
+    return str.__str__(name) if isinstance(name, str) else type(coro).__qualname__

@@ -4,18 +4,23 @@ The rules of this file
 ----------------------
 Policy is asked for, never made: what follows when a job ends or leaves the queue is what ``Admission``
 answers. How jobs come in is ``_entrance``'s, closing is ``_shutdown``'s, a job's state is ``_machine``'s.
-What is left is order, books and tasks.
+What is left is order, registries and tasks.
+
+*An action is whole before anybody else's code runs* (``BOOK-4``). Each has two halves. The first changes states,
+counts and registries, and calls nothing but what changes them: it can't be interrupted, and since those calls
+are all of one depth and call no further, a stack that has room for the first has room for the last. The second
+half calls out, each call on its own: what one of them does or raises keeps none of the others from being made.
 
 How it works
 ------------
-*Books.* A job is in ``_queue`` while it is pending and in ``_running`` while it holds a slot, and counted
+*Registries.* A job is in ``_queue`` while it is pending and in ``_running`` while it holds a slot, and counted
 nowhere else. Both are ordered, and since jobs start first in, first out, the running ones followed by the
 queue are in the order of spawning (``BOOK-2``). No set of jobs exists, so nothing depends on the order of
 hashes.
 
-*Starting.* A job's task is created the moment its slot is given, and in its last step the job calls
-``_ended``, which closes the books, wakes who waits, lets the next job start, and reports to the handler
-last. So whatever user code does, it finds a scheduler in order.
+*Starting.* A job's task is created the moment its slot is given. If the task does nothing but drive the job, the
+job calls ``_ended`` in its last step; if not, the job is in ``_followed`` until its task is done (``START-3``).
+``_ended`` completes the registries, wakes who waits, lets the next job start, and reports to the handler last.
 
 What is deliberately not here
 -----------------------------
@@ -28,20 +33,24 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
 
 from . import _reports
 from ._admission import Admission, Next
-from ._claims import foreign, release
+from ._calling import shown, stop_loop, tell
+from ._claims import foreign, qualified_name, release
 from ._lifecycle import Event, Outcome, PhaseEvent, State
-from ._machine import JobMachine, qualified_name
+from ._machine import JobMachine
 from ._outside import Outside
 from ._queue import Queue
 from ._records import ACCEPT, ExceptionHandler, Observer
 from ._shutdown import Shutdown
+from ._tasks import End, Followed, create_plainly, end_of, failure_of, without_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
     from contextvars import Context
 
     from ._shield import Shielded
@@ -50,9 +59,10 @@ __all__ = ("Engine",)
 
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
 _NOTHING, _START_NEXT, _ADMIT = Next.NOTHING, Next.START, Next.ADMIT
-_PENDING, _CLOSING = State.PENDING, State.CLOSING
+_PENDING, _ACTIVE = State.PENDING, State.ACTIVE
 _GIVE_SLOT, _CLOSE = Event.START, Event.CLOSE
-_RAISED, _NEVER_STARTED = Outcome.RAISED, Outcome.NEVER_STARTED
+_RETURNED, _RAISED, _NEVER_STARTED = Outcome.RETURNED, Outcome.RAISED, Outcome.NEVER_STARTED
+_Failure = tuple[BaseException, Any]
 
 
 class Engine(Outside):
@@ -88,6 +98,10 @@ class Engine(Outside):
         # Jobs whose start has fired and whose task is to be created, in order. Nothing stays here for more
         # than a loop pass.
         self._to_launch: deque[JobMachine] = deque()
+        # Jobs whose task may do something else beside driving them; their end is that of the task.
+        self._followed: dict[JobMachine, Followed] = {}
+        # Whether a task has ever begun a job at once: from then on each is given a stack of its own to begin on.
+        self._begins_at_once = False
 
     def __del__(self) -> None:
         with suppress(AttributeError):
@@ -97,90 +111,204 @@ class Engine(Outside):
                 release(shielded.arg)
 
     def _move(self, event: PhaseEvent) -> None:
-        """Change the phase through the table, and tell the observer."""
+        """Change the phase through the table; the observer is told by whoever calls."""
         source = self._admission.phase
         if event is PhaseEvent.CLOSE:
             self._admission.shutdown()
         else:
             self._admission.settle()
         if self._observer is not None:
-            self._observe(None, event, source, self._admission.phase)
+            self._untold.append((None, event, source, self._admission.phase))
 
     # --- Starting ----------------------------------------------------------------------------------
 
-    def _launch(self, job: JobMachine) -> BaseException | None:
-        """Create the task of a job that has started; what the task factory raises is returned.
+    def _launch(self, job: JobMachine) -> _Failure | None:
+        """Create the task of a job that has started; what that raises is returned.
 
-        With an eager task factory the first step runs in here, and the job may have ended on return.
+        A task that begins at once runs the first step in here, and the job may have ended on return.
         """
         loop = self._loop
         coro: Any = job._coro
+        name = job._name
         context = job._context
-        run: Any = job._run(self, coro)
+        run: Any = None
+        task: Any = None
         try:
-            run.__qualname__ = coro.__qualname__.plain
-        except Exception:  # noqa: BLE001 - what is not Python's own may answer anything
-            run.__qualname__ = qualified_name(coro)
-        run.send(None)
-        try:
-            if context is None:
-                task = loop.create_task(run, name=job._name)
+            run = job._run(self, coro)
+            try:
+                run.__qualname__ = coro.__qualname__.plain
+                run.__name__ = coro.__name__
+            except BaseException:  # noqa: BLE001 - what is not Python's own may answer anything
+                _take_name(run, coro)
+            try:
+                if context is None:
+                    task = loop.create_task(run) if name is None else loop.create_task(run, name=name)
+                elif name is None:
+                    task = loop.create_task(run, context=context)
+                else:
+                    task = loop.create_task(run, name=name, context=context)
+            except TypeError as exc:
+                task = create_plainly(loop, run, name, context, exc)
+            try:
+                drives = task.get_coro() is run
+            except BaseException:  # noqa: BLE001 - what a factory returns may be anything
+                drives = False
+            if drives and not self._followed:
+                job._task = task
+                job._context = None
+                run.send(None)
+                if job._state is not _ACTIVE:
+                    self._cancel_task(job)  # closing has begun while the task was made
             else:
-                try:
-                    task = loop.create_task(run, name=job._name, context=context)
-                except TypeError:
-                    if loop.get_task_factory() is None:
-                        raise
-                    # A factory from before there was `context`: its task copies the context it is called in.
-                    # No other is called that way: an eager one would have to enter the context twice.
-                    task = context.run(loop.create_task, run, name=job._name)
-        except BaseException as exc:  # noqa: BLE001 - whatever the factory or an eager first step raises
-            self._abandon(run)
-            self._abandon(coro)
-            del job, coro, run, context  # a traceback that was raised in here may hold this frame (BOOK-3)
-            return exc
-        if job._outcome is None:
-            job._task = task
-            job._context = None
-            if job._result is None:
-                return None
-        del job, coro, run, context, task  # likewise
+                self._follow(job, task, run, drives)
+                del job, coro, run, context, task  # a traceback of an eager first step holds this frame (BOOK-3)
+        except BaseException as exc:  # noqa: BLE001 - whatever a task factory or an eager first step raises
+            failure = self._not_launched(job, exc, run, task)
+            try:
+                return failure
+            finally:
+                del job, coro, run, context, task, failure  # likewise
         return None
 
-    def _fail_launch(self, job: JobMachine, exc: BaseException, *, received: bool) -> None:
-        """End a job without a task, keeping the reason without the frame that knows the job (``BOOK-3``)."""
-        if job._outcome is not None:
-            return  # a factory has run its first step, and raised in spite of it
-        original = exc.__traceback__ and exc.__traceback__.tb_next
-        result = job._result or (exc.with_traceback(original), original)
-        self._ended(job, Event.FINISH, Outcome.RAISED, result, received=received)
+    def _follow(self, job: JobMachine, task: Any, run: Any, drives: bool) -> None:
+        """Have a job end with its task, unless it turns out that the task drives nothing else.
 
-    def _start_next(self, next_: Next) -> None:
-        """Give a slot to the job that has waited longest, and its place to the call that has.
-
-        The job is launched now, or after those before it, or soon if a task factory might run it at once. In
-        the last step of a job that another one follows, such a task would find the context entered that
-        both may share, and one that ended at once would start the next one ever deeper.
+        Raises:
+            BaseException: this can't be done: `task` is no future.
         """
-        job = self._queue.pop()
-        self._running[job] = None
-        job._fire(_GIVE_SLOT)
-        if next_ is not _START_NEXT:
-            self._admit_blocked()
-        if self._to_launch or job in self._arriving or self._loop.get_task_factory() is not None:
+        followed = self._followed.get(job)
+        entered = followed is not None
+        if not callable(getattr(task, "add_done_callback", None)):
+            raise TypeError(f"the loop's task factory must return a task, got {shown(task)}")
+        job._task = task
+        job._context = None
+        if drives and (followed is None or followed.end is None):
+            self._followed.pop(job, None)
+            if not entered:
+                run.send(None)
+        else:
+            if followed is None:
+                followed = self._followed[job] = Followed()
+            followed.run = run
+            if followed.end is not None and followed.end[1] is not _RAISED and task.done():
+                self._task_ended(job, task)
+            else:
+                task.add_done_callback(partial(self._task_ended, job))
+        if not entered and job._state is not _ACTIVE and job._outcome is None:
+            self._cancel_task(job)
+
+    def _not_launched(self, job: JobMachine, exc: BaseException, run: Any, task: Any) -> _Failure | None:
+        """Leave nothing of what could not be launched, and return the reason; None if the job ran for all that."""
+        failure = without_frame(exc, own=True)
+        followed = self._followed.pop(job, None)
+        if task is not None and hasattr(task, "cancel"):
+            self._call_out("cancel of a task", task.cancel)
+        for unfinished in (run, job._coro):
+            if unfinished is not None and not isinstance(unfinished, str):
+                self._close_coroutine(unfinished, job)
+        if followed is not None and followed.end is not None and job._outcome is None:
+            self._ended(job, *followed.end)
+        try:
+            return failure
+        finally:
+            del job, exc, run, task, failure
+
+    def _entered(self, job: JobMachine) -> bool:
+        """The coroutine of a job is begun by a task that is not known to drive it, or not known yet.
+
+        Returns whether a cancellation was asked for before that, which the current task gets after this step.
+        """
+        if job._outcome is not None:
+            return False
+        followed = self._followed.get(job)
+        if followed is None:
+            followed = self._followed[job] = Followed()
+            self._begins_at_once = True
+            job._task = asyncio.current_task()
+        followed.entered = True
+        task = asyncio.current_task()
+        if job._state is _ACTIVE or task is None:
+            return False
+        self._call_out("cancel of a task", task.cancel)
+        return True
+
+    def _finished(self, job: JobMachine, event: Event, outcome: Outcome, result: object) -> None:
+        """The coroutine of a job has ended, and with it the job unless that ends with its task."""
+        followed = self._followed.get(job)
+        if followed is not None:
+            followed.end = (event, outcome, result)
+        elif job._outcome is None:
+            self._ended(job, event, outcome, result)
+
+    def _task_ended(self, job: JobMachine, task: Any) -> None:
+        """The task of a job that is followed is done, and so is the job (``START-3``)."""
+        followed = self._followed.pop(job, None)
+        if followed is None:
+            return
+        failure = failure_of(task)
+        coro = job._coro
+        if followed.end is None:
+            end = end_of(failure)
+            if not followed.entered:
+                self._close_coroutine(followed.run, job)
+                self._close_coroutine(coro, job)
+            self._ended(job, *end)
+        else:
+            end = followed.end
+            self._ended(job, *end)
+            if failure is not None and not _is_expected(failure, end):
+                self._report(job, _reports.task_failure(job, failure))
+
+    def _cancel_task(self, job: JobMachine) -> None:
+        """Deliver to a job's task that the job was asked to stop, once, and after its first step (``START-1``)."""
+        task = job._task
+        followed = self._followed.get(job) if self._followed else None
+        if followed is not None and not followed.entered:
+            # Its task has yet to take its first step, and may get to the coroutine in it.
+            self._call_out("call_soon of the loop", self._loop.call_soon, self._cancel_unentered, job)
+        elif task is not None:
+            self._call_out("cancel of a task", task.cancel)
+
+    def _cancel_unentered(self, job: JobMachine) -> None:
+        """The same, if the first step of the task has not led to the coroutine."""
+        followed = self._followed.get(job)
+        if followed is not None and not followed.entered and job._task is not None:
+            self._call_out("cancel of a task", job._task.cancel)
+
+    def _launch_next(self, job: JobMachine) -> None:
+        """Launch a job that got its slot from another.
+
+        At once, or after those before it, or soon if its task might begin at once. In the last step of a job
+        that another one follows, such a task would find the context entered that both may share, and one that
+        ended at once would start the next one ever deeper.
+        """
+        try:
+            soon = self._to_launch or self._begins_at_once or self._loop.get_task_factory() is not None
+        except BaseException:  # noqa: BLE001 - a loop need not have factories
+            soon = self._begins_at_once
+        if soon or job in self._arriving:
             self._to_launch.append(job)
             self._launch_soon()
-        elif (failure := self._launch(job)) is not None:
+        elif job._outcome is None and (failure := self._launch(job)) is not None:
             # Not at once: when no task can be made, each failure would start the next one ever deeper.
-            self._loop.call_soon(self._launch_failed, job, failure)
+            try:
+                self._loop.call_soon(self._launch_failed, job, failure)
+            except BaseException:  # noqa: BLE001 - a loop that is closed has no later
+                self._launch_failed(job, failure)
             del job, failure  # the traceback of the one holds this frame, which holds the other (BOOK-3)
+
+    def _may_begin_at_once(self) -> bool:
+        try:
+            return self._begins_at_once or self._loop.get_task_factory() is not None
+        except BaseException:  # noqa: BLE001 - a loop need not have factories
+            return False
 
     def _launch_soon(self) -> None:
         """Launch what waits for its turn."""
-        if self._loop.get_task_factory() is None:
-            self._launch_all()
+        if self._may_begin_at_once():
+            self._call_out("call_soon of the loop", self._loop.call_soon, self._launch_all)
         else:
-            self._loop.call_soon(self._launch_all)
+            self._launch_all()
 
     def _launch_all(self) -> None:
         """Launch in the order of starting, up to a job whose caller has yet to wake (``LIMIT-5``)."""
@@ -192,121 +320,180 @@ class Engine(Outside):
             del job
 
     def _launch_late(self, job: JobMachine) -> None:
-        """Launch a job that may have been asked to stop since its slot was given."""
-        asked_to_stop = job._state is _CLOSING
+        """Launch a job whose caller is not waiting for that."""
         failure = self._launch(job)
         if failure is not None:
             self._launch_failed(job, failure)
-        elif asked_to_stop and job._task is not None:
-            job._task.cancel()
         del job, failure
 
-    def _launch_failed(self, job: JobMachine, failure: BaseException) -> None:
+    def _launch_failed(self, job: JobMachine, failure: _Failure) -> None:
         """There is no caller left to tell that a task could not be made: the handler hears of it."""
-        self._fail_launch(job, failure, received=False)
-        if isinstance(failure, (SystemExit, KeyboardInterrupt)):
-            _reports.stop_loop(self._loop, failure)
+        if job._outcome is None:
+            self._ended(job, Event.FINISH, _RAISED, failure)
+        if isinstance(failure[0], (SystemExit, KeyboardInterrupt)):
+            stop_loop(self._loop, failure[0])
 
-    def _forget_gone(self) -> None:
-        """Callers at the head of the line that were cancelled in this very pass are not let in any more."""
+    def _forget_gone(self) -> list[JobMachine]:
+        """Callers at the head of the line that were cancelled in this very pass are not let in any more.
+
+        Returns their jobs, whose coroutines are to be closed.
+        """
+        gone: list[JobMachine] = []
         while self._blocked:
             place, job = self._blocked.popitem(last=False)
             if not place.cancelled():
                 self._blocked[place] = job
                 self._blocked.move_to_end(place, last=False)
-                return
+                break
             self._admission.give_up()
-            self._disown(job._coro)
+            gone.append(job)
+        return gone
 
     def _admit_blocked(self) -> None:
-        """Accept the job of the call that has waited longest, on the call's behalf."""
+        """Accept the job of the call that has waited longest, on the call's behalf: the end of a first half."""
         place, job = self._blocked.popitem(last=False)
         self._queue.join(job)
         self._arriving[job] = None
         if self._observer is not None:
-            self._observe(job, ACCEPT, None, job._state)
+            self._untold.append((job, ACCEPT, None, job._state))
         if not place.done():
-            place.set_result(None)
+            self._call_out("a waiter", place.set_result, None)
 
     # --- Ending ------------------------------------------------------------------------------------
 
     def _ended(
         self, job: JobMachine, event: Event, outcome: Outcome, result: object, received: bool = False
     ) -> None:
-        """A running job has really ended: close its books, wake who waits, start the next, report."""
+        """A running job has really ended: complete its registries, wake who waits, start the next, report."""
+        coro, task = job._coro, job._task
         job._fire(event)
         del self._running[job]
-        if foreign:
-            release(job._coro)
         job._end(outcome, result)
-        if self._blocked:
-            self._forget_gone()
+        gone = self._forget_gone() if self._blocked else None
         next_ = self._admission.ended()
+        following = None
+        if next_ is not _NOTHING:
+            following = self._queue.pop()
+            self._running[following] = None
+            following._fire(_GIVE_SLOT)
+            if next_ is not _START_NEXT:
+                self._admit_blocked()
+        # Whole: from here on it calls out.
+        if outcome is not _RETURNED or foreign or self._observer is not None or gone:
+            self._say_farewell(job, coro, task, gone)
         if job._waiters is not None or self._callbacks:
             self._tell(job, received=received)
         unreceived = outcome is _RAISED and job._waiters is None and not received
-        if next_ is not _NOTHING:
-            self._start_next(next_)
+        if following is not None:
+            self._launch_next(following)
         elif not self._running:
             self._shutdown.consider()
         if unreceived:
             self._report_failure(job)
 
+    def _say_farewell(self, job: JobMachine, coro: Any, task: Any, gone: list[JobMachine] | None = None) -> None:
+        """What seldom has to be done for a job that has ended: names, claims, observer, callers that are gone."""
+        if type(coro) is not CoroutineType:
+            job._coro = qualified_name(coro)
+            release(coro)
+        if job._outcome is not _RETURNED and job._name is None and task is not None:
+            job._name = self._call_out("get_name of a task", task.get_name)
+        for departed in gone or ():
+            self._disown(departed)
+        if self._observer is not None:
+            self._tell_observer()
+
     def _ask_to_stop(self, job: JobMachine) -> None:
         """``close`` was asked of a job that has not ended (``CLOSE-1``, ``CLOSE-3``, ``START-2``)."""
-        if job._state is _PENDING or job in self._arriving:
-            self._stop_unlaunched(job)
-        elif job._result is not None:
-            job._see_failure()
-        elif job._fire(_CLOSE) and job._task is not None:
-            job._task.cancel()
-
-    def _stop_unlaunched(self, job: JobMachine) -> None:
-        """Stop a job that has no task: it ends on the spot, and nothing of it ever runs."""
         if job._state is _PENDING:
-            self._queue.leave(job)
-            self._dismiss(job)
-            self._forget_gone()
-            next_ = self._admission.withdrawn()
-            self._tell(job)
-            if next_ is _ADMIT:
-                self._admit_blocked()
-        else:
-            job._fire(_CLOSE)
-            cast("Coroutine[Any, Any, Any]", job._coro).close()
-            self._ended(job, Event.CANCEL, Outcome.CANCELLED, None)
+            self._stop_pending(job)
+        elif job in self._arriving:
+            self._stop_arriving(job)
+        elif not self._see_end(job) and job._fire(_CLOSE):
+            if self._observer is not None:
+                self._tell_observer()
+            self._cancel_task(job)
 
-    def _disown(self, coro: Any) -> None:
-        """Close a coroutine that will never run and forget whose it was."""
+    def _see_end(self, job: JobMachine) -> bool:
+        """Take notice of an end that has come and was not seen yet; whether there was one."""
+        if job._result is not None and job._outcome is None:
+            job._see_failure()
+            return True
+        followed = self._followed.get(job) if self._followed else None
+        task = job._task
+        if followed is None or followed.end is None or task is None or not self._call_out("a task", task.done):
+            return False
+        self._task_ended(job, task)
+        return True
+
+    def _stop_pending(self, job: JobMachine) -> None:
+        """A job that waits for a slot ends on the spot, and nothing of it ever runs (``START-2``)."""
+        if job._waiters is not None or self._callbacks or self._blocked:
+            self._loop.call_soon(_nothing)  # raises, where waking would, before anything has changed
+        coro = job._coro
+        job._fire(_CLOSE)
+        self._queue.leave(job)
+        job._end(_NEVER_STARTED, None)
+        gone = self._forget_gone()
+        if self._admission.withdrawn() is _ADMIT:
+            self._admit_blocked()
+        # Whole: from here on it calls out.
+        self._close_coroutine(coro, job)
+        self._say_farewell(job, coro, None, gone)
+        self._tell(job)
+
+    def _stop_arriving(self, job: JobMachine) -> None:
+        """A job that has a slot, but no task since its spawn has not returned, never runs either (``SPAWN-1``)."""
+        coro = job._coro
+        job._fire(_CLOSE)
+        self._ended(job, Event.CANCEL, Outcome.CANCELLED, None)
+        self._close_coroutine(coro, job)
+
+    def _disown(self, job: JobMachine) -> None:
+        """Close the coroutine of a job that was never accepted, and forget whose it was."""
+        coro: Any = job._coro
+        job._coro = qualified_name(coro)
         if foreign:
             release(coro)
-        coro.close()
+        self._close_coroutine(coro, job)
 
-    def _abandon(self, coro: Any) -> None:
-        """Close what a task factory may have begun before it failed; how a cleanup fails is not told."""
-        with suppress(Exception):
+    def _close_coroutine(self, coro: Any, job: JobMachine) -> None:
+        """Close what will not run any more; what its cleanup raises goes to the handler (``START-2``)."""
+        try:
             coro.close()
-
-    def _dismiss(self, job: JobMachine) -> None:
-        """Close a job that has left the queue without a start (``START-2``)."""
-        job._fire(_CLOSE)
-        self._disown(job._coro)
-        job._end(_NEVER_STARTED, None)
+        except BaseException as exc:  # noqa: BLE001 - it changes nothing for anybody else
+            self._report_cleanup(job, exc)
 
     def _tell(self, job: JobMachine, received: bool = False) -> None:
         """Wake those who wait for a job that has ended."""
         if job._waiters is not None:
-            job._wake(received=received)
-        if self._callbacks:
-            self._call_back(job)
-
-    def _call_back(self, job: JobMachine) -> None:
-        """Have the loop call what was to be called after the end of this job."""
-        for callback, context in self._callbacks.pop(job, ()):
-            self._loop.call_soon(callback, job, context=context)
+            job._wake(self._loop, received=received)
+        for callback, context in self._callbacks.pop(job, ()) if self._callbacks else ():
+            try:
+                self._loop.call_soon(callback, job, context=context)
+            except BaseException as exc:  # noqa: BLE001 - a debug loop refuses what it can't call
+                tell(self._loop, "done callback", exc)
 
     def _shielded_ended(self, inner: asyncio.Future[Any], unreceived: BaseException | None) -> None:
-        release(self._shielded.pop(inner).arg)
+        shielded = self._shielded.pop(inner)
+        release(shielded.arg)
         self._shutdown.consider()
         if unreceived is not None:
-            self.call_exception_handler(_reports.shield_failure(inner, unreceived))
+            self._report(None, _reports.shield_failure(inner, unreceived))
+
+
+def _take_name(run: Any, coro: Any) -> None:
+    """Give the coroutine that the task gets the name of one that is not Python's own (``EXC-5``)."""
+    run.__qualname__ = qualified_name(coro)
+    run.__name__ = run.__qualname__.rpartition(".")[2]
+
+
+def _is_expected(failure: BaseException, end: End) -> bool:
+    """Whether a task came to what its coroutine did: its exception, or a cancellation."""
+    if issubclass(type(failure), asyncio.CancelledError):
+        return True
+    return end[1] is _RAISED and end[2][0] is failure
+
+
+def _nothing() -> None:
+    """A callback that holds nothing."""

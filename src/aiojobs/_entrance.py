@@ -3,14 +3,14 @@
 The rules of this file
 ----------------------
 Whether it starts, queues, waits outside or is refused is the verdict of ``Admission``, which is carried out
-here. All or nothing (``SPAWN-1``): a caller gets a job that is in the books, or an exception, and then
+here. All or nothing (``SPAWN-1``): a caller gets a job that is in the registries, or an exception, and then
 nothing is left of what was offered, whenever the caller is cancelled. What a job does once it is in, and how
 it leaves, is ``_engine``'s.
 
 How it works
 ------------
-*A slot or a place is free.* The job is made and in the books before ``spawn`` gives way for the first time.
-With a slot it is launched on the spot, unless others that were started earlier have yet to be.
+*A slot or a place is free.* The job is made and in the registries before ``spawn`` gives way for the first
+time. With a slot it is launched on the spot, unless others that were started earlier have yet to be.
 
 *Nothing is free.* The call waits outside, on a future in ``_blocked``, in order of arrival. When a place
 falls free the job of the first one is accepted there and then, and its caller wakes a loop pass later. In
@@ -26,14 +26,18 @@ becomes of the call, somebody has to close it.
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from contextvars import copy_context
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from . import _arguments
 from ._admission import Verdict
+from ._claims import claim
 from ._engine import Engine
 from ._exceptions import PendingQueueFull
 from ._job import Job
-from ._lifecycle import Event, Phase
+from ._lifecycle import Event, Outcome, Phase, State
 from ._records import ACCEPT
 
 if TYPE_CHECKING:
@@ -48,7 +52,7 @@ __all__ = ("Entrance",)
 _T = TypeVar("_T")
 
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
-_START, _QUEUE = Verdict.START, Verdict.QUEUE
+_START, _QUEUE, _FULL = Verdict.START, Verdict.QUEUE, Verdict.FULL
 _GIVE_SLOT = Event.START
 
 
@@ -56,55 +60,122 @@ class Entrance(Engine):
     """The part of a scheduler that lets jobs in."""
 
     def _enter(
-        self, verdict: Verdict, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None
-    ) -> Job[_T]:
-        """Carry out the verdict on a coroutine that does not have to wait outside.
+        self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None, may_block: bool
+    ) -> Job[_T] | Coroutine[Any, Any, Job[_T]]:
+        """Carry out the verdict on a coroutine; if its caller has to wait outside, that wait is returned.
 
         A job that waits keeps a copy of the context of this moment; one that starts now gets one anyway.
         """
+        if type(coro) is CoroutineType and name is None is context and get_running_loop() is self._loop:
+            claim(coro)  # what most callers come to; the same in short
+        else:
+            self._check_offer(coro, name, context)
+        observed = self._observer is not None or self._loop.get_debug()
+        job: Job[_T] = Job(coro, self, name, context)
+        verdict = self._admission.offer(False)
+        if verdict is _START:
+            self._running[job] = None
+            if observed:
+                self._accept(job)
+            job._fire(_GIVE_SLOT)
+            if observed:
+                self._tell_of_acceptance(job)
+            if self._to_launch or context is not None or observed:
+                failure = self._launch_with_care(job)
+            else:
+                failure = self._launch(job)
+            if failure is None:
+                return job
+            try:
+                raise self._end_unlaunched(job, failure)
+            finally:
+                del job, coro, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
         if verdict is _QUEUE:
-            job: Job[_T] = Job(coro, self, name, copy_context() if context is None else context)
+            if context is None:
+                job._context = copy_context()
             self._queue.join(job)
-            if self._loop.get_debug() or self._observer is not None:
+            if observed:
+                self._accept(job)
                 self._tell_of_acceptance(job)
             return job
-        if verdict is not _START:
-            self._disown(coro)
-            self._refuse(verdict)
-        job = Job(coro, self, name, context)
-        self._running[job] = None
-        if self._loop.get_debug() or self._observer is not None:
-            self._tell_of_acceptance(job)
-        job._fire(_GIVE_SLOT)
-        if self._to_launch:
-            if job._context is None:
+        if verdict is _FULL and may_block:
+            if context is None:
                 job._context = copy_context()
-            self._to_launch.append(job)
-            return job
-        failure = self._launch_for_caller(job)
+            return self._spawn_blocked(job)
+        self._disown(job)
+        self._refuse(verdict)
+
+    def _launch_with_care(self, job: JobMachine) -> tuple[BaseException, Any] | None:
+        """Launch a job behind those started before it, or when its context is free, unless it has ended."""
+        if job._outcome is not None:
+            return None
+        context = job._context
+        if not self._to_launch and (context is None or not self._is_entered(context)):
+            try:
+                return self._launch(job)
+            finally:
+                del job, context  # a traceback of an eager first step may hold this frame (BOOK-3)
+        if context is None:
+            job._context = copy_context()
+        self._to_launch.append(job)
+        self._call_out("call_soon of the loop", self._loop.call_soon, self._launch_all)
+        return None
+
+    def _is_entered(self, context: Context) -> bool:
+        """Whether a task that begins at once would find its context entered: asyncio can't cope with that."""
+        if not self._may_begin_at_once():
+            return False
         try:
-            if failure is not None:
-                raise failure
-            return job
-        finally:
-            del job, coro, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
+            context.run(int)
+        except RuntimeError:
+            return True
+        return False
+
+    def _end_unlaunched(self, job: JobMachine, failure: tuple[BaseException, Any]) -> BaseException:
+        """End a job that could not be launched; its caller gets what is returned."""
+        if job._outcome is None:
+            self._ended(job, Event.FINISH, Outcome.RAISED, failure, received=True)
+        return failure[0]
+
+    def _check_offer(self, coro: Any, name: object, context: object) -> None:
+        """All that ``SPAWN-3`` asks, in its order: type, loop, ownership.
+
+        On success the loop is bound, and the coroutine belongs to the caller, who has to see to its end.
+        """
+        if type(coro) is not CoroutineType:
+            _arguments.check_coroutine(coro)
+        if name is not None or context is not None:
+            _arguments.check_name(name)
+            _arguments.check_context(context)
+        loop = get_running_loop()
+        if loop is not self._loop and self._loop is not None:
+            self._refuse_loop()
+        claim(coro)
+        self._loop = loop
+
+    def _accept(self, job: JobMachine) -> None:
+        """Note for the observer that there is a new job."""
+        if self._observer is not None:
+            self._untold.append((job, ACCEPT, None, job._state))
 
     def _tell_of_acceptance(self, job: JobMachine) -> None:
         """A new job, as far as anybody takes an interest."""
         if self._loop.get_debug():
-            self._remember_caller(job)
+            self._call_out("traceback", self._remember_caller, job)
         if self._observer is not None:
-            self._observe(job, ACCEPT, None, job._state)
+            self._tell_observer()
 
-    async def _spawn_blocked(
-        self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None
-    ) -> Job[_T]:
+    async def _spawn_blocked(self, job: Job[_T]) -> Job[_T]:
         """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
-        job: Job[_T] = Job(coro, self, name, copy_context() if context is None else context)
-        if self._loop.get_debug():
-            self._remember_caller(job)
-        place: asyncio.Future[None] = self._loop.create_future()
+        try:
+            place: asyncio.Future[None] = self._loop.create_future()
+        except BaseException:
+            self._disown(job)
+            raise
+        self._admission.offer(True)
         self._blocked[place] = job
+        if self._loop.get_debug():
+            self._call_out("traceback", self._remember_caller, job)
         try:
             await place
         except BaseException:
@@ -117,42 +188,31 @@ class Entrance(Engine):
         failure = None
         if self._to_launch and self._to_launch[0] is job and job._outcome is None:
             self._to_launch.popleft()
-            failure = self._launch_for_caller(job)
+            failure = self._launch(job)
         self._launch_soon()
         if failure is not None:
             try:
-                raise failure
+                raise self._end_unlaunched(job, failure)
             finally:
-                del job, coro, failure
+                del job, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
         return job
-
-    def _launch_for_caller(self, job: JobMachine) -> BaseException | None:
-        """Launch a job whose caller is there to be told.
-
-        What a task factory or an eager first step raises ends the job, and is returned.
-        """
-        failure = self._launch(job)
-        if failure is not None:
-            self._fail_launch(job, failure, received=True)
-        try:
-            return failure
-        finally:
-            del job, failure
 
     def _withdraw(self, place: asyncio.Future[None], job: JobMachine) -> None:
         """A blocked spawn was cancelled or refused: outside, or with its job accepted (``SPAWN-1``)."""
         if self._blocked.pop(place, None) is not None:
             self._admission.give_up()
-            self._disown(job._coro)
+            self._disown(job)
             return
         if job in self._arriving:
             del self._arriving[job]
-            if job._outcome is None:
-                self._stop_unlaunched(job)
+            if job._state is State.PENDING:
+                self._stop_pending(job)
+            elif job._outcome is None:
+                self._stop_arriving(job)
             self._launch_soon()
 
     def _refuse(self, verdict: Verdict) -> NoReturn:
-        if verdict is Verdict.FULL:
+        if verdict is _FULL:
             limits = f"all {self._admission.limit} slots and all {self._admission.pending_limit} queue places"
             raise PendingQueueFull(f"{limits} are taken; await spawn() to wait for one")
         raise RuntimeError("Scheduling a new job after closing")

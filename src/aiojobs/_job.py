@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from . import _arguments
+from ._calling import shown
 from ._lifecycle import SEEN_AS_CLOSED, Outcome, State
 from ._machine import JobMachine
 
@@ -92,9 +93,13 @@ class Job(JobMachine, Generic[_T_co]):
     def __repr__(self) -> str:
         state = self._state.value
         seen = f"closed state={state}" if self.closed and state != "closed" else state
-        name = self.get_name()
-        named = "" if name is None else f" name={name!r}"
-        return f"<Job {seen}{named} coro=<{self._coro}>>"
+        try:
+            name = self.get_name()
+        except BaseException as exc:  # noqa: BLE001 - a task of anybody's is asked, and there is more to show
+            name = f"<get_name raised {type(exc).__qualname__}>"
+        named = "" if name is None else f" name={shown(name)}"
+        coro = self._coro if isinstance(self._coro, str) else shown(self._coro)
+        return f"<Job {seen}{named} coro=<{coro}>>"
 
     # --- Asking without waiting -------------------------------------------------------------------
 
@@ -126,21 +131,39 @@ class Job(JobMachine, Generic[_T_co]):
             return cast("BaseException", self._result[0])
         return self._raise_why_no_result()
 
+    def cancelled(self) -> bool:
+        """Whether the job was closed or cancelled, so that it has no result (``WAIT-6``)."""
+        return self._outcome is Outcome.CANCELLED or self._outcome is Outcome.NEVER_STARTED
+
     def add_done_callback(self, fn: Callable[[Job[Any]], object]) -> None:
         """Have the loop call ``fn(job)`` soon after the job has ended, or now if it already has.
 
         As with asyncio's futures it is called in a copy of the context of this call.
 
         Raises:
-            TypeError: `fn` can't be called.
+            TypeError: `fn` can't be called, or nobody would await what it returns.
         """
-        if not callable(fn):
-            raise TypeError(f"fn must be callable, got {fn!r}")
+        if fn is None:
+            raise TypeError("fn must be callable, got None")
+        _arguments.check_function("fn", fn)
         if self._outcome is not None:
             asyncio.get_running_loop().call_soon(fn, self)
             return
         entry = (fn, contextvars.copy_context())
         cast("Engine", self._scheduler)._callbacks.setdefault(self, []).append(entry)
+
+    def remove_done_callback(self, fn: Callable[[Job[Any]], object]) -> int:
+        """Have ``fn`` not be called after the end of the job; how many times it would have been (``WAIT-6``)."""
+        scheduler = self._scheduler
+        if scheduler is None:
+            return 0
+        entries = scheduler._callbacks.get(self, [])
+        kept = [entry for entry in entries if entry[0] != fn]
+        if kept:
+            scheduler._callbacks[self] = kept
+        else:
+            scheduler._callbacks.pop(self, None)
+        return len(entries) - len(kept)
 
     # --- Waiting and closing ----------------------------------------------------------------------
 
@@ -167,7 +190,7 @@ class Job(JobMachine, Generic[_T_co]):
             self._check_waitable(scheduler, "wait for")
             if not await self._until_end(scheduler, within):
                 await self._until_end(scheduler, scheduler._close_within, ask=True, receive=False)
-                raise TimeoutError(f"{self!r} did not end within {timeout} s and was closed")
+                raise TimeoutError(f"{shown(self)} did not end within {timeout} s and was closed")
         try:
             return self.result()
         finally:
@@ -195,7 +218,7 @@ class Job(JobMachine, Generic[_T_co]):
         if timeout is None:
             within = scheduler._close_within
         if not await self._until_end(scheduler, within, ask=True):
-            raise TimeoutError(f"{self!r} did not stop within {within} s; it keeps its slot until it does")
+            raise TimeoutError(f"{shown(self)} did not stop within {within} s; it keeps its slot until it does")
         if self._outcome is _RAISED:
             try:
                 self._raise_why_no_result()
@@ -205,4 +228,4 @@ class Job(JobMachine, Generic[_T_co]):
     def _check_waitable(self, scheduler: Engine, verb: str) -> None:
         scheduler._check_loop()
         if self._task is not None and self._task is asyncio.current_task(scheduler._loop):
-            raise RuntimeError(f"{self!r} can't {verb} itself: to end it, return from its coroutine or raise")
+            raise RuntimeError(f"{shown(self)} can't {verb} itself: to end it, return from its coroutine or raise")

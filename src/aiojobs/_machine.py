@@ -10,9 +10,15 @@ the task, who waits, who is told, and what is kept afterwards.
 How it works
 ------------
 *The task* runs ``_run``, which awaits the job's coroutine and tells the scheduler of its end in the very
-step in which it ends. ``_run`` is advanced to its gate before the task gets it, so that it is entered
-whatever happens. A cancellation that comes before the first step finds it there, lets the coroutine take
-that step, and is delivered after it (``START-1``).
+step in which it ends. As soon as there is a task that drives ``_run`` and nothing else, ``_run`` is advanced to
+its gate, so that it is entered whatever happens. A cancellation that comes before the first step finds it there,
+lets the coroutine take that step, and is delivered after it (``START-1``).
+
+*Any other task* - a task factory may have wrapped ``_run``, begun it at once, or dropped it - is followed by the
+scheduler. What the coroutine comes to is then noted, and the job ends when its task does (``START-3``).
+
+*What the task says* is what the coroutine came to: ``_run`` returns its result and raises its exception, and bears
+its name (``EXC-5``). The exception is accounted for by the job, so asyncio is told that it was received.
 
 *A failure* is seen one loop pass after it happened. Somebody whom the coroutine has woken in its last step
 may be about to wait for the job or to close it, and is a better receiver than the handler (``CLOSE-3``).
@@ -43,19 +49,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from ._calling import call_out, shown, tell
 from ._exceptions import IllegalTransition, JobClosed
 from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
 from ._queue import Link
+from ._tasks import without_frame
 
 if TYPE_CHECKING:
     import contextvars
 
     from ._engine import Engine
 
-__all__ = ("JobMachine", "qualified_name")
+__all__ = ("JobMachine",)
 
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
 _PENDING = State.PENDING
@@ -127,6 +136,8 @@ class JobMachine(Link):
     def _fire(self, event: Event) -> bool:
         """Take one step of the table; whether the state has changed.
 
+        The observer is told by whoever fires, when the registries are complete (``BOOK-4``).
+
         Raises:
             IllegalTransition: the table forbids `event` here; nothing has changed.
         """
@@ -138,54 +149,76 @@ class JobMachine(Link):
             return False
         self._state = dest
         if self._scheduler._observer is not None:  # type: ignore[union-attr]
-            self._scheduler._observe(self, event, source, dest)  # type: ignore[union-attr]
+            self._scheduler._untold.append((self, event, source, dest))  # type: ignore[union-attr]
         return True
 
     def _end(self, outcome: Outcome, result: object) -> None:
-        """Keep the outcome and let go of everything else (``BOOK-3``)."""
-        if outcome is not _RETURNED and self._name is None and self._task is not None:
-            self._name = self._task.get_name()
+        """Keep the outcome and let go of everything else (``BOOK-3``).
+
+        The caller holds coroutine and task until the registries are complete: to free them may run anything.
+        """
         self._outcome = outcome
         self._result = result
         coro = self._coro
-        self._coro = coro.__qualname__ if type(coro) is CoroutineType else qualified_name(coro)
+        self._coro = coro.__qualname__ if type(coro) is CoroutineType else type(coro).__qualname__
         self._task = self._context = self._scheduler = None
 
     # --- The task ----------------------------------------------------------------------------------
 
-    async def _run(self, scheduler: Engine, coro: Coroutine[Any, Any, Any]) -> None:
+    async def _run(self, scheduler: Engine, coro: Coroutine[Any, Any, Any]) -> Any:
         """What the task runs: the coroutine, and in the same step the end of the job."""
-        try:
-            await _GATE
-        except asyncio.CancelledError as exc:
-            _cancel_later(exc)
-        if self._task is None:
-            self._task = asyncio.current_task()
+        cancelled_first = False
+        if self._task is None or (scheduler._followed and self in scheduler._followed):
+            cancelled_first = scheduler._entered(self)
+        else:
+            try:
+                await _GATE
+            except asyncio.CancelledError as exc:
+                _cancel_later(exc.args)
+                cancelled_first = True
         try:
             result = await coro
         except asyncio.CancelledError:
-            scheduler._ended(self, _CANCEL, _CANCELLED, None)
+            scheduler._finished(self, _CANCEL, _CANCELLED, None)
             raise
-        except (SystemExit, KeyboardInterrupt) as exc:
-            self._fail(scheduler, exc)
-            cast("asyncio.Task[Any]", self._task).add_done_callback(asyncio.Task.exception)
-            del self, scheduler, coro
-            raise  # out of the loop, as asyncio has it; the callback says that the task's copy is not lost
-        except BaseException as exc:
-            if isinstance(exc, GeneratorExit) and asyncio.current_task(scheduler._loop) is not self._task:
+        except GeneratorExit as exc:
+            if asyncio.current_task(scheduler._loop) is not self._task:
                 raise  # nobody runs this task any more: it is being destroyed, and nothing can follow
             self._fail(scheduler, exc)
+            del self, scheduler, coro
+            raise
+        except BaseException as exc:
+            if cancelled_first:
+                await _forget_cancellation()
+            self._fail(scheduler, exc)
             del self, scheduler, coro  # from 3.12 on the frame in the traceback holds this one
+            raise
+        if cancelled_first:
+            await _forget_cancellation()
+        if scheduler._followed or self._outcome is not None:
+            scheduler._finished(self, _FINISH, _RETURNED, result)
         else:
             scheduler._ended(self, _FINISH, _RETURNED, result)
-            # An exception that the coroutine has caught, and whoever has it keeps, may know this frame.
-            del self, scheduler, coro, result
+        # An exception that the coroutine has caught, and whoever has it keeps, may know this frame.
+        del self, scheduler, coro
+        try:
+            return result
+        finally:
+            del result
 
     def _fail(self, scheduler: Engine, exc: BaseException) -> None:
         """Keep what the coroutine raised, without the frame of ``_run``, until it is seen."""
-        original = exc.__traceback__ and exc.__traceback__.tb_next
-        self._result = (exc.with_traceback(original), original)
-        scheduler._call_soon(self._see_failure)
+        failure = without_frame(exc, own=True)
+        if self._outcome is not None or (scheduler._followed and self in scheduler._followed):
+            scheduler._finished(self, _FINISH, _RAISED, failure)
+            return
+        self._result = failure
+        task = cast("asyncio.Task[Any]", self._task)
+        call_out(scheduler._loop, "a task", task.add_done_callback, _receive)
+        try:
+            scheduler._loop.call_soon(self._see_failure)
+        except BaseException:  # noqa: BLE001 - a loop that is closed has no later
+            self._see_failure()
 
     def _see_failure(self) -> None:
         """The scheduler takes notice of a failure, unless it has done so before."""
@@ -246,7 +279,7 @@ class JobMachine(Link):
             if self._outcome is _RAISED:
                 scheduler._report_failure(self)
 
-    def _wake(self, *, received: bool) -> None:
+    def _wake(self, loop: asyncio.AbstractEventLoop, *, received: bool) -> None:
         """Wake the waiters.
 
         A failure stays open until one of them has received it, unless somebody has already.
@@ -255,30 +288,25 @@ class JobMachine(Link):
         if received or self._outcome is not _RAISED:
             self._waiters = None
         for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(True)
+            try:
+                if not waiter.done():
+                    waiter.set_result(True)
+            except BaseException as exc:  # noqa: BLE001, PERF203 - the others are to be woken all the same
+                tell(loop, "a waiter", exc)
 
     def _raise_why_no_result(self) -> NoReturn:
         try:
             if self._outcome is None:
-                raise asyncio.InvalidStateError(f"{self!r} has not ended: wait for it first")
+                raise asyncio.InvalidStateError(f"{shown(self)} has not ended: wait for it first")
             if self._outcome is _RAISED:
                 exception, original = self._result
-                raise exception.with_traceback(original)
+                BaseException.with_traceback(exception, original)
+                raise exception
             how = "was closed before it ran" if self._outcome is Outcome.NEVER_STARTED else "was stopped"
-            raise JobClosed(f"{self!r} {how}")
+            raise JobClosed(f"{shown(self)} {how}")
         finally:
             exception = None
             del self
-
-
-def qualified_name(coro: Any) -> str:
-    """The name of a coroutine for people; of an exotic one, that of its type."""
-    try:
-        name = coro.__qualname__
-    except Exception:  # noqa: BLE001 - what is not Python's own may answer anything
-        return type(coro).__qualname__
-    return name if isinstance(name, str) else type(coro).__qualname__
 
 
 class _Gate(list[None]):
@@ -296,8 +324,20 @@ _GATE = cast("Awaitable[None]", _Gate((None,)))
 """Where ``_run`` stands when its task gets it; the task's first step passes."""
 
 
-def _cancel_later(exc: asyncio.CancelledError) -> None:
+def _cancel_later(args: tuple[Any, ...]) -> None:
     """Deliver the current task's cancellation again, at the first point where its coroutine suspends."""
     task = cast("asyncio.Task[Any]", asyncio.current_task())
     task.uncancel()
-    task.cancel(*exc.args)
+    task.cancel(*args)
+
+
+async def _forget_cancellation() -> None:
+    """Take a cancellation that the coroutine has ended too early to get, so that its task says how it ended."""
+    with suppress(asyncio.CancelledError):
+        await _GATE
+
+
+def _receive(task: asyncio.Future[Any]) -> None:
+    """Tell asyncio that the exception of a task is accounted for (``EXC-5``)."""
+    if not task.cancelled():
+        task.exception()

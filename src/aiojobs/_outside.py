@@ -2,7 +2,8 @@
 
 The rules of this file
 ----------------------
-It knows nothing of slots, queues or order. User code that is called from here can do no harm (``_reports``).
+It knows nothing of slots, queues or order. Whatever it calls that is not this package's own, it calls through the
+gate (``_calling``), or first of all and with nothing changed yet.
 
 How it works
 ------------
@@ -17,12 +18,13 @@ import asyncio
 import os
 import traceback
 from asyncio import get_running_loop
+from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from . import _reports
-from ._lifecycle import Phase, State
+from ._calling import call_out, shown, stop_loop
 from ._records import ExceptionContext, ExceptionHandler, Observer, Record
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from ._scheduler import Scheduler
 
 __all__ = ("Outside",)
+
+_T = TypeVar("_T")
 
 _OWN_FILES = os.path.join(os.path.dirname(__file__), "")  # noqa: PTH118, PTH120 - pathlib is much to import
 """Where the frames of this package come from."""
@@ -50,6 +54,8 @@ class Outside:
         # The loop of the first use; never changes after that. None before, when there is no job either: to
         # have that in the type would cost a test, or a cast, wherever there is a job.
         self._loop: Any = None
+        # What the observer has yet to be told, in order. Empty whenever other code runs, but the observer's own.
+        self._untold: deque[tuple[JobMachine | None, Any, Any, Any]] = deque()
         # In debug mode: where each job was spawned.
         self._spawned_at: WeakKeyDictionary[JobMachine, traceback.StackSummary] = WeakKeyDictionary()
 
@@ -68,15 +74,26 @@ class Outside:
         elif self._loop is None:
             handler(scheduler, context)
         else:
-            _reports.call_guarded(self._loop, "exception_handler", lambda: handler(scheduler, context))
+            self._call_out("exception_handler", handler, scheduler, context)
+
+    def _call_out(self, what: str, function: Callable[..., _T], *args: Any) -> _T | None:
+        """Call foreign code through the gate; None if it has raised, which has been told (``BOOK-4``)."""
+        return call_out(self._loop, what, function, *args)
 
     def _report_failure(self, job: JobMachine) -> None:
         self._report(job, _reports.failure(job))
 
-    def _report(self, job: JobMachine, context: ExceptionContext) -> None:
-        if job in self._spawned_at:
+    def _report_cleanup(self, job: JobMachine, exc: BaseException) -> None:
+        """Closing a coroutine that will not run has raised."""
+        if issubclass(type(exc), (SystemExit, KeyboardInterrupt)):
+            stop_loop(self._loop, exc)
+        else:
+            self._report(job, _reports.cleanup_failure(job, exc))
+
+    def _report(self, job: JobMachine | None, context: ExceptionContext) -> None:
+        if job is not None and job in self._spawned_at:
             context["source_traceback"] = self._spawned_at[job]
-        self.call_exception_handler(context)
+        self._call_out("call_exception_handler", self.call_exception_handler, context)
 
     def _remember_caller(self, job: JobMachine) -> None:
         """Keep the stack that led to this package, which is not itself of interest."""
@@ -85,13 +102,14 @@ class Outside:
             stack.pop()
         self._spawned_at[job] = stack
 
-    def _observe(
-        self, job: JobMachine | None, event: Any, source: State | Phase | None, dest: State | Phase
-    ) -> None:
-        loop = self._loop
+    def _tell_observer(self) -> None:
+        """Tell the observer, in order, of what has been done since it was told last."""
+        while self._untold:
+            self._call_out("observer", self._observe, *self._untold.popleft())
+
+    def _observe(self, job: JobMachine | None, event: Any, source: Any, dest: Any) -> None:
         observer = cast("Observer", self._observer)
-        record = Record(cast("Job[Any] | None", job), event, source, dest, loop.time())
-        _reports.call_guarded(loop, "observer", lambda: observer(record))
+        observer(Record(cast("Job[Any] | None", job), event, source, dest, self._loop.time()))
 
     # --- Asyncio -----------------------------------------------------------------------------------
 
@@ -103,13 +121,10 @@ class Outside:
         return loop
 
     def _refuse_loop(self) -> NoReturn:
-        raise RuntimeError(f"{self!r} is bound to a different event loop")
+        raise RuntimeError(f"{shown(self)} is bound to a different event loop")
 
     def _new_waiter(self) -> asyncio.Future[bool]:
         return cast("asyncio.Future[bool]", self._loop.create_future())
-
-    def _call_soon(self, callback: Callable[..., object], *args: Any) -> None:
-        self._loop.call_soon(callback, *args)
 
     def _call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
         return cast("asyncio.TimerHandle", self._loop.call_later(seconds, callback, *args))

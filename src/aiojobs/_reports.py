@@ -1,35 +1,42 @@
-"""How failures and late-comers reach the exception handler, and why no handler can do harm.
-
-A handler is user code that is called in the middle of the scheduler's work, so it is called last, when
-the books are in order, and nothing that it raises gets further than the loop's own handler (``EXC-2``).
-``SystemExit`` and ``KeyboardInterrupt`` do stop the loop, as they do in asyncio, but from a callback of their
-own: the work that the handler was called from is finished first.
-"""
+"""What the exception handler is told: one function for each occasion."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
+
+from ._calling import shown
 
 if TYPE_CHECKING:
     from ._job import Job
     from ._machine import JobMachine
     from ._records import ExceptionContext
 
-__all__ = ("call_guarded", "failure", "shield_failure", "shield_timeout", "stop_loop", "timeout")
+__all__ = ("cleanup_failure", "failure", "shield_failure", "shield_timeout", "task_failure", "timeout")
 
 
 def failure(job: JobMachine) -> ExceptionContext:
     """A job has failed and nobody was there to receive it (``EXC-1``)."""
-    exception = job._result[0]
-    return {"message": "Job processing failed", "job": cast("Job[Any]", job), "exception": exception}
+    return _about(job, "Job processing failed", job._result[0])
+
+
+def task_failure(job: JobMachine, exception: BaseException) -> ExceptionContext:
+    """What a task factory made of the job's coroutine has failed where the coroutine has not (``START-3``)."""
+    return _about(job, "Task failed beside its coroutine", exception)
+
+
+def cleanup_failure(job: JobMachine, exception: BaseException) -> ExceptionContext:
+    """The coroutine of a job that never runs could not be closed in peace (``START-2``)."""
+    return _about(job, "Closing a coroutine failed", exception)
 
 
 def timeout(job: JobMachine, within: float | None) -> ExceptionContext:
     """A job has not stopped by the deadline of the shutdown (``SHUT-2``)."""
-    exception = TimeoutError(f"{job!r} did not stop within {within} s")
-    return {"message": "Job closing timed out", "job": cast("Job[Any]", job), "exception": exception}
+    return _about(job, "Job closing timed out", TimeoutError(f"{shown(job)} did not stop within {within} s"))
+
+
+def _about(job: JobMachine, message: str, exception: BaseException) -> ExceptionContext:
+    return {"message": message, "job": cast("Job[Any]", job), "exception": exception}
 
 
 def shield_failure(inner: asyncio.Future[Any], exception: BaseException) -> ExceptionContext:
@@ -48,26 +55,5 @@ def shield_timeout(inner: asyncio.Future[Any], within: float | None) -> Exceptio
         "message": "Shielded awaitable closing timed out",
         "job": None,
         "future": inner,
-        "exception": TimeoutError(f"{inner!r} did not stop within {within} s"),
+        "exception": TimeoutError(f"{shown(inner)} did not stop within {within} s"),
     }
-
-
-def call_guarded(loop: asyncio.AbstractEventLoop, what: str, call: Callable[[], object]) -> None:
-    """Call user code; what it raises goes to the handler of `loop`."""
-    try:
-        call()
-    except (SystemExit, KeyboardInterrupt) as exc:
-        stop_loop(loop, exc)
-    except BaseException as exc:  # noqa: BLE001 - whatever user code raises, the scheduler goes on
-        loop.call_exception_handler(
-            {"message": f"Unhandled error in {what} of a scheduler", "exception": exc}
-        )
-
-
-def stop_loop(loop: asyncio.AbstractEventLoop, exc: BaseException) -> None:
-    """Have `exc` stop the loop, as soon as the work under way is finished."""
-    loop.call_soon(_raise, exc)
-
-
-def _raise(exc: BaseException) -> None:
-    raise exc

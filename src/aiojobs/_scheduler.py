@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from asyncio import get_running_loop
 from collections.abc import Awaitable, Collection, Coroutine, Iterator
-from types import CoroutineType, TracebackType
+from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from . import _arguments
-from ._admission import Admission, Verdict
-from ._claims import claim, release
+from ._admission import Admission
+from ._calling import shown
+from ._claims import release
 from ._entrance import Entrance
 from ._job import Job
 from ._lifecycle import Phase
@@ -26,8 +26,6 @@ from ._shield import Shielded
 __all__ = ("Scheduler",)
 
 _T = TypeVar("_T")
-
-_BLOCK = Verdict.BLOCK
 
 
 class Scheduler(Entrance, Collection[Job[Any]]):
@@ -42,9 +40,9 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         limit: how many jobs may run at once, at least 1; None for no limit.
         pending_limit: how many jobs may wait for a slot; 0 for no limit.
         exception_handler: called with the scheduler and an `ExceptionContext` for every failure that nobody
-            received; None for the loop's own handler.
-        observer: called with a `Record` for every acceptance, transition and change of phase. It must not
-            call back into the scheduler.
+            received; None for the loop's own handler. A plain function: nobody would await an ``async def``.
+        observer: called with a `Record` for every acceptance, transition and change of phase; a plain function
+            too. It must not call back into the scheduler.
 
     Raises:
         TypeError, ValueError: an argument makes no sense; the message names it (``SPAWN-3``).
@@ -65,9 +63,11 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         wait_within = _arguments.seconds("wait_timeout", wait_timeout)
         _arguments.check_count("limit", limit, least=1, none_means="no limit")
         _arguments.check_count("pending_limit", pending_limit, least=0)
-        _arguments.check_callable("exception_handler", exception_handler)
-        _arguments.check_callable("observer", observer)
+        _arguments.check_function("exception_handler", exception_handler)
+        _arguments.check_function("observer", observer)
         super().__init__(Admission(limit, pending_limit), close_within, exception_handler, observer)
+        # The callers of shield() whose coroutine is being given its task, which may begin it at once.
+        self._shielding: list[asyncio.Task[Any] | None] = []
         self._close_timeout = close_timeout
         self._wait_timeout = wait_timeout
         self._wait_within = wait_within
@@ -152,11 +152,10 @@ class Scheduler(Entrance, Collection[Job[Any]]):
             RuntimeError: `coro` was started before or belongs to another job, or the loop is another
                 one, and it is untouched; or closing has begun, and it has been closed (``SPAWN-2``).
         """
-        self._check_spawn(coro, name, context)
-        verdict = self._admission.offer(True)
-        if verdict is _BLOCK:
-            return await self._spawn_blocked(coro, name, context)
-        return self._enter(verdict, coro, name, context)
+        entered = self._enter(coro, name, context, True)
+        if type(entered) is Job:
+            return entered
+        return await cast("Coroutine[Any, Any, Job[_T]]", entered)
 
     def spawn_nowait(
         self,
@@ -171,24 +170,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
             PendingQueueFull: ``spawn`` would have waited; `coro` has been closed.
             TypeError, RuntimeError: as ``spawn``.
         """
-        self._check_spawn(coro, name, context)
-        return self._enter(self._admission.offer(False), coro, name, context)
-
-    def _check_spawn(self, coro: Any, name: object, context: object) -> None:
-        """All that ``SPAWN-3`` asks, in its order: type, loop, ownership.
-
-        On success the loop is bound, and the coroutine belongs to the caller, who has to see to its end.
-        """
-        if type(coro) is not CoroutineType:
-            _arguments.check_coroutine(coro)
-        if name is not None or context is not None:
-            _arguments.check_name(name)
-            _arguments.check_context(context)
-        loop = get_running_loop()
-        if loop is not self._loop and self._loop is not None:
-            self._refuse_loop()
-        claim(coro)
-        self._loop = loop
+        return cast("Job[_T]", self._enter(coro, name, context, False))
 
     # --- Shielding --------------------------------------------------------------------------------
 
@@ -204,35 +186,43 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         """
         is_coroutine = asyncio.iscoroutine(arg)
         if not is_coroutine and not asyncio.isfuture(arg) and not inspect.isawaitable(arg):
-            raise TypeError(f"arg must be awaitable, got {arg!r}")
+            raise TypeError(f"arg must be awaitable, got {shown(arg)}")
         loop = self._check_loop()
         if is_coroutine:
-            self._check_spawn(arg, None, None)
+            self._check_offer(arg, None, None)
         elif asyncio.isfuture(arg) and arg.get_loop() is not loop:
-            raise RuntimeError(f"{self!r} is bound to a different event loop than {arg!r}")
+            raise RuntimeError(f"{shown(self)} is bound to a different event loop than {shown(arg)}")
         if self.closed:
             if is_coroutine:
-                self._disown(arg)
+                release(arg)
+                self._call_out("close of a coroutine", cast("Coroutine[Any, Any, Any]", arg).close)
             raise RuntimeError("Shielding an awaitable after closing")
         self._loop = loop
-        inner = self._ensure_future(arg) if is_coroutine else asyncio.ensure_future(arg)
+        inner = self._shield_coroutine(arg) if is_coroutine else asyncio.ensure_future(arg)
         if inner.done():
             release(arg)
             return inner
-        if inner not in self._shielded:
-            self._shielded[inner] = Shielded(arg, inner, self)
+        shielded = self._shielded.get(inner)
+        if shielded is None:
+            shielded = Shielded(arg, inner, self)
             if self._admission.phase is not Phase.OPEN:
-                inner.cancel()  # its first step, in an eager task, has closed the scheduler that let it in
-        return self._shielded[inner].new_outer()
+                # Its first step, in an eager task, has closed the scheduler that let it in.
+                self._call_out("cancel of a shielded future", inner.cancel)
+        return shielded.new_outer()
 
-    def _ensure_future(self, coro: Any) -> asyncio.Future[Any]:
+    def _shield_coroutine(self, coro: Any) -> asyncio.Future[Any]:
         """The task of a coroutine that is shielded; without one the coroutine has come to its end."""
+        self._shielding.append(asyncio.current_task())
         try:
             inner: asyncio.Future[Any] = asyncio.ensure_future(coro)
+            if not asyncio.isfuture(inner):
+                raise TypeError(f"the loop's task factory must return a task, got {shown(inner)}")
         except BaseException:
-            self._abandon(coro)
             release(coro)
+            self._call_out("close of a coroutine", coro.close)
             raise
+        finally:
+            self._shielding.pop()
         return inner
 
     # --- Closing ----------------------------------------------------------------------------------
@@ -250,8 +240,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         """
         if self.phase is Phase.CLOSED:
             return
-        self._loop = self._check_loop()
-        self._refuse_own_job("close")
+        self._check_closable("close")
         await self._shutdown.close()
 
     async def wait_and_close(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in aiojobs 1.4
@@ -267,8 +256,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         within = _arguments.seconds("timeout", timeout)
         if self.phase is Phase.CLOSED:
             return
-        self._loop = self._check_loop()
-        self._refuse_own_job("wait for")
+        self._check_closable("wait for")
         await self._shutdown.drain(self._wait_within if timeout is None else within)
         await self._shutdown.close()
 
@@ -297,9 +285,21 @@ class Scheduler(Entrance, Collection[Job[Any]]):
             await self.close()
             raise
 
+    def _check_closable(self, verb: str) -> None:
+        """Closing needs the scheduler's own loop, unless that is dead and there is nothing to wait for."""
+        bound = self._loop
+        if bound is not None and bound.is_closed() and not (self or self._blocked or self._shielded):
+            self._loop = None
+        self._loop = self._check_loop()
+        self._refuse_own_job(verb)
+
     def _refuse_own_job(self, verb: str) -> None:
         task = asyncio.current_task(self._loop)
-        if task is not None and (task in self._shielded or any(job._task is task for job in self._running)):
+        if task is None:
+            return
+        # The task of a coroutine that begins while it is being shielded is not known yet; its caller's is.
+        is_shielded = task in self._shielded or (self._shielding and task is not self._shielding[-1])
+        if is_shielded or any(job._task is task for job in self._running):
             raise RuntimeError(
                 f"a job can't {verb} its own scheduler, which would have to wait for the job itself: "
                 "let the code that owns the scheduler do it"

@@ -15,6 +15,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ._tasks import failure_of
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
@@ -32,30 +34,45 @@ class Shielded:
     """What the user gave: if it is a coroutine, the scheduler has claimed it."""
     inner: asyncio.Future[Any]
     """What is shielded: a task, or a future of the user's."""
-    _outers: list[asyncio.Future[Any]]
-    """One for each call of ``shield``; the callers await, and may cancel, these."""
+    _outers: dict[asyncio.Future[Any], None]
+    """Those that callers still await, in order: one for each call of ``shield``, gone when it is cancelled."""
 
     def __init__(self, arg: Awaitable[Any], inner: asyncio.Future[Any], scheduler: Engine) -> None:
+        """Have the scheduler keep track of `inner` until it is done.
+
+        Raises:
+            BaseException: what `inner` raised when it was asked to tell of its end; nothing is kept.
+        """
         self.arg = arg
         self.inner = inner
-        self._outers = []
+        self._outers = {}
         self._scheduler = scheduler
         inner.add_done_callback(self._on_inner_done)
+        scheduler._shielded[inner] = self
 
     def new_outer(self) -> asyncio.Future[Any]:
         """A future that gets what the inner one gets."""
         outer = self.inner.get_loop().create_future()
-        self._outers.append(outer)
+        self._outers[outer] = None
+        outer.add_done_callback(self._forget)
         return outer
 
+    def _forget(self, outer: asyncio.Future[Any]) -> None:
+        """A caller has gone: a long run of them must not grow (``BOOK-3``)."""
+        self._outers.pop(outer, None)
+
     def _on_inner_done(self, inner: asyncio.Future[Any]) -> None:
-        exception = None if inner.cancelled() else inner.exception()
+        failure = failure_of(inner)
         waiting = [outer for outer in self._outers if not outer.done()]
         for outer in waiting:
-            if inner.cancelled():
-                outer.cancel()
-            elif exception is not None:
-                outer.set_exception(exception)
-            else:
-                outer.set_result(inner.result())
-        self._scheduler._shielded_ended(inner, None if waiting else exception)
+            self._scheduler._call_out("a shield", self._settle, outer, failure)
+        is_cancelled = isinstance(failure, asyncio.CancelledError)
+        self._scheduler._shielded_ended(inner, None if waiting or is_cancelled else failure)
+
+    def _settle(self, outer: asyncio.Future[Any], failure: BaseException | None) -> None:
+        if failure is None:
+            outer.set_result(self.inner.result())
+        elif isinstance(failure, asyncio.CancelledError):
+            outer.cancel()
+        else:
+            outer.set_exception(failure)

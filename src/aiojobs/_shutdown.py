@@ -9,7 +9,8 @@ chain (``SHUT-3``, ``SHUT-5``).
 How it works
 ------------
 1. ``_begin``: the phase changes, and from here on nothing starts (``SHUT-1``). The calls outside are refused,
-   the queue is dismissed, and every running job and shielded awaitable gets its cancellation.
+   the queue is dismissed, and every running job and shielded awaitable gets its cancellation. Each of these calls
+   out, and whatever one of them raises, the others are made (``BOOK-4``).
 2. A cancellation is thrown into its coroutine one loop pass later, or two if the job has yet to take its
    first step (``START-1``). Behind all of them in the ready queue stands ``_arm``: when it runs each has been
    delivered, however many there are, and the time allowed begins (``SHUT-2``).
@@ -26,10 +27,11 @@ No second cancellation: a job that swallowed the first one is reported, and its 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from . import _reports
-from ._lifecycle import Phase, PhaseEvent
+from ._lifecycle import Event, Outcome, Phase, PhaseEvent
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ("Shutdown",)
 
 _OPEN, _CLOSING = Phase.OPEN, Phase.CLOSING
+_CLOSE, _NEVER_STARTED = Event.CLOSE, Outcome.NEVER_STARTED
 
 
 class Shutdown:
@@ -84,7 +87,7 @@ class Shutdown:
         if self._is_idle():
             if self._scheduler._admission.phase is _CLOSING:
                 self._finish()
-            _wake(self._drainers)
+            self._wake(self._drainers)
 
     def _is_idle(self) -> bool:
         return not (self._scheduler._running or self._scheduler._shielded)
@@ -98,7 +101,7 @@ class Shutdown:
         waiters[waiter] = None
         timer = None
         if deadline is not None:
-            timer = scheduler._loop.call_at(deadline, _wake, {waiter: None}, False)
+            timer = scheduler._loop.call_at(deadline, self._wake, (waiter,), False)
         try:
             return await waiter
         finally:
@@ -109,31 +112,42 @@ class Shutdown:
     def _begin(self) -> None:
         """Step 1: nothing starts any more, and everything that is left is asked to stop."""
         scheduler = self._scheduler
+        scheduler._loop.call_soon(_nothing)  # raises, where to go on would, before anything has changed
         blocked = list(scheduler._blocked.items())
-        pending = scheduler._queue.clear()
+        pending = [(job, job._coro) for job in scheduler._queue.clear()]
         scheduler._blocked.clear()
         scheduler._move(PhaseEvent.CLOSE)
+        for job, _ in pending:
+            job._fire(_CLOSE)
+            job._end(_NEVER_STARTED, None)
+        # Whole: from here on it calls out.
         for place, job in blocked:
-            scheduler._disown(job._coro)
+            scheduler._disown(job)
             if not place.done():
-                place.set_result(None)
-        for job in pending:
-            scheduler._dismiss(job)
+                scheduler._call_out("a waiter", place.set_result, None)
+        for job, coro in pending:
+            scheduler._close_coroutine(coro, job)
+            scheduler._say_farewell(job, coro, None)
+        if scheduler._observer is not None:
+            scheduler._tell_observer()
         self._ask_all()
-        for job in pending:
-            if job._waiters is not None or scheduler._callbacks:
-                scheduler._tell(job)
-        _wake(self._drainers)
+        for job, _ in pending:
+            scheduler._tell(job)
+        self._wake(self._drainers)
         self.consider()
 
     def _ask_all(self) -> None:
         """Ask everything that runs to stop, and have the time begin when all of it has been told."""
         scheduler = self._scheduler
+        if self._is_idle():
+            return
         for job in list(scheduler._running):
-            scheduler._ask_to_stop(job)
+            if job._outcome is None:
+                scheduler._ask_to_stop(job)
         for inner in list(scheduler._shielded):
-            inner.cancel()
-        scheduler._call_soon(scheduler._call_soon, self._arm)
+            scheduler._call_out("cancel of a shielded future", inner.cancel)
+        call_soon = scheduler._loop.call_soon
+        scheduler._call_out("call_soon of the loop", call_soon, call_soon, self._arm)
 
     def _arm(self) -> None:
         """Step 2: every cancellation has been thrown by now, so the time allowed begins."""
@@ -146,29 +160,39 @@ class Shutdown:
         """Step 3, the hard way: the deadline has passed, and what still runs is reported."""
         scheduler = self._scheduler
         for job in list(scheduler._running):
-            if job._result is not None:
-                job._see_failure()
+            if job._outcome is None:
+                scheduler._see_end(job)
         if scheduler._admission.phase is not _CLOSING:
             return
         late_jobs = list(scheduler._running)
-        late_shielded = [inner for inner in scheduler._shielded if not inner.done()]
+        late_shielded = [
+            inner
+            for inner in scheduler._shielded
+            if not scheduler._call_out("done of a shielded future", inner.done)
+        ]
         self._finish()
         within = scheduler._close_within
         for job in late_jobs:
             scheduler._report(job, _reports.timeout(job, within))
         for inner in late_shielded:
-            scheduler.call_exception_handler(_reports.shield_timeout(inner, within))
+            scheduler._report(None, _reports.shield_timeout(inner, within))
 
     def _finish(self) -> None:
         """Closing is over."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        self._scheduler._move(PhaseEvent.SETTLED)
-        _wake(self._closers)
+        scheduler = self._scheduler
+        deadline, self._deadline = self._deadline, None
+        scheduler._move(PhaseEvent.SETTLED)
+        if deadline is not None:
+            scheduler._call_out("a timer", deadline.cancel)
+        if scheduler._observer is not None:
+            scheduler._tell_observer()
+        self._wake(self._closers)
+
+    def _wake(self, waiters: Iterable[asyncio.Future[bool]], value: bool = True) -> None:
+        for waiter in list(waiters):
+            if not waiter.done():
+                self._scheduler._call_out("a waiter", waiter.set_result, value)
 
 
-def _wake(waiters: dict[asyncio.Future[bool], None], value: bool = True) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_result(value)
+def _nothing() -> None:
+    """A callback that holds nothing."""

@@ -200,9 +200,9 @@ async def test_a_coroutine_whose_shield_gets_no_task_is_closed(monkeypatch, erro
     assert _claims.foreign == before
 
 
-@pytest.mark.requirement("SPAWN-1")
+@pytest.mark.requirement("SPAWN-1", "BOOK-4")
 @pytest.mark.parametrize("take", ["shield", "spawn_nowait"])
-async def test_what_a_factory_raised_is_told_and_not_what_the_cleanup_raises(monkeypatch, take):
+async def test_the_caller_gets_what_a_factory_raised_and_the_handler_what_the_cleanup_does(monkeypatch, take):
     async def cleans_up_badly():
         try:
             await forever()
@@ -214,11 +214,12 @@ async def test_what_a_factory_raised_is_told_and_not_what_the_cleanup_raises(mon
         raise OSError("no task after all")
 
     scheduler = Scheduler()
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, Complaints() as complaints:
         patch.setattr(asyncio.get_running_loop(), "create_task", begins_and_fails)
         with pytest.raises(OSError, match="no task after all"):
             getattr(scheduler, take)(cleans_up_badly())
     assert len(scheduler) == 0
+    assert [str(complaint["exception"]) for complaint in complaints.calls] == ["in the cleanup"]
 
 
 @pytest.mark.requirement("SPAWN-2")

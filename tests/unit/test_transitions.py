@@ -60,6 +60,7 @@ async def test_every_cell_of_the_table_is_obeyed_by_a_real_job(state, event):
     else:
         assert job._fire(event) is (dest is not state)
         assert job.state is dest
+        scheduler._tell_observer()
         assert [record[:4] for record in observer.calls] == (
             [] if dest is state else [(job, event, state, dest)]
         )
