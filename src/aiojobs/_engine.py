@@ -31,6 +31,7 @@ job by position or by hash (``COST-1``). No threads: one loop, its thread, and a
 from __future__ import annotations
 
 import asyncio
+from asyncio import Task
 from collections import OrderedDict, deque
 from contextlib import suppress
 from functools import partial
@@ -47,7 +48,20 @@ from ._outside import Outside
 from ._queue import Queue
 from ._records import ACCEPT, ExceptionHandler, Observer
 from ._shutdown import Shutdown
-from ._tasks import End, Followed, create_plainly, end_of, failure_of, without_frame
+from ._tasks import (
+    End,
+    Followed,
+    cancel,
+    create_inside,
+    create_plainly,
+    drives,
+    end_of,
+    failure_of,
+    is_done,
+    name_of,
+    settle,
+    without_frames,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,24 +157,22 @@ class Engine(Outside):
             try:
                 if context is None:
                     task = loop.create_task(run) if name is None else loop.create_task(run, name=name)
+                elif self._create_task_is_replaced and not self._may_begin_at_once():
+                    task = create_inside(loop, run, name, context)
                 elif name is None:
                     task = loop.create_task(run, context=context)
                 else:
                     task = loop.create_task(run, name=name, context=context)
             except TypeError as exc:
                 task = create_plainly(loop, run, name, context, exc)
-            try:
-                drives = task.get_coro() is run
-            except BaseException:  # noqa: BLE001 - what a factory returns may be anything
-                drives = False
-            if drives and not self._followed:
+            if type(task) is Task and task.get_coro() is run and not self._followed:
                 job._task = task
                 job._context = None
                 run.send(None)
                 if job._state is not _ACTIVE:
                     self._cancel_task(job)  # closing has begun while the task was made
             else:
-                self._follow(job, task, run, drives)
+                self._follow(job, task, run)
                 del job, coro, run, context, task  # a traceback of an eager first step holds this frame (BOOK-3)
         except BaseException as exc:  # noqa: BLE001 - whatever a task factory or an eager first step raises
             failure = self._not_launched(job, exc, run, task)
@@ -170,7 +182,7 @@ class Engine(Outside):
                 del job, coro, run, context, task, failure  # likewise
         return None
 
-    def _follow(self, job: JobMachine, task: Any, run: Any, drives: bool) -> None:
+    def _follow(self, job: JobMachine, task: Any, run: Any) -> None:
         """Have a job end with its task, unless it turns out that the task drives nothing else.
 
         Raises:
@@ -182,7 +194,7 @@ class Engine(Outside):
             raise TypeError(f"the loop's task factory must return a task, got {shown(task)}")
         job._task = task
         job._context = None
-        if drives and (followed is None or followed.end is None):
+        if (followed is None or followed.end is None) and drives(task, run):
             self._followed.pop(job, None)
             if not entered:
                 run.send(None)
@@ -194,20 +206,22 @@ class Engine(Outside):
                 self._task_ended(job, task)
             else:
                 task.add_done_callback(partial(self._task_ended, job))
-        if not entered and job._state is not _ACTIVE and job._outcome is None:
+        if job._state is not _ACTIVE and job._outcome is None:
             self._cancel_task(job)
 
     def _not_launched(self, job: JobMachine, exc: BaseException, run: Any, task: Any) -> _Failure | None:
         """Leave nothing of what could not be launched, and return the reason; None if the job ran for all that."""
-        failure = without_frame(exc, own=True)
-        followed = self._followed.pop(job, None)
-        if task is not None and hasattr(task, "cancel"):
-            self._call_out("cancel of a task", task.cancel)
+        failure = without_frames(exc, (Engine._launch.__code__,))
+        followed = self._followed.get(job)
+        end = None if followed is None else followed.end
+        if task is not None:
+            self._call_out("cancel of a task", cancel, task)
         for unfinished in (run, job._coro):
             if unfinished is not None and not isinstance(unfinished, str):
                 self._close_coroutine(unfinished, job)
-        if followed is not None and followed.end is not None and job._outcome is None:
-            self._ended(job, *followed.end)
+        self._followed.pop(job, None)
+        if end is not None and job._outcome is None:
+            self._ended(job, *end)
         try:
             return failure
         finally:
@@ -216,21 +230,21 @@ class Engine(Outside):
     def _entered(self, job: JobMachine) -> bool:
         """The coroutine of a job is begun by a task that is not known to drive it, or not known yet.
 
-        Returns whether a cancellation was asked for before that, which the current task gets after this step.
+        Returns whether the job was asked to stop before that, which its task has to be told after this step.
         """
         if job._outcome is not None:
             return False
+        task = asyncio.current_task()
         followed = self._followed.get(job)
         if followed is None:
             followed = self._followed[job] = Followed()
             self._begins_at_once = True
-            job._task = asyncio.current_task()
+            job._task = task
+            asked = False  # the task is being made: it is told when it has been
+        else:
+            asked = job._state is not _ACTIVE
         followed.entered = True
-        task = asyncio.current_task()
-        if job._state is _ACTIVE or task is None:
-            return False
-        self._call_out("cancel of a task", task.cancel)
-        return True
+        return asked and task is not None
 
     def _finished(self, job: JobMachine, event: Event, outcome: Outcome, result: object) -> None:
         """The coroutine of a job has ended, and with it the job unless that ends with its task."""
@@ -260,20 +274,25 @@ class Engine(Outside):
                 self._report(job, _reports.task_failure(job, failure))
 
     def _cancel_task(self, job: JobMachine) -> None:
-        """Deliver to a job's task that the job was asked to stop, once, and after its first step (``START-1``)."""
+        """Deliver to a job's task that the job was asked to stop, once, and after its first step (``START-1``).
+
+        A task that is being made is told when it has been.
+        """
         task = job._task
         followed = self._followed.get(job) if self._followed else None
-        if followed is not None and not followed.entered:
-            # Its task has yet to take its first step, and may get to the coroutine in it.
-            self._call_out("call_soon of the loop", self._loop.call_soon, self._cancel_unentered, job)
-        elif task is not None:
-            self._call_out("cancel of a task", task.cancel)
+        if task is None or (followed is not None and followed.run is None):
+            return
+        if followed is None or followed.entered:
+            self._call_out("cancel of a task", cancel, task)
+        else:
+            # It has yet to take its first step, and may get to the coroutine in it.
+            self._call_soon(self._cancel_unentered, job)
 
     def _cancel_unentered(self, job: JobMachine) -> None:
         """The same, if the first step of the task has not led to the coroutine."""
         followed = self._followed.get(job)
-        if followed is not None and not followed.entered and job._task is not None:
-            self._call_out("cancel of a task", job._task.cancel)
+        if followed is not None and not followed.entered:
+            self._call_out("cancel of a task", cancel, job._task)
 
     def _launch_next(self, job: JobMachine) -> None:
         """Launch a job that got its slot from another.
@@ -306,7 +325,7 @@ class Engine(Outside):
     def _launch_soon(self) -> None:
         """Launch what waits for its turn."""
         if self._may_begin_at_once():
-            self._call_out("call_soon of the loop", self._loop.call_soon, self._launch_all)
+            self._call_soon(self._launch_all)
         else:
             self._launch_all()
 
@@ -356,8 +375,7 @@ class Engine(Outside):
         self._arriving[job] = None
         if self._observer is not None:
             self._untold.append((job, ACCEPT, None, job._state))
-        if not place.done():
-            self._call_out("a waiter", place.set_result, None)
+        self._call_out("a waiter", settle, place, None)
 
     # --- Ending ------------------------------------------------------------------------------------
 
@@ -365,7 +383,7 @@ class Engine(Outside):
         self, job: JobMachine, event: Event, outcome: Outcome, result: object, received: bool = False
     ) -> None:
         """A running job has really ended: complete its registries, wake who waits, start the next, report."""
-        coro, task = job._coro, job._task
+        coro, task, context = job._coro, job._task, job._context
         job._fire(event)
         del self._running[job]
         job._end(outcome, result)
@@ -378,7 +396,8 @@ class Engine(Outside):
             following._fire(_GIVE_SLOT)
             if next_ is not _START_NEXT:
                 self._admit_blocked()
-        # Whole: from here on it calls out.
+        # Whole: from here on it calls out, and to free what the job has let go of may run anything.
+        del context
         if outcome is not _RETURNED or foreign or self._observer is not None or gone:
             self._say_farewell(job, coro, task, gone)
         if job._waiters is not None or self._callbacks:
@@ -397,7 +416,7 @@ class Engine(Outside):
             job._coro = qualified_name(coro)
             release(coro)
         if job._outcome is not _RETURNED and job._name is None and task is not None:
-            job._name = self._call_out("get_name of a task", task.get_name)
+            job._name = self._call_out("get_name of a task", name_of, task)
         for departed in gone or ():
             self._disown(departed)
         if self._observer is not None:
@@ -421,7 +440,7 @@ class Engine(Outside):
             return True
         followed = self._followed.get(job) if self._followed else None
         task = job._task
-        if followed is None or followed.end is None or task is None or not self._call_out("a task", task.done):
+        if followed is None or followed.end is None or not self._call_out("a task", is_done, task):
             return False
         self._task_ended(job, task)
         return True
@@ -430,14 +449,15 @@ class Engine(Outside):
         """A job that waits for a slot ends on the spot, and nothing of it ever runs (``START-2``)."""
         if job._waiters is not None or self._callbacks or self._blocked:
             self._loop.call_soon(_nothing)  # raises, where waking would, before anything has changed
-        coro = job._coro
+        coro, context = job._coro, job._context
         job._fire(_CLOSE)
         self._queue.leave(job)
         job._end(_NEVER_STARTED, None)
         gone = self._forget_gone()
         if self._admission.withdrawn() is _ADMIT:
             self._admit_blocked()
-        # Whole: from here on it calls out.
+        # Whole: from here on it calls out, and to free what the job has let go of may run anything.
+        del context
         self._close_coroutine(coro, job)
         self._say_farewell(job, coro, None, gone)
         self._tell(job)

@@ -118,7 +118,7 @@ class Entrance(Engine):
         if context is None:
             job._context = copy_context()
         self._to_launch.append(job)
-        self._call_out("call_soon of the loop", self._loop.call_soon, self._launch_all)
+        self._call_soon(self._launch_all)
         return None
 
     def _is_entered(self, context: Context) -> bool:
@@ -151,7 +151,7 @@ class Entrance(Engine):
         if loop is not self._loop and self._loop is not None:
             self._refuse_loop()
         claim(coro)
-        self._loop = loop
+        self._bind(loop)
 
     def _accept(self, job: JobMachine) -> None:
         """Note for the observer that there is a new job."""

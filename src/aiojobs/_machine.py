@@ -48,16 +48,16 @@ No helper task and no inner task, so there is none that somebody could cancel (`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
-from contextlib import suppress
+import types
+from collections.abc import Awaitable, Coroutine, Generator
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from ._calling import call_out, shown, tell
+from ._calling import shown, tell
 from ._exceptions import IllegalTransition, JobClosed
 from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
 from ._queue import Link
-from ._tasks import without_frame
+from ._tasks import without_frames
 
 if TYPE_CHECKING:
     import contextvars
@@ -167,17 +167,21 @@ class JobMachine(Link):
 
     async def _run(self, scheduler: Engine, coro: Coroutine[Any, Any, Any]) -> Any:
         """What the task runs: the coroutine, and in the same step the end of the job."""
-        cancelled_first = False
+        steps: Awaitable[Any] = coro
         if self._task is None or (scheduler._followed and self in scheduler._followed):
-            cancelled_first = scheduler._entered(self)
+            if scheduler._entered(self):
+                steps = _cancelled_after_first_step(scheduler, coro, None)
         else:
             try:
                 await _GATE
             except asyncio.CancelledError as exc:
-                _cancel_later(exc.args)
-                cancelled_first = True
+                steps = _cancelled_after_first_step(scheduler, coro, exc.args)
+            except GeneratorExit:
+                raise  # as below
+            except BaseException as exc:  # noqa: BLE001 - thrown in by whoever drives this beside its task
+                steps = _raised_instead(scheduler, self, exc)
         try:
-            result = await coro
+            result = await steps
         except asyncio.CancelledError:
             scheduler._finished(self, _CANCEL, _CANCELLED, None)
             raise
@@ -185,22 +189,18 @@ class JobMachine(Link):
             if asyncio.current_task(scheduler._loop) is not self._task:
                 raise  # nobody runs this task any more: it is being destroyed, and nothing can follow
             self._fail(scheduler, exc)
-            del self, scheduler, coro
+            del self, scheduler, coro, steps
             raise
         except BaseException as exc:
-            if cancelled_first:
-                await _forget_cancellation()
             self._fail(scheduler, exc)
-            del self, scheduler, coro  # from 3.12 on the frame in the traceback holds this one
+            del self, scheduler, coro, steps  # from 3.12 on the frame in the traceback holds this one
             raise
-        if cancelled_first:
-            await _forget_cancellation()
         if scheduler._followed or self._outcome is not None:
             scheduler._finished(self, _FINISH, _RETURNED, result)
         else:
             scheduler._ended(self, _FINISH, _RETURNED, result)
         # An exception that the coroutine has caught, and whoever has it keeps, may know this frame.
-        del self, scheduler, coro
+        del self, scheduler, coro, steps
         try:
             return result
         finally:
@@ -208,13 +208,12 @@ class JobMachine(Link):
 
     def _fail(self, scheduler: Engine, exc: BaseException) -> None:
         """Keep what the coroutine raised, without the frame of ``_run``, until it is seen."""
-        failure = without_frame(exc, own=True)
+        failure = without_frames(exc, _OWN_CODE)
         if self._outcome is not None or (scheduler._followed and self in scheduler._followed):
             scheduler._finished(self, _FINISH, _RAISED, failure)
             return
         self._result = failure
-        task = cast("asyncio.Task[Any]", self._task)
-        call_out(scheduler._loop, "a task", task.add_done_callback, _receive)
+        scheduler._call_out("add_done_callback of a task", _receive_later, self._task)
         try:
             scheduler._loop.call_soon(self._see_failure)
         except BaseException:  # noqa: BLE001 - a loop that is closed has no later
@@ -291,7 +290,7 @@ class JobMachine(Link):
             try:
                 if not waiter.done():
                     waiter.set_result(True)
-            except BaseException as exc:  # noqa: BLE001, PERF203 - the others are to be woken all the same
+            except BaseException as exc:  # noqa: BLE001 - the others are to be woken all the same
                 tell(loop, "a waiter", exc)
 
     def _raise_why_no_result(self) -> NoReturn:
@@ -324,17 +323,60 @@ _GATE = cast("Awaitable[None]", _Gate((None,)))
 """Where ``_run`` stands when its task gets it; the task's first step passes."""
 
 
-def _cancel_later(args: tuple[Any, ...]) -> None:
-    """Deliver the current task's cancellation again, at the first point where its coroutine suspends."""
+@types.coroutine
+def _cancelled_after_first_step(
+    scheduler: Engine, coro: Coroutine[Any, Any, Any], again: tuple[Any, ...] | None
+) -> Generator[Any, Any, Any]:
+    """Await a coroutine, and have its task cancelled if it suspends in its first step.
+
+    One that has ended by then gets no cancellation, so that its task says how it ended (``EXC-5``). `again` are
+    the arguments of a cancellation that has been delivered, and is to be delivered anew.
+    """
+    steps, waits_for = coro.__await__(), None
+    try:
+        try:
+            waits_for = next(steps)
+        except StopIteration as end:
+            return end.value
+        scheduler._call_out("cancel of a task", _cancel_current_task, again)
+        while True:
+            try:
+                yield waits_for
+            except BaseException as exc:  # noqa: BLE001 - whatever it is, it is the coroutine's
+                try:
+                    waits_for = steps.throw(exc)
+                except StopIteration as end:
+                    return end.value
+            else:
+                return (yield from steps)
+    finally:
+        del coro, steps
+        waits_for = None
+
+
+def _cancel_current_task(again: tuple[Any, ...] | None) -> None:
+    """Ask the task that runs this step to stop; `again` if it was asked before, with these arguments."""
     task = cast("asyncio.Task[Any]", asyncio.current_task())
-    task.uncancel()
-    task.cancel(*args)
+    if again is not None:
+        task.uncancel()
+    task.cancel(*again or ())
 
 
-async def _forget_cancellation() -> None:
-    """Take a cancellation that the coroutine has ended too early to get, so that its task says how it ended."""
-    with suppress(asyncio.CancelledError):
-        await _GATE
+async def _raised_instead(scheduler: Engine, job: JobMachine, exc: BaseException) -> NoReturn:
+    """What a coroutine comes to that was not begun because `exc` was raised in its place."""
+    scheduler._close_coroutine(job._coro, job)
+    try:
+        raise exc
+    finally:
+        del job
+
+
+_OWN_CODE = (JobMachine._run.__code__, _cancelled_after_first_step.__code__, _raised_instead.__code__)
+"""Of the frames through which what a coroutine raises passes first."""
+
+
+def _receive_later(task: asyncio.Future[Any]) -> None:
+    task.add_done_callback(_receive)
 
 
 def _receive(task: asyncio.Future[Any]) -> None:

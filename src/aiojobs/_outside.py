@@ -26,6 +26,7 @@ from weakref import WeakKeyDictionary
 from . import _reports
 from ._calling import call_out, shown, stop_loop
 from ._records import ExceptionContext, ExceptionHandler, Observer, Record
+from ._tasks import is_replaced
 
 if TYPE_CHECKING:
     from ._job import Job
@@ -54,6 +55,7 @@ class Outside:
         # The loop of the first use; never changes after that. None before, when there is no job either: to
         # have that in the type would cost a test, or a cast, wherever there is a job.
         self._loop: Any = None
+        self._create_task_is_replaced = False
         # What the observer has yet to be told, in order. Empty whenever other code runs, but the observer's own.
         self._untold: deque[tuple[JobMachine | None, Any, Any, Any]] = deque()
         # In debug mode: where each job was spawned.
@@ -120,11 +122,21 @@ class Outside:
             self._refuse_loop()
         return loop
 
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop of the first use; nothing changes on any other."""
+        if self._loop is None:
+            self._loop = loop
+            self._create_task_is_replaced = bool(self._call_out("create_task of the loop", is_replaced, loop))
+
     def _refuse_loop(self) -> NoReturn:
         raise RuntimeError(f"{shown(self)} is bound to a different event loop")
 
     def _new_waiter(self) -> asyncio.Future[bool]:
         return cast("asyncio.Future[bool]", self._loop.create_future())
+
+    def _call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        """Have the loop call something of this package's own soon, in the middle of an action."""
+        call_out(self._loop, "call_soon of the loop", self._loop.call_soon, callback, *args)
 
     def _call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
         return cast("asyncio.TimerHandle", self._loop.call_later(seconds, callback, *args))

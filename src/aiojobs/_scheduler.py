@@ -22,6 +22,7 @@ from ._job import Job
 from ._lifecycle import Phase
 from ._records import ExceptionHandler, Observer
 from ._shield import Shielded
+from ._tasks import cancel
 
 __all__ = ("Scheduler",)
 
@@ -197,7 +198,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
                 release(arg)
                 self._call_out("close of a coroutine", cast("Coroutine[Any, Any, Any]", arg).close)
             raise RuntimeError("Shielding an awaitable after closing")
-        self._loop = loop
+        self._bind(loop)
         inner = self._shield_coroutine(arg) if is_coroutine else asyncio.ensure_future(arg)
         if inner.done():
             release(arg)
@@ -207,7 +208,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
             shielded = Shielded(arg, inner, self)
             if self._admission.phase is not Phase.OPEN:
                 # Its first step, in an eager task, has closed the scheduler that let it in.
-                self._call_out("cancel of a shielded future", inner.cancel)
+                self._call_out("cancel of a shielded future", cancel, inner)
         return shielded.new_outer()
 
     def _shield_coroutine(self, coro: Any) -> asyncio.Future[Any]:
@@ -290,7 +291,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         bound = self._loop
         if bound is not None and bound.is_closed() and not (self or self._blocked or self._shielded):
             self._loop = None
-        self._loop = self._check_loop()
+        self._bind(self._check_loop())
         self._refuse_own_job(verb)
 
     def _refuse_own_job(self, verb: str) -> None:

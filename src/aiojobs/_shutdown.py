@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from . import _reports
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent
+from ._tasks import cancel, is_done, settle
 
 if TYPE_CHECKING:
     import asyncio
@@ -114,24 +115,24 @@ class Shutdown:
         scheduler = self._scheduler
         scheduler._loop.call_soon(_nothing)  # raises, where to go on would, before anything has changed
         blocked = list(scheduler._blocked.items())
-        pending = [(job, job._coro) for job in scheduler._queue.clear()]
+        # To free what they let go of may run anything.
+        pending = [(job, job._coro, job._context) for job in scheduler._queue.clear()]
         scheduler._blocked.clear()
         scheduler._move(PhaseEvent.CLOSE)
-        for job, _ in pending:
+        for job, _, _ in pending:
             job._fire(_CLOSE)
             job._end(_NEVER_STARTED, None)
         # Whole: from here on it calls out.
         for place, job in blocked:
             scheduler._disown(job)
-            if not place.done():
-                scheduler._call_out("a waiter", place.set_result, None)
-        for job, coro in pending:
+            scheduler._call_out("a waiter", settle, place, None)
+        for job, coro, _ in pending:
             scheduler._close_coroutine(coro, job)
             scheduler._say_farewell(job, coro, None)
         if scheduler._observer is not None:
             scheduler._tell_observer()
         self._ask_all()
-        for job, _ in pending:
+        for job, _, _ in pending:
             scheduler._tell(job)
         self._wake(self._drainers)
         self.consider()
@@ -145,9 +146,8 @@ class Shutdown:
             if job._outcome is None:
                 scheduler._ask_to_stop(job)
         for inner in list(scheduler._shielded):
-            scheduler._call_out("cancel of a shielded future", inner.cancel)
-        call_soon = scheduler._loop.call_soon
-        scheduler._call_out("call_soon of the loop", call_soon, call_soon, self._arm)
+            scheduler._call_out("cancel of a shielded future", cancel, inner)
+        scheduler._call_soon(scheduler._call_soon, self._arm)
 
     def _arm(self) -> None:
         """Step 2: every cancellation has been thrown by now, so the time allowed begins."""
@@ -168,7 +168,7 @@ class Shutdown:
         late_shielded = [
             inner
             for inner in scheduler._shielded
-            if not scheduler._call_out("done of a shielded future", inner.done)
+            if not scheduler._call_out("done of a shielded future", is_done, inner)
         ]
         self._finish()
         within = scheduler._close_within
@@ -190,8 +190,7 @@ class Shutdown:
 
     def _wake(self, waiters: Iterable[asyncio.Future[bool]], value: bool = True) -> None:
         for waiter in list(waiters):
-            if not waiter.done():
-                self._scheduler._call_out("a waiter", waiter.set_result, value)
+            self._scheduler._call_out("a waiter", settle, waiter, value)
 
 
 def _nothing() -> None:

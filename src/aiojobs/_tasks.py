@@ -11,6 +11,9 @@ How it works
 *Keywords.* A task is asked for with those that are needed and no others. One that is refused is left out: a name
 is set afterwards, and a context is entered around the call, so that the task copies it.
 
+*Contexts.* Asyncio's own ``create_task`` does not look at the context that it is called in, if it is given one. A
+replaced one may, so that is called in the job's.
+
 *Following.* Most tasks drive the job's own coroutine, and nobody need look at them again: their job ends in that
 coroutine's last step. Any other is followed: a `Followed` remembers what the coroutine came to, and the job ends
 when the task does.
@@ -20,7 +23,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._calling import call_out
@@ -29,7 +34,22 @@ from ._lifecycle import Event, Outcome
 if TYPE_CHECKING:
     import contextvars
 
-__all__ = ("End", "Followed", "create_plainly", "end_of", "failure_of", "is_untouched", "without_frame")
+__all__ = (
+    "End",
+    "Followed",
+    "cancel",
+    "create_inside",
+    "create_plainly",
+    "drives",
+    "end_of",
+    "failure_of",
+    "is_done",
+    "is_replaced",
+    "name_of",
+    "rename",
+    "settle",
+    "without_frames",
+)
 
 End = tuple[Event, Outcome, Any]
 """What ends a job: the event, the outcome, and what it returned or the pair of what it raised and where."""
@@ -82,15 +102,81 @@ def create_plainly(
         except TypeError as exc:
             refusal = exc
         else:
-            if name is not None and hasattr(task, "set_name"):
-                call_out(loop, "set_name of a task", task.set_name, name)
+            call_out(loop, "set_name of a task", rename, task, name)
             return task
     raise refusal
+
+
+def drives(task: Any, run: Any) -> bool:
+    """Whether a task does nothing but drive `run`; one whose class says so in its own words is not believed."""
+    try:
+        return type(task).get_coro is asyncio.Task.get_coro and task.get_coro() is run
+    except BaseException:  # noqa: BLE001 - what a factory returns may be anything
+        return False
 
 
 def is_untouched(coro: Any) -> bool:
     """Whether nobody has begun or closed a coroutine of Python's own."""
     return inspect.getcoroutinestate(coro) == inspect.CORO_CREATED
+
+
+def create_inside(
+    loop: asyncio.AbstractEventLoop, run: Any, name: str | None, context: contextvars.Context
+) -> Any:
+    """The task from a ``create_task`` that somebody has replaced, called in the job's own context.
+
+    It may look at the context that it is called in, as tracing tools do, and then take one job for a part of
+    another that has freed its slot. A context that is entered already can't be entered once more.
+    """
+    named = {} if name is None else {"name": name}
+    create = partial(loop.create_task, run, context=context, **named)
+    try:
+        return context.run(create)
+    except RuntimeError:
+        if not is_untouched(run):
+            raise
+    return create()
+
+
+def is_replaced(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the ``create_task`` of a loop is neither asyncio's own nor that of a compiled loop."""
+    method: Any = loop.create_task
+    if isinstance(method, types.BuiltinMethodType):
+        return False
+    function = getattr(method, "__func__", None)
+    return type(function) is not types.FunctionType or function.__module__ != "asyncio.base_events"
+
+
+# What is asked of a task or a future, for the gate: its methods may be missing, and to look one up may raise.
+
+
+def cancel(task: Any) -> None:
+    """Ask it to stop."""
+    task.cancel()
+
+
+def is_done(task: Any) -> bool:
+    """Whether it has ended."""
+    return bool(task.done())
+
+
+def settle(waiter: asyncio.Future[Any], value: object) -> None:
+    """Give a future its result, unless whoever awaits it has been cancelled."""
+    if not waiter.done():
+        waiter.set_result(value)
+
+
+def name_of(task: Any) -> str | None:
+    """Its name; a plain future has none."""
+    get_name = getattr(task, "get_name", None)
+    name = None if get_name is None else get_name()
+    return name if isinstance(name, str) else None
+
+
+def rename(task: Any, name: str | None) -> None:
+    """Give it a name, if there is one and it takes any."""
+    if name is not None and hasattr(task, "set_name"):
+        task.set_name(name)
 
 
 def end_of(failure: BaseException | None) -> End:
@@ -99,7 +185,7 @@ def end_of(failure: BaseException | None) -> End:
         failure = RuntimeError("the job's task has ended without running its coroutine to the end")
     elif issubclass(type(failure), asyncio.CancelledError):
         return Event.CANCEL, Outcome.CANCELLED, None
-    return Event.FINISH, Outcome.RAISED, without_frame(failure, own=False)
+    return Event.FINISH, Outcome.RAISED, without_frames(failure, ())
 
 
 def failure_of(task: Any) -> BaseException | None:
@@ -111,15 +197,15 @@ def failure_of(task: Any) -> BaseException | None:
     return exc
 
 
-def without_frame(exc: BaseException, *, own: bool) -> tuple[BaseException, Any]:
-    """An exception and its traceback, without the frame that caught it if that is this package's `own`.
+def without_frames(exc: BaseException, own: Collection[types.CodeType]) -> tuple[BaseException, Any]:
+    """An exception and its traceback, without the frames of the code in `own` through which it came here.
 
-    An exception's own class may have replaced ``with_traceback`` and ``__traceback__``, so these are not asked.
+    An exception's own class may have replaced ``with_traceback`` and ``__traceback__``: these are not asked.
     """
     traceback = _traceback_of(exc)
-    if own and traceback is not None:
+    while traceback is not None and traceback.tb_frame.f_code in own:
         traceback = traceback.tb_next
-        BaseException.with_traceback(exc, traceback)
+    BaseException.with_traceback(exc, traceback)
     return exc, traceback
 
 

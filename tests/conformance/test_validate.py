@@ -20,12 +20,12 @@ def test_the_reference_has_every_requirement_of_the_design(spec):
     groups = {
         "LIMIT": 6,
         "SPAWN": 5,
-        "START": 2,
-        "WAIT": 5,
+        "START": 3,
+        "WAIT": 6,
         "CLOSE": 4,
         "SHUT": 6,
-        "EXC": 4,
-        "BOOK": 3,
+        "EXC": 5,
+        "BOOK": 4,
         "COST": 1,
     }
     expected = [f"{group}-{number + 1}" for group, size in groups.items() for number in range(size)]

@@ -76,8 +76,11 @@ class Counting:
             await until
 
 
-def begin(coro):
-    """Take the first step of a coroutine here and now, in no task; a task goes on with it."""
+def begin(coro, loop=None):
+    """Take the first step of a coroutine here and now, in no task; a task goes on with it.
+
+    That task is asyncio's own, whatever the task factory, if the loop is named.
+    """
     ended = asyncio.get_running_loop().create_future()
     try:
         waits_for = coro.send(None)
@@ -87,7 +90,8 @@ def begin(coro):
     except Exception as error:
         ended.set_exception(error)
         return ended
-    return asyncio.ensure_future(begun(coro, waits_for))
+    rest = begun(coro, waits_for)
+    return asyncio.ensure_future(rest) if loop is None else asyncio.Task(rest, loop=loop)
 
 
 async def begun(coro, waits_for):
