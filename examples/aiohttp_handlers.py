@@ -15,7 +15,7 @@ from aiojobs.aiohttp import atomic, get_scheduler, setup, shield, spawn
 
 async def send_mail(address: str) -> None:
     """Stands for something slow that the client need not wait for."""
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(1)
     print(f"mail sent to {address}")
 
 

@@ -36,7 +36,7 @@ async def measure(page: str, seconds: float) -> int:
 
 async def main() -> None:
     """Measure four pages, three at a time."""
-    pages = {"index": 0.1, "about": 0.02, "archive": 0.2, "news": 0.05}
+    pages = {"index": 0.6, "about": 0.1, "archive": 0.9, "news": 0.2}
     async with aiojobs.Scheduler(limit=3, exception_handler=lambda _scheduler, _context: None) as scheduler:
         jobs = [await scheduler.spawn(measure(page, seconds), page) for page, seconds in pages.items()]
         async for job in as_completed(jobs):

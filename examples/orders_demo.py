@@ -14,6 +14,10 @@ is 1 if anything was lost. With `--trace FILE` every step of every job is writte
 The observer also counts jobs that were accepted and closed again at once, without a start: a place had fallen
 free in the very moment in which the client hung up or lost its patience, so `spawn` never returned them
 (SPAWN-1).
+
+How many orders were refused, queued or cut off, and how long all of it took, is chance: server, clients and
+disk run against a real clock. What does not vary: nothing is lost, every order sent has one of the four
+answers, and the limits hold.
 """
 
 import argparse

@@ -45,7 +45,7 @@ try:
     from aiohttp.web import AppKey, Application, Request
 except ImportError as exc:
     raise ImportError(
-        "aiojobs.aiohttp needs aiohttp 3.9 or newer: pip install aiojobs[aiohttp]", name=exc.name
+        "aiojobs.aiohttp needs aiohttp 3.9 or newer: pip install 'aiohttp>=3.9'", name=exc.name
     ) from exc
 
 __all__ = (

@@ -2,9 +2,12 @@
 
 Rules of this file
     A page is Markdown as far as these pages use it. An example is a fenced block marked ``python``; it is a
-    whole program. An ``output`` block after it is exactly what the program prints. An example that can't run
-    by itself is preceded by ``<!-- not run: the reason -->``, so that leaving one out is a decision that can
-    be read.
+    whole program. An ``output`` block after it is exactly what the program prints.
+
+    A block that is no program by itself says so in a comment before it, so that leaving one out is a
+    decision that can be read. ``<!-- file NAME, run by TEST -->`` is (a part of) a file that TEST, a file of
+    tests, writes and runs where the packages are that it needs. ``<!-- not run: the reason -->`` is anything
+    else.
 
     A block marked ``sh`` is an example too if an ``output`` block follows. It runs in the folder in which
     the program before it has just been run. In an output ``…`` stands for anything within a line.
@@ -26,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: [^>]+-->\s*\Z")
+_FILE = re.compile(r"<!-- file ([\w.]+), run by (tests/[\w/]+\.py) -->\s*\Z")
+_QUOTE = re.compile(r"<!-- not run: from (examples/\w+\.py), which a test runs over loopback -->\s*\Z")
 _HEADING = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _ANCHOR = re.compile(r'<a id="([^"]+)">')
@@ -52,6 +57,20 @@ class Example:
         return re.fullmatch(".*".join(map(re.escape, self.output.split("…"))), printed) is not None
 
 
+@dataclass(frozen=True)
+class File:
+    """A block of a page that is a file, or the next part of one, and the tests that run it."""
+
+    page: str
+    line: int
+    name: str
+    test: str
+    source: str
+
+    def __str__(self):
+        return f"{self.page}:{self.line}"
+
+
 def names():
     """The pages, as paths from the root of the repository."""
     return ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
@@ -76,12 +95,46 @@ def examples(page):
     for block, follower in zip_longest(blocks, blocks[1:]):
         output = follower[2] if follower is not None and follower[1] == "output" else None
         line = content.count("\n", 0, block.start()) + 2
-        if block[1] == "python" and not _NOT_RUN.search(content, 0, block.start()):
+        if block[1] == "python" and not _left_out(content, block):
             program = Example(page, line, block[2], output)
             found.append(program)
         elif block[1] == "sh" and output is not None and program is not None:
             found.append(Example(page, line, block[2], output, program))
     return found
+
+
+def _left_out(content, block):
+    return any(mark.search(content, 0, block.start()) for mark in (_NOT_RUN, _FILE))
+
+
+def files(page):
+    """The blocks of a page that are files, in order."""
+    content = text(page)
+    marked = [(block, _FILE.search(content, 0, block.start())) for block in _FENCE.finditer(content)]
+    return [
+        File(page, content.count("\n", 0, block.start()) + 2, *mark.groups(), block[2])
+        for block, mark in marked
+        if mark is not None
+    ]
+
+
+def write_files(page, folder):
+    """Write the files of a page into a folder, parts of the same name one after the other."""
+    for file in files(page):
+        with (folder / file.name).open("a", encoding="utf-8") as target:
+            target.write(f"{file.source}\n\n")
+
+
+def quotes(page):
+    """The files under examples/ from which the blocks are that a page quotes."""
+    content = text(page)
+    marked = [_QUOTE.search(content, 0, block.start()) for block in _FENCE.finditer(content)]
+    return [mark[1] for mark in marked if mark is not None]
+
+
+def python_blocks(page):
+    """How many blocks of a page are marked as Python."""
+    return sum(block[1] == "python" for block in _FENCE.finditer(text(page)))
 
 
 def orphans(page):
@@ -130,6 +183,13 @@ def run(example, loop_factory, folder):
         return _run_program(example, loop_factory)
 
 
+def run_by_itself(example, folder):
+    """Run a program as a reader would, in a process of its own; what it printed, complaints included."""
+    program = folder / "program.py"
+    program.write_text(example.source, encoding="utf-8")
+    return _run_command("python -W error program.py", folder)
+
+
 def _run_command(command, folder):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
@@ -144,6 +204,25 @@ def _run_command(command, folder):
     return done.stdout
 
 
+def define(example):
+    """The names that an example defines, without running its main program."""
+    import asyncio
+
+    really_run = asyncio.run
+    asyncio.run = lambda main, **_: main.close()
+    try:
+        return _execute(example)
+    finally:
+        asyncio.run = really_run
+
+
+def _execute(example):
+    code = compile("\n" * (example.line - 1) + example.source, example.page, "exec")
+    names = {"__name__": "__main__"}
+    exec(code, names)
+    return names
+
+
 def _run_program(example, loop_factory):
     import asyncio
 
@@ -151,13 +230,12 @@ def _run_program(example, loop_factory):
         with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
             return runner.run(main)
 
-    code = compile("\n" * (example.line - 1) + example.source, example.page, "exec")
     printed = io.StringIO()
     really_run = asyncio.run
     asyncio.run = on_virtual_time
     try:
         with contextlib.redirect_stdout(printed):
-            exec(code, {"__name__": "__main__"})
+            _execute(example)
     finally:
         asyncio.run = really_run
     return printed.getvalue()

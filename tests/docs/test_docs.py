@@ -7,6 +7,7 @@ import gc
 import inspect
 import re
 import typing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
 import pytest
@@ -53,9 +54,37 @@ def test_an_example_runs_and_prints_what_the_page_says(example, tmp_path):
         assert printed == example.output
 
 
+@pytest.fixture(scope="module")
+def on_a_real_clock(tmp_path_factory):
+    """What each program prints when a reader runs it: started together, since most of it is waiting."""
+    programs = [example for example in EXAMPLES if example.program is None]
+    with ThreadPoolExecutor(max_workers=4) as at_once:
+        folders = [tmp_path_factory.mktemp("real") for _ in programs]
+        results = at_once.map(pages.run_by_itself, programs, folders)
+        return dict(zip(programs, results, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", [one for one in EXAMPLES if one.program is None], ids=str)
+def test_a_program_prints_the_same_when_time_is_real(example, on_a_real_clock):
+    # Time is real because that is the point. The programs leave at least a sixth of a second between two
+    # events whose order shows, and half a second where they print a time.
+    assert example.says(on_a_real_clock[example]), on_a_real_clock[example]
+
+
 def test_every_page_that_teaches_has_examples():
     teaching = {page for page in PAGES if "/howto/" in page or page in {"README.md", "docs/tutorial.md"}}
     assert teaching - {example.page for example in EXAMPLES} <= {"docs/howto/aiohttp.md"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_of_python_is_run_here_or_by_a_test_that_it_names(page):
+    programs = [example for example in pages.examples(page) if example.program is None]
+    assert len(programs) + len(pages.files(page)) + len(pages.quotes(page)) == pages.python_blocks(page)
+    for file in pages.files(page):
+        test = (pages.ROOT / file.test).read_text(encoding="utf-8")
+        assert f'"{page}"' in test, f"{file}: {file.test} does not name the page"
+        assert f'"{file.name}"' in test, f"{file}: {file.test} does not name {file.name}"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -125,6 +154,14 @@ def test_every_make_target_and_option_that_is_mentioned_exists():
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     mentioned = {name for page in PAGES for name in re.findall(r"\bmake ([a-z-]+)", _code(page))}
     assert {"verify", "test", "demo", "help"} <= mentioned <= targets
+
+
+def test_every_page_installs_this_one_and_nobody_gets_the_other_by_its_name():
+    commands = [line for page in PAGES for line in re.findall(r"pip install (.*)", _code(page))]
+    wheel = f"dist/aiojobs-{aiojobs.__version__}-py3-none-any.whl"
+    ours = [line for line in commands if line.startswith((".", "'.[", f"'{wheel}["))]
+    assert f"'{wheel}[aiohttp]'" in ours
+    assert [line for line in commands if line not in ours and "aiojobs==1.4.0" not in line] == []
 
 
 def test_the_reference_names_each_of_its_files_and_every_command_that_repeats_a_check():

@@ -51,6 +51,21 @@ no output is shown for this
 ```
 
 ## Last
+
+<!-- file jobs.py, run by tests/compat/pages/test_page.py -->
+```python
+FIRST = 1
+```
+
+<!-- file jobs.py, run by tests/compat/pages/test_page.py -->
+```python
+SECOND = FIRST + 1
+```
+
+<!-- not run: from examples/quickstart.py, which a test runs over loopback -->
+```python
+pass
+```
 """
 
 
@@ -72,6 +87,28 @@ def test_examples_are_found_with_their_lines_and_outputs_and_those_not_to_run_ar
     assert (str(first), first.output) == ("docs/page.md:9", "a 1000.0\n")
     assert second.output is None
     assert command.program == second
+
+
+def test_files_are_found_with_the_test_that_runs_them_and_their_parts_are_joined(tmp_path):
+    first, second = pages.files("docs/page.md")
+    assert (first.name, first.source) == ("jobs.py", "FIRST = 1\n")
+    assert first.test == second.test == "tests/compat/pages/test_page.py"
+    pages.write_files("docs/page.md", tmp_path)
+    names = {}
+    exec((tmp_path / "jobs.py").read_text(), names)
+    assert names["SECOND"] == 2
+
+
+def test_a_block_that_is_left_out_for_any_other_reason_than_a_quote_is_run_by_nobody():
+    assert pages.quotes("docs/page.md") == ["examples/quickstart.py"]
+    assert pages.python_blocks("docs/page.md") == 6
+    run = [example for example in pages.examples("docs/page.md") if example.program is None]
+    assert len(run) + len(pages.files("docs/page.md")) + len(pages.quotes("docs/page.md")) == 5
+
+
+def test_what_an_example_defines_is_had_without_running_it(tmp_path):
+    first, *_ = pages.examples("docs/page.md")
+    assert set(pages.define(first)) >= {"asyncio", "main"}
 
 
 def test_an_example_runs_on_the_loop_it_is_given_and_what_it_prints_is_kept(tmp_path):

@@ -128,6 +128,11 @@ def test_a_trace_is_written_and_audited_without_any_extra(python, tmp_path):
     assert done.stdout.startswith("OBEYS: trace.jsonl, 8 lines, 2 jobs")
 
 
+def test_the_wheel_has_the_name_by_which_the_readme_installs_it(wheel):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"pip install 'dist/{wheel.name}[aiohttp]'" in readme
+
+
 def test_the_wheel_is_typed_and_has_no_strangers(members):
     assert {"aiojobs/py.typed", "aiojobs/spec/report.schema.json"} <= members.keys()
     assert {name.partition("/")[0] for name in members} == {

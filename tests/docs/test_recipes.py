@@ -1,0 +1,611 @@
+"""What the recipes of the how-to guides promise, beyond what the pages show: in the awkward moments.
+
+The code is that of the pages. What needs a framework or a package is tested in tests/compat/pages.
+"""
+
+import asyncio
+import gc
+from contextlib import aclosing, suppress
+
+import pytest
+
+import aiojobs
+from docs import pages
+from support.observing import Recorder, settle
+
+
+def recipe(page, definition):
+    """The names that the one example of a page defines which has this definition."""
+    (found,) = [example for example in pages.examples(page) if f"\n{definition}" in example.source]
+    return pages.define(found)
+
+
+# --- Jobs: the ASGI middleware ------------------------------------------------------------------------------
+
+ASGI_PAGE = "docs/howto/fastapi-and-starlette.md"
+MIDDLEWARE = "jobs.py"
+
+
+@pytest.fixture
+def jobs_module():
+    """The first block of the page, which needs no framework."""
+    names = {}
+    first = pages.files(ASGI_PAGE)[0]
+    assert first.name == MIDDLEWARE
+    exec(compile(first.source, first.page, "exec"), names)
+    return names
+
+
+class Application:
+    """An ASGI application with a lifespan, on whose log the order of events is read."""
+
+    def __init__(self, *, fails_at=None):
+        self.log = []
+        self.scopes = []
+        self.fails_at = fails_at
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "lifespan":
+            self.scopes.append(scope)
+            return
+        await receive()
+        self.log.append("open")
+        if self.fails_at == "startup":
+            raise OSError("no database")
+        await send({"type": "lifespan.startup.complete"})
+        try:
+            await receive()
+        finally:
+            self.log.append("close")
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def work(self, seconds):
+        try:
+            await asyncio.sleep(seconds)
+            self.log.append("worked")
+        except asyncio.CancelledError:
+            self.log.append("stopped")
+            raise
+
+
+class Server:
+    """What a server does with the lifespan of an application."""
+
+    def __init__(self, app):
+        self._app = app
+        self._messages = asyncio.Queue()
+        self.sent = []
+
+    async def start(self):
+        self._messages.put_nowait({"type": "lifespan.startup"})
+        self.lifespan = asyncio.create_task(self._app({"type": "lifespan"}, self._messages.get, self._send))
+        await settle()
+
+    async def _send(self, message):
+        self.sent.append(message["type"])
+
+    async def connect(self, kind="http", **scope):
+        scope["type"] = kind
+        await self._app(scope, None, None)
+        return scope
+
+    async def stop(self):
+        self._messages.put_nowait({"type": "lifespan.shutdown"})
+        await self.lifespan
+
+
+@pytest.mark.requirement("SHUT-4")
+async def test_jobs_are_drained_before_the_lifespan_is_left(jobs_module):
+    app = Application()
+    server = Server(jobs_module["Jobs"](app, grace=20, limit=1))
+    await server.start()
+    scheduler = (await server.connect())[jobs_module["KEY"]]
+    for _ in range(3):
+        await scheduler.spawn(app.work(5))
+    await server.stop()
+    assert app.log == ["open", "worked", "worked", "worked", "close"]
+    assert server.sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert scheduler.phase == "closed"
+
+
+@pytest.mark.requirement("SHUT-4", "SHUT-2")
+async def test_grace_ends_the_drain_and_what_is_left_is_stopped_before_the_lifespan_is_left(jobs_module):
+    app = Application()
+    server = Server(jobs_module["Jobs"](app, grace=2))
+    await server.start()
+    scheduler = (await server.connect())[jobs_module["KEY"]]
+    await scheduler.spawn(app.work(5))
+    await server.stop()
+    assert app.log == ["open", "stopped", "close"]
+    assert asyncio.get_running_loop().time() == 2
+
+
+@pytest.mark.requirement("SHUT-6")
+async def test_a_server_that_gives_up_on_the_drain_leaves_no_job_behind(jobs_module):
+    app = Application()
+    server = Server(jobs_module["Jobs"](app))
+    await server.start()
+    scheduler = (await server.connect())[jobs_module["KEY"]]
+    await scheduler.spawn(app.work(50))
+    asyncio.get_running_loop().call_later(1, server.lifespan.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await server.stop()
+    assert app.log == ["open", "close", "stopped"]
+    assert (len(scheduler), scheduler.phase) == (0, "closed")
+
+
+async def test_an_application_that_fails_to_start_fails_as_without_the_middleware(jobs_module):
+    server = Server(jobs_module["Jobs"](Application(fails_at="startup")))
+    await server.start()
+    with pytest.raises(OSError, match="no database"):
+        await server.lifespan
+    assert (await server.connect())[jobs_module["KEY"]] is None
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_a_middleware_that_is_mounted_uses_the_scheduler_of_the_outer_one(jobs_module, kind):
+    app = Application()
+    inner = jobs_module["Jobs"](app)
+
+    async def mount(scope, receive, send):
+        await (app if scope["type"] == "lifespan" else inner)(scope, receive, send)
+
+    server = Server(jobs_module["Jobs"](mount, limit=7))
+    await server.start()
+    await server.connect(kind)
+    assert app.scopes[0][jobs_module["KEY"]].limit == 7
+    await server.stop()
+
+
+async def test_each_start_has_a_scheduler_of_its_own(jobs_module):
+    jobs = jobs_module["Jobs"](Application())
+    seen = []
+    for _ in range(2):
+        server = Server(jobs)
+        await server.start()
+        seen.append((await server.connect())[jobs_module["KEY"]])
+        assert seen[-1].phase == "open"
+        await server.stop()
+    assert seen[0] is not seen[1]
+
+
+@pytest.mark.requirement("SPAWN-3")
+@pytest.mark.parametrize("wrong", [{"grace": -1}, {"limit": 0}, {"limt": 5}])
+def test_arguments_that_make_no_sense_are_refused_before_the_server_starts(jobs_module, wrong):
+    with pytest.raises((TypeError, ValueError)):
+        jobs_module["Jobs"](Application(), **wrong)
+
+
+# --- Keyed --------------------------------------------------------------------------------------------------
+
+KEYED_PAGE = "docs/howto/periodic-and-keyed-work.md"
+
+
+@pytest.fixture
+def keyed_class():
+    return recipe(KEYED_PAGE, "class Keyed")["Keyed"]
+
+
+class Deliveries:
+    """Jobs that write down when they began and ended, and how many ran at once."""
+
+    def __init__(self):
+        self.log = []
+        self.running = self.most = 0
+
+    async def __call__(self, key, number, seconds=1, error=None):
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await asyncio.sleep(seconds)
+            if error is not None:
+                raise error
+            self.log.append((key, number))
+        finally:
+            self.running -= 1
+
+    def of(self, key):
+        return [number for name, number in self.log if name == key]
+
+
+@pytest.mark.requirement("SHUT-4", "LIMIT-1", "LIMIT-5")
+@pytest.mark.loops("virtual", "eager")
+async def test_keyed_work_is_all_done_in_order_and_within_the_limit_when_the_scheduler_drains(keyed_class):
+    deliver = Deliveries()
+    scheduler = aiojobs.Scheduler(limit=3, pending_limit=1)
+    keyed = keyed_class(scheduler)
+    for number in range(10):
+        for key in range(5):
+            keyed.spawn(key, deliver, key, number, 1 + key / 10)
+    await scheduler.wait_and_close()
+    assert all(deliver.of(key) == list(range(10)) for key in range(5))
+    assert deliver.most == 3
+    assert keyed.unfinished == 0
+
+
+@pytest.mark.requirement("SHUT-4")
+async def test_keyed_work_may_be_added_while_the_scheduler_drains(keyed_class):
+    deliver = Deliveries()
+    scheduler = aiojobs.Scheduler()
+    keyed = keyed_class(scheduler)
+
+    async def deliver_and_ask_for_more(number):
+        await deliver("Ada", number)
+        if number < 5:
+            keyed.spawn("Ada", deliver_and_ask_for_more, number + 1)
+
+    keyed.spawn("Ada", deliver_and_ask_for_more, 0)
+    await scheduler.wait_and_close()
+    assert deliver.of("Ada") == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.requirement("LIMIT-5")
+async def test_a_busy_key_does_not_starve_the_others(keyed_class):
+    deliver = Deliveries()
+    async with aiojobs.Scheduler(limit=1, wait_timeout=None) as scheduler:
+        keyed = keyed_class(scheduler)
+        for number in range(100):
+            keyed.spawn("busy", deliver, "busy", number)
+        keyed.spawn("rare", deliver, "rare", 0)
+    assert deliver.log.index(("rare", 0)) == 1
+
+
+@pytest.mark.requirement("EXC-1")
+async def test_a_failure_is_reported_once_and_the_next_of_its_key_runs(keyed_class):
+    deliver, handler = Deliveries(), Recorder()
+    async with aiojobs.Scheduler(exception_handler=handler) as scheduler:
+        keyed = keyed_class(scheduler)
+        keyed.spawn("Ada", deliver, "Ada", 1, 1, OSError("lost"))
+        keyed.spawn("Ada", 5)  # can't be called at all
+        keyed.spawn("Ada", deliver, "Ada", 2)
+    assert [type(error) for error in handler.exceptions] == [OSError, TypeError]
+    assert deliver.of("Ada") == [2]
+
+
+@pytest.mark.requirement("EXC-1", "WAIT-1")
+async def test_who_waits_gets_the_failure_and_who_gives_up_changes_nothing(keyed_class):
+    deliver, handler = Deliveries(), Recorder()
+    async with aiojobs.Scheduler(exception_handler=handler) as scheduler:
+        keyed = keyed_class(scheduler)
+        first = keyed.spawn("Ada", deliver, "Ada", 1, 1, OSError("lost"))
+        second = keyed.spawn("Ada", deliver, "Ada", 2)
+        with pytest.raises(OSError, match="lost"):
+            await (await first)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await second
+        second.cancel()
+    assert handler.calls == []
+    assert deliver.of("Ada") == [2]
+
+
+@pytest.mark.requirement("LIMIT-6")
+async def test_closing_one_job_in_the_middle_lets_the_next_of_its_key_begin_when_it_has_ended(keyed_class):
+    begun = []
+
+    async def stubborn():
+        begun.append("stubborn")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(5)
+
+    async def second():
+        begun.append(asyncio.get_running_loop().time())
+
+    async with aiojobs.Scheduler(close_timeout=1) as scheduler:
+        keyed = keyed_class(scheduler)
+        turn = keyed.spawn("Ada", stubborn)
+        keyed.spawn("Ada", second)
+        job = await turn
+        await settle()
+        with pytest.raises(TimeoutError):
+            await job.close()
+    assert begun == ["stubborn", 5]
+
+
+@pytest.mark.requirement("SHUT-1", "SPAWN-2")
+@pytest.mark.parametrize("passes", range(6))
+@pytest.mark.parametrize("limit", [1, 2])
+async def test_closing_cancels_the_futures_of_what_never_became_a_job(keyed_class, passes, limit):
+    deliver = Deliveries()
+    scheduler = aiojobs.Scheduler(limit=limit, pending_limit=1)
+    keyed = keyed_class(scheduler)
+    turns = [keyed.spawn(key, deliver, key, number) for number in range(3) for key in range(4)]
+    await settle(passes)
+    await scheduler.close()
+    await settle()
+    assert all(turn.done() for turn in turns)
+    jobs = [turn.result() for turn in turns if not turn.cancelled()]
+    assert {job.outcome for job in jobs} <= {"cancelled", "never_started"}
+    assert (deliver.log, keyed.unfinished, len(scheduler)) == ([], 0, 0)
+    with pytest.raises(RuntimeError, match="closing has begun"):
+        keyed.spawn(0, deliver, 0, 9)
+
+
+@pytest.mark.requirement("SHUT-5")
+async def test_a_lane_that_somebody_cancels_is_opened_anew_by_the_next_call(keyed_class):
+    deliver = Deliveries()
+    async with aiojobs.Scheduler() as scheduler:
+        keyed = keyed_class(scheduler)
+        lost = keyed.spawn("Ada", deliver, "Ada", 1)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await settle()
+        assert lost.cancelled()
+        keyed.spawn("Ada", deliver, "Ada", 2)
+    assert deliver.of("Ada") == [2]
+
+
+@pytest.mark.requirement("SPAWN-5")
+async def test_what_is_accepted_is_bounded_and_a_key_without_work_takes_nothing(keyed_class):
+    deliver = Deliveries()
+    async with aiojobs.Scheduler() as scheduler:
+        keyed = keyed_class(scheduler, capacity=2)
+        turn = keyed.spawn("Ada", deliver, "Ada", 1)
+        keyed.spawn("Alan", deliver, "Alan", 1)
+        with pytest.raises(aiojobs.PendingQueueFull):
+            keyed.spawn("Ada", deliver, "Ada", 2)
+        await (await turn)
+        await settle()
+        assert keyed._lanes == {}
+        keyed.spawn("Ada", deliver, "Ada", 3)
+    assert deliver.of("Ada") == [1, 3]
+
+
+@pytest.mark.requirement("SHUT-4")
+@pytest.mark.parametrize("passes", range(6))
+async def test_a_call_that_comes_while_the_last_of_its_key_is_ending_is_not_forgotten(keyed_class, passes):
+    deliver = Deliveries()
+    async with aiojobs.Scheduler() as scheduler:
+        keyed = keyed_class(scheduler)
+        job = await keyed.spawn("Ada", deliver, "Ada", 1)
+        await job
+        await settle(passes)
+        keyed.spawn("Ada", deliver, "Ada", 2)
+        keyed.spawn("Ada", deliver, "Ada", 3)
+    assert deliver.of("Ada") == [1, 2, 3]
+    assert (keyed._lanes, keyed.unfinished) == ({}, 0)
+
+
+@pytest.mark.requirement("SPAWN-3")
+def test_a_call_on_another_loop_is_refused_and_leaves_nothing_behind(keyed_class):
+    scheduler = aiojobs.Scheduler()
+    keyed = keyed_class(scheduler)
+    deliver = Deliveries()
+
+    async def spawn():
+        return await (await keyed.spawn("Ada", deliver, "Ada", 1))
+
+    first = asyncio.Runner()
+    with first, asyncio.Runner() as second:
+        first.run(scheduler.spawn(asyncio.sleep(0)))
+        with pytest.raises(RuntimeError, match="different event loop"):
+            second.run(spawn())
+        assert (keyed._lanes, keyed.unfinished) == ({}, 0)
+        gc.collect()  # no coroutine that was never awaited
+
+
+# --- bounded_map --------------------------------------------------------------------------------------------
+
+MAP_PAGE = "docs/howto/bound-a-fan-out.md"
+
+
+@pytest.fixture
+def bounded_map():
+    return recipe(MAP_PAGE, "async def bounded_map")["bounded_map"]
+
+
+class Source:
+    """An asynchronous source; knows how far it was read and whether it was closed."""
+
+    def __init__(self, count, every=0, error=None):
+        self.given = 0
+        self.closed = False
+        self._settings = (count, every, error)
+
+    async def __call__(self):
+        count, every, error = self._settings
+        try:
+            for number in range(count):
+                self.given += 1
+                yield number
+                await asyncio.sleep(every)
+            if error is not None:
+                raise error
+        finally:
+            await asyncio.sleep(0.5)  # closing may take its time
+            self.closed = True
+
+
+async def tenfold(number):
+    await asyncio.sleep(0.1)
+    return 10 * number
+
+
+@pytest.mark.requirement("WAIT-5")
+@pytest.mark.loops("virtual", "eager")
+async def test_a_result_comes_when_it_is_there_while_the_source_still_flows(bounded_map):
+    source, loop, times = Source(5, every=1), asyncio.get_running_loop(), []
+    async with aclosing(bounded_map(tenfold, source(), at_once=8, window=8)) as results:
+        async for result in results:
+            times += [(result, round(loop.time(), 3))]
+    assert times == [(0, 0.1), (10, 1.1), (20, 2.1), (30, 3.1), (40, 4.1)]
+    assert source.closed
+
+
+@pytest.mark.requirement("LIMIT-1", "LIMIT-2")
+async def test_so_many_run_and_so_many_are_under_way_whoever_is_the_slower(bounded_map):
+    source, running, most = Source(40), 0, 0
+
+    async def work(number):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(1 / (1 + number % 3))
+        running -= 1
+        return number
+
+    taken = []
+    async with aclosing(bounded_map(work, source(), at_once=3, window=5)) as results:
+        async for result in results:
+            taken += [result]
+            await asyncio.sleep(2)
+            assert source.given <= len(taken) + 5
+    assert taken == list(range(40))
+    assert most == 3
+
+
+@pytest.mark.requirement("EXC-1")
+async def test_a_failure_is_raised_in_its_place_and_the_rest_is_stopped(bounded_map):
+    source, begun, stopped, taken = Source(100), set(), set(), []
+
+    async def work(number):
+        begun.add(number)
+        try:
+            await asyncio.sleep(0.1 if number == 3 else 1 if number < 6 else 60)
+        except asyncio.CancelledError:
+            stopped.add(number)
+            raise
+        if number == 3:
+            raise LookupError(number)
+        return number
+
+    with pytest.raises(LookupError, match="3"):
+        async with aclosing(bounded_map(work, source(), at_once=8, window=10)) as results:
+            async for result in results:
+                taken += [result]
+    assert taken == [0, 1, 2]
+    assert {6, 7, 8} <= stopped == begun - set(range(6))
+    assert source.closed
+
+
+@pytest.mark.requirement("EXC-1")
+async def test_the_failure_of_the_source_comes_behind_the_results_of_what_it_gave(bounded_map):
+    source, taken = Source(3, error=ConnectionError("gone")), []
+    with pytest.raises(ConnectionError, match="gone"):
+        async for result in bounded_map(tenfold, source(), at_once=2, window=2):
+            taken += [result]
+    assert taken == [0, 10, 20]
+
+
+async def test_a_function_that_makes_no_coroutine_is_told_of(bounded_map):
+    with pytest.raises(TypeError, match="coroutine"):
+        async for _ in bounded_map(lambda number: number, Source(1)(), at_once=1, window=1):
+            pass
+
+
+@pytest.mark.requirement("CLOSE-1")
+@pytest.mark.parametrize("leave", ["break", "cancel"])
+async def test_who_leaves_early_leaves_nothing_behind(bounded_map, leave):
+    source, running = Source(100, every=0.3), set()
+
+    async def work(number):
+        running.add(number)
+        try:
+            await asyncio.sleep(0.1 if number == 0 else 60)
+        finally:
+            await asyncio.sleep(0.7)  # stopping takes longer than the usual tenth of a second
+            running.discard(number)
+
+    async def consume():
+        async with aclosing(bounded_map(work, source(), at_once=8, window=8)) as results:
+            async for _ in results:
+                if leave == "break":
+                    break
+
+    task = asyncio.create_task(consume())
+    await asyncio.sleep(1.2)
+    if leave == "cancel":
+        task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled() is (leave == "cancel")
+    assert (running, source.closed, source.given > 1) == (set(), True, True)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_plain_iterable_will_do_and_is_read_no_further_than_the_window(bounded_map):
+    numbers = iter(range(100))
+    async with aclosing(bounded_map(tenfold, numbers, at_once=2, window=4)) as results:
+        assert await anext(results) == 0
+        await settle()
+    assert next(numbers) == 5
+
+
+# --- Metrics ------------------------------------------------------------------------------------------------
+
+METRICS_PAGE = "docs/howto/metrics.md"
+
+
+def size(thing):
+    """How many objects can be reached from here without going through modules, classes and functions."""
+    seen, new = set(), [thing]
+    while new:
+        one = new.pop()
+        if id(one) not in seen and not isinstance(one, type | type(gc) | type(size)):
+            seen.add(id(one))
+            new.extend(gc.get_referents(one))
+    return len(seen)
+
+
+@pytest.mark.requirement("BOOK-3")
+async def test_figures_are_as_large_after_ten_thousand_jobs_as_after_a_hundred():
+    names = recipe(METRICS_PAGE, "class Watch")
+    figures = names["Figures"]()
+    watch = names["Watch"](figures.tell)
+    sizes = []
+
+    async def work(number):
+        if number % 10 == 0:
+            raise LookupError
+
+    async with aiojobs.Scheduler(limit=7, observer=watch.observe, exception_handler=Recorder()) as scheduler:
+        for number in range(10_000):
+            await watch.spawn(scheduler, work(number), f"number {number}")
+            if number in {99, 9_999}:
+                await asyncio.sleep(1)
+                sizes.append(size(watch))
+    assert sum(figures.jobs.values()) == 10_000
+    jobs = {(task.rpartition(".")[2], str(outcome)): jobs for (task, outcome), jobs in figures.jobs.items()}
+    assert jobs == {("work", "returned"): 9_000, ("work", "raised"): 1_000}
+    assert sizes[0] == sizes[1]
+    assert len(watch._times) == 0
+
+
+@pytest.mark.requirement("SPAWN-1")
+async def test_a_spawn_that_is_given_up_leaves_nothing_in_the_figures():
+    names = recipe(METRICS_PAGE, "class Watch")
+    told = []
+    watch = names["Watch"](lambda *figures: told.append(figures))
+    async with aiojobs.Scheduler(limit=1, pending_limit=1, observer=watch.observe) as scheduler:
+        for _ in range(2):
+            await watch.spawn(scheduler, asyncio.sleep(1))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await watch.spawn(scheduler, asyncio.sleep(1))
+    await settle()
+    assert [(task, str(outcome)) for task, outcome, *_ in told] == [("sleep", "returned")] * 2
+    assert len(watch._times) == 0
+
+
+@pytest.mark.requirement("CLOSE-1")
+async def test_the_time_that_a_job_takes_to_stop_counts_as_running_and_jobs_of_others_leave_nothing():
+    names = recipe(METRICS_PAGE, "class Watch")
+    told = []
+    watch = names["Watch"](lambda *figures: told.append(figures))
+
+    async def slow_to_stop():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(3)
+
+    async with aiojobs.Scheduler(close_timeout=5, observer=watch.observe) as scheduler:
+        await scheduler.spawn(asyncio.sleep(1))
+        job = await watch.spawn(scheduler, slow_to_stop())
+        await asyncio.sleep(2)
+        await job.close()
+    await settle()
+    gc.collect()
+    assert [(str(outcome), waited, ran) for _, outcome, waited, ran in told] == [("cancelled", 0, 5)]
+    assert len(watch._times) == 0
