@@ -58,7 +58,7 @@ def stop_on_signals(
     grace: float = 10.0,
     reserve: float = 1.0,
     interrupt: bool = True,
-    signals: Iterable[int] = STOP_SIGNALS,
+    signals: Iterable[int] | None = None,
 ) -> Stop:
     """Leave the block when a signal comes, finish the jobs of `scheduler`, and close it in time.
 
@@ -73,7 +73,7 @@ def stop_on_signals(
         reserve: seconds of `grace` that are left, when the scheduler is closed, for what comes after.
         interrupt: whether the first signal cancels the block, wherever it waits. If not, the block has to ask
             `Stop.requested`; it is cancelled only when the time for draining is over.
-        signals: their numbers.
+        signals: their numbers; None for `STOP_SIGNALS`.
 
     Raises:
         TypeError: `scheduler` is not a scheduler.
@@ -85,7 +85,7 @@ def stop_on_signals(
     """
     if not isinstance(scheduler, Scheduler):
         raise TypeError(f"scheduler must be an aiojobs.Scheduler, got {scheduler!r}")
-    numbers = tuple(map(signal.Signals, signals))
+    numbers = STOP_SIGNALS if signals is None else tuple(map(signal.Signals, signals))
     if not numbers:
         raise ValueError("signals must name at least one signal")
     if not reserve >= 0:
@@ -199,12 +199,13 @@ class Stop:
         wait_timeout = self._scheduler.wait_timeout
         if wait_timeout is not None:
             self._deadline = min(self._deadline, asyncio.get_running_loop().time() + wait_timeout)
+        drained = False
         self._limit = _Interruptible()
         async with self._limit:
             self._limit.interrupt_at(self._deadline)
             await self._scheduler.wait_and_close(math.inf)
-            return True
-        return False
+            drained = True
+        return drained
 
     async def _close(self) -> None:
         """Stop what is left, and tell what did not finish."""

@@ -4,6 +4,10 @@ import signal
 
 import pytest
 
+from unit.stepping import no_test_hangs
+
+__all__ = ("came_through", "no_test_hangs")
+
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 

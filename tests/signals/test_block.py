@@ -34,7 +34,7 @@ def signal_at(moment, signum=TERM):
 
 
 @pytest.mark.requirement("SHUT-6")
-@pytest.mark.parametrize("signals", [STOP_SIGNALS, [TERM], [INT.value]])
+@pytest.mark.parametrize("signals", [None, STOP_SIGNALS, [TERM], [INT.value]])
 async def test_without_a_signal_the_end_of_the_block_drains_and_closes(signals):
     scheduler, counting = Scheduler(limit=1), Counting()
     async with stop_on_signals(scheduler, signals=signals) as stop:
@@ -146,9 +146,9 @@ async def test_endless_grace_waits_for_whatever_was_accepted():
     scheduler = Scheduler(wait_timeout=None)
     signal_at(1)
     async with stop_on_signals(scheduler, grace=math.inf) as stop:
-        await scheduler.spawn(asyncio.sleep(10**6))
+        await scheduler.spawn(asyncio.sleep(10**4))
         await forever()
-    assert (clock(), stop.exit_status) == (10**6, 0)
+    assert (clock(), stop.exit_status) == (10**4, 0)
 
 
 @pytest.mark.requirement("SHUT-2")
