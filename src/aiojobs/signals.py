@@ -110,7 +110,7 @@ class Stop:
         self._signals = signals
         self._interrupt = interrupt
         # Seconds for draining, from the first signal on; and when it ends, on the clock of the loop.
-        self._drain = drain
+        self._drain_seconds = drain
         self._deadline = math.inf
         # What the first signal interrupts, and what the deadline does: the block, later the draining.
         self._block = _Interruptible()
@@ -187,25 +187,21 @@ class Stop:
 
     async def _drain_and_close(self) -> None:
         try:
-            drained = await self._drained()
+            await self._drain_in_time()
         except asyncio.CancelledError:
             await self._close()
             raise
-        if not drained:
-            await self._close()
+        await self._close()
 
-    async def _drained(self) -> bool:
-        """Wait until the jobs have ended; False if the deadline, or a second signal, came first."""
+    async def _drain_in_time(self) -> None:
+        """Wait until the jobs have ended, or the deadline is there, or a second signal comes."""
         wait_timeout = self._scheduler.wait_timeout
         if wait_timeout is not None:
             self._deadline = min(self._deadline, asyncio.get_running_loop().time() + wait_timeout)
-        drained = False
         self._limit = _Interruptible()
         async with self._limit:
             self._limit.interrupt_at(self._deadline)
             await self._scheduler.wait_and_close(math.inf)
-            drained = True
-        return drained
 
     async def _close(self) -> None:
         """Stop what is left, and tell what did not finish."""
@@ -227,7 +223,7 @@ class Stop:
         """A signal was handled at that moment; the loop calls this as soon as it can."""
         jobs = len(self._scheduler)
         if count == 1:
-            self._deadline = min(self._deadline, moment + self._drain)
+            self._deadline = min(self._deadline, moment + self._drain_seconds)
             _log.info("%s: no more work is taken; jobs to finish: %d", signum.name, jobs)
             if self._interrupt:
                 self._block.interrupt_at(moment)
