@@ -194,6 +194,15 @@ async def test_a_signal_that_comes_while_the_end_is_awaited_shortens_the_waiting
     assert (clock(), stop.signum, stop.unfinished) == (109, TERM, (job,))
 
 
+@pytest.mark.requirement("SHUT-4")
+async def test_a_signal_lengthens_no_waiting():
+    scheduler = Scheduler(wait_timeout=102)
+    signal_at(100)
+    async with stop_on_signals(scheduler) as stop:
+        job = await scheduler.spawn(forever())
+    assert (clock(), stop.unfinished) == (102, (job,))
+
+
 # What the block does with it.
 
 
@@ -398,7 +407,22 @@ async def test_two_signals_in_one_moment_are_two():
     assert asyncio.current_task().cancelling() == 0
 
 
-async def test_a_signal_after_the_deadline_changes_nothing():
+async def test_a_signal_after_the_deadline_changes_nothing_for_a_block_that_still_ends():
+    scheduler = Scheduler(close_timeout=0)
+    signal_at(100)
+    signal_at(110)
+    async with stop_on_signals(scheduler):
+        try:
+            await forever()
+        finally:
+            try:
+                await forever()
+            finally:
+                await asyncio.sleep(2)
+    assert clock() == 109 + 2
+
+
+async def test_a_signal_after_the_deadline_changes_nothing_for_jobs_that_still_stop():
     async def stops_slowly():
         try:
             await forever()
@@ -467,7 +491,7 @@ async def test_a_signal_that_is_ignored_stays_ignored(came_through):
         async with stop_on_signals(Scheduler()) as stop:
             signal.raise_signal(INT)
             await asyncio.sleep(1)
-            assert not stop.requested
+        assert (clock(), stop.requested) == (1, False)
         assert signal.getsignal(INT) is signal.SIG_IGN
     finally:
         signal.signal(INT, keep)
