@@ -15,7 +15,7 @@ COVERAGE := $(ENV) python -W error -m coverage
 RESOLVE := $(ENV) uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command 'make lock' --output-file
 UNRESOLVED := || { printf '\nCould not resolve. uv reads UV_INDEX_URL and SSL_CERT_FILE, not the settings of pip.\n' >&2; exit 1; }
 # The tests of the library. Those of the checkers, in tests/quality, are `make verify`'s.
-LIBRARY := $(patsubst %,tests/%,unit regression conformance stateful aiohttp examples docs packaging) \
+LIBRARY := $(patsubst %,tests/%,unit regression conformance stateful aiohttp signals typing examples docs packaging) \
 	tests/quality/test_source_rules.py tests/quality/test_survivors.py
 
 .DEFAULT_GOAL := help

@@ -122,8 +122,8 @@ class Entrance(Engine):
         return None
 
     def _is_entered(self, context: Context) -> bool:
-        """Whether a task that begins at once would find its context entered: asyncio can't cope with that."""
-        if not self._may_begin_at_once():
+        """Whether the task would have to enter a context that is entered already, which asyncio can't cope with."""
+        if not (self._create_task_is_replaced or self._may_begin_at_once()):
             return False
         try:
             context.run(int)

@@ -29,7 +29,7 @@ class IllegalTransition(RuntimeError):  # noqa: N818 - the noun of the specifica
         super().__init__(
             f"event {event.value!r} is illegal in state {state.value!r} (spec/job.toml); {job!r} is unchanged"
         )
-        self.job = cast("Job[Any]", job)
+        self.job: Job[Any] = cast("Job[Any]", job)
         self.state = state
         self.event = event
 

@@ -37,16 +37,21 @@ class Record(NamedTuple):
     time: float
 
 
-class ExceptionContext(TypedDict, total=False):
+class _AlwaysThere(TypedDict):
+    """The keys that every `ExceptionContext` has: a class of its own tells them apart at run time too."""
+
+    message: str
+    job: Job[Any] | None
+    exception: BaseException
+
+
+class ExceptionContext(_AlwaysThere, total=False):
     """What an exception handler gets (``EXC-2``).
 
     ``message``, ``job`` and ``exception`` are always there. ``job`` is None and ``future`` is there if it
     is about a shielded awaitable. ``source_traceback`` tells where the job was spawned, in debug mode.
     """
 
-    message: str
-    job: Job[Any] | None
-    exception: BaseException
     future: asyncio.Future[Any]
     source_traceback: traceback.StackSummary
 

@@ -35,18 +35,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack
 
 from ._job import Job
+from ._records import ExceptionHandler, Observer
 from ._scheduler import Scheduler
 
 try:
     from aiohttp.abc import AbstractView
     from aiohttp.web import AppKey, Application, Request
-except ImportError as exc:
+except ImportError as _exc:
     raise ImportError(
-        "aiojobs.aiohttp needs aiohttp 3.9 or newer: pip install 'aiohttp>=3.9'", name=exc.name
-    ) from exc
+        "aiojobs.aiohttp needs aiohttp 3.9 or newer: pip install 'aiohttp>=3.9'", name=_exc.name
+    ) from _exc
 
 __all__ = (
     "AIOJOBS_SCHEDULER",
@@ -62,18 +63,30 @@ __all__ = (
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
+
+class _Settings(TypedDict, total=False):
+    """The arguments of `aiojobs.Scheduler`, so that a type checker knows those of ``setup``."""
+
+    close_timeout: float | None
+    wait_timeout: float | None
+    limit: int | None
+    pending_limit: int
+    exception_handler: ExceptionHandler | None
+    observer: Observer | None
+
+
 AIOJOBS_SCHEDULER: Final = AppKey("AIOJOBS_SCHEDULER", Scheduler)
 """Where an application that was set up keeps its scheduler, from its start-up on."""
 _INHERITED: Final = AppKey("AIOJOBS_INHERITED_SCHEDULER", Scheduler)
 """Where an application that was not set up keeps the nearest scheduler above it, from that one's start on."""
-_SETTINGS: Final = AppKey("AIOJOBS_SETTINGS", dict[str, Any])
+_SETTINGS: Final = AppKey("AIOJOBS_SETTINGS", _Settings)
 """What ``setup`` was given; it marks the applications that have a scheduler of their own."""
 
 
 # --- For the application ------------------------------------------------------------------------------
 
 
-def setup(app: Application, **kwargs: Any) -> None:
+def setup(app: Application, **kwargs: Unpack[_Settings]) -> None:
     """Give `app` a scheduler of its own, to be created at start-up, drained and closed at clean-up.
 
     Contexts in ``app.cleanup_ctx`` that the jobs need belong before this call: they are left when the jobs

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import typing
 
 import pytest
 from aiohttp import web
@@ -32,6 +33,12 @@ def test_settings_that_make_no_sense_are_refused_at_once_and_change_nothing(sett
         setup(app, **settings)
     assert len(app) == 0
     assert len(app.cleanup_ctx) == 0
+
+
+def test_a_type_checker_is_told_of_the_arguments_of_a_scheduler_and_of_no_others():
+    hints = typing.get_type_hints(Scheduler.__init__)
+    del hints["return"]
+    assert typing.get_type_hints(aiojobs.aiohttp._Settings) == hints
 
 
 @pytest.mark.requirement("SPAWN-3")

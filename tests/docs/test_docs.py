@@ -14,6 +14,7 @@ import pytest
 
 import aiojobs
 import aiojobs.aiohttp
+import aiojobs.signals
 from aiojobs.spec.driving.virtual_loop import VirtualLoop
 from aiojobs.spec.reading.requirements import read_assumptions, read_requirements
 from aiojobs.spec.reporting.chain import STEPS
@@ -203,6 +204,10 @@ def _documented():
     yield "create_scheduler", aiojobs.create_scheduler
     for name in aiojobs.aiohttp.__all__:
         yield f"aiojobs.aiohttp.{name}", getattr(aiojobs.aiohttp, name)
+    for name, value in _members(aiojobs.signals.Stop).items():
+        yield f"aiojobs.signals.Stop.{name}", value
+    for name in sorted({*aiojobs.signals.__all__} - {"Stop"}):
+        yield f"aiojobs.signals.{name}", getattr(aiojobs.signals, name)
 
 
 DOCUMENTED = dict(_documented())
