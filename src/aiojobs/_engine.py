@@ -52,6 +52,7 @@ from ._tasks import (
     End,
     Followed,
     cancel,
+    cancel_current,
     create_inside,
     create_plainly,
     drives,
@@ -246,6 +247,13 @@ class Engine(Outside):
         followed.entered = True
         return asked and task is not None
 
+    def _cancel_in_first_step(self, job: JobMachine, again: tuple[Any, ...] | None) -> None:
+        """Deliver to the current task what was asked before its coroutine had taken a step (``START-1``)."""
+        followed = self._followed.get(job)
+        if followed is not None:
+            followed.is_cancelled = True
+        self._call_out("cancel of a task", cancel_current, again)
+
     def _finished(self, job: JobMachine, event: Event, outcome: Outcome, result: object) -> None:
         """The coroutine of a job has ended, and with it the job unless that ends with its task."""
         followed = self._followed.get(job)
@@ -282,16 +290,19 @@ class Engine(Outside):
         followed = self._followed.get(job) if self._followed else None
         if task is None or (followed is not None and followed.run is None):
             return
-        if followed is None or followed.entered:
+        if followed is None:
             self._call_out("cancel of a task", cancel, task)
+        elif followed.entered:
+            self._cancel_followed(job)
         else:
             # It has yet to take its first step, and may get to the coroutine in it.
-            self._call_soon(self._cancel_unentered, job)
+            self._call_soon(self._cancel_followed, job)
 
-    def _cancel_unentered(self, job: JobMachine) -> None:
-        """The same, if the first step of the task has not led to the coroutine."""
+    def _cancel_followed(self, job: JobMachine) -> None:
+        """The same for a task that is followed, unless it was told in the coroutine's first step."""
         followed = self._followed.get(job)
-        if followed is not None and not followed.entered:
+        if followed is not None and not followed.is_cancelled:
+            followed.is_cancelled = True
             self._call_out("cancel of a task", cancel, job._task)
 
     def _launch_next(self, job: JobMachine) -> None:

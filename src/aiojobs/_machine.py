@@ -170,12 +170,12 @@ class JobMachine(Link):
         steps: Awaitable[Any] = coro
         if self._task is None or (scheduler._followed and self in scheduler._followed):
             if scheduler._entered(self):
-                steps = _cancelled_after_first_step(scheduler, coro, None)
+                steps = _cancelled_after_first_step(scheduler, self, coro, None)
         else:
             try:
                 await _GATE
             except asyncio.CancelledError as exc:
-                steps = _cancelled_after_first_step(scheduler, coro, exc.args)
+                steps = _cancelled_after_first_step(scheduler, self, coro, exc.args)
             except GeneratorExit:
                 raise  # as below
             except BaseException as exc:  # noqa: BLE001 - thrown in by whoever drives this beside its task
@@ -325,7 +325,7 @@ _GATE = cast("Awaitable[None]", _Gate((None,)))
 
 @types.coroutine
 def _cancelled_after_first_step(
-    scheduler: Engine, coro: Coroutine[Any, Any, Any], again: tuple[Any, ...] | None
+    scheduler: Engine, job: JobMachine, coro: Coroutine[Any, Any, Any], again: tuple[Any, ...] | None
 ) -> Generator[Any, Any, Any]:
     """Await a coroutine, and have its task cancelled if it suspends in its first step.
 
@@ -338,7 +338,7 @@ def _cancelled_after_first_step(
             waits_for = next(steps)
         except StopIteration as end:
             return end.value
-        scheduler._call_out("cancel of a task", _cancel_current_task, again)
+        scheduler._cancel_in_first_step(job, again)
         while True:
             try:
                 yield waits_for
@@ -351,15 +351,7 @@ def _cancelled_after_first_step(
                 return (yield from steps)
     finally:
         del coro, steps
-        waits_for = None
-
-
-def _cancel_current_task(again: tuple[Any, ...] | None) -> None:
-    """Ask the task that runs this step to stop; `again` if it was asked before, with these arguments."""
-    task = cast("asyncio.Task[Any]", asyncio.current_task())
-    if again is not None:
-        task.uncancel()
-    task.cancel(*again or ())
+        waits_for = job = None  # type: ignore[assignment]
 
 
 async def _raised_instead(scheduler: Engine, job: JobMachine, exc: BaseException) -> NoReturn:

@@ -38,6 +38,7 @@ __all__ = (
     "End",
     "Followed",
     "cancel",
+    "cancel_current",
     "create_inside",
     "create_plainly",
     "drives",
@@ -58,7 +59,7 @@ End = tuple[Event, Outcome, Any]
 class Followed:
     """A job whose task may do something else beside driving the job's coroutine."""
 
-    __slots__ = ("end", "entered", "run")
+    __slots__ = ("end", "entered", "is_cancelled", "run")
 
     run: Any
     """The coroutine that was given to the task."""
@@ -67,9 +68,13 @@ class Followed:
     end: End | None
     """What the user's coroutine came to, if it has ended before the task."""
 
+    is_cancelled: bool
+    """Whether the task was told that the job is to stop."""
+
     def __init__(self) -> None:
         self.run = None
         self.entered = False
+        self.is_cancelled = False
         self.end = None
 
 
@@ -153,6 +158,16 @@ def is_replaced(loop: asyncio.AbstractEventLoop) -> bool:
 def cancel(task: Any) -> None:
     """Ask it to stop."""
     task.cancel()
+
+
+def cancel_current(again: tuple[Any, ...] | None) -> None:
+    """Ask the task that runs this step to stop; `again` if it was asked before, with these arguments."""
+    task = asyncio.current_task()
+    if task is None:
+        return
+    if again is not None:
+        task.uncancel()
+    task.cancel(*again or ())
 
 
 def is_done(task: Any) -> bool:

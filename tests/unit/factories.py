@@ -97,7 +97,7 @@ def no_task(loop, coro, **_):
             ended.set_exception(error)
 
     inner = asyncio.Task(run(), loop=loop)
-    stand_in = types.SimpleNamespace(
+    return types.SimpleNamespace(
         add_done_callback=ended.add_done_callback,
         cancel=lambda *_: inner.cancel(),
         cancelled=ended.cancelled,
@@ -105,7 +105,6 @@ def no_task(loop, coro, **_):
         exception=ended.exception,
         result=ended.result,
     )
-    return stand_in
 
 
 def at_once(loop, coro, **_):
@@ -128,7 +127,7 @@ FAITHFUL = [
 ]
 
 
-class Unfaithful(Exception):
+class UnfaithfulError(Exception):
     """Raised by factories and wrappers, and by nothing else."""
 
 
@@ -136,7 +135,7 @@ def fails_before(loop, coro, **options):
     """The wrapper fails before it comes to the coroutine."""
 
     async def traced():
-        raise Unfaithful("before")
+        raise UnfaithfulError("before")
 
     return _task(loop, traced(), options)
 
@@ -146,7 +145,7 @@ def fails_after(loop, coro, **options):
 
     async def traced():
         await coro
-        raise Unfaithful("after")
+        raise UnfaithfulError("after")
 
     return _task(loop, traced(), options)
 
@@ -170,7 +169,7 @@ def translates(loop, coro, **options):
         try:
             return await coro
         except Exception as error:
-            raise Unfaithful("instead") from error
+            raise UnfaithfulError("instead") from error
 
     return _task(loop, traced(), options)
 
@@ -210,15 +209,11 @@ def takes_one_step(loop, coro, **options):
 
 def raises(loop, coro, **_):
     """No task at all."""
-    raise Unfaithful("no task")
+    raise UnfaithfulError("no task")
 
 
 def none(loop, coro, **_):
     """Nothing at all."""
-
-
-def job_ran(factory):
-    return factory in {fails_after, swallows, translates, takes_one_step}
 
 
 UNFAITHFUL = [

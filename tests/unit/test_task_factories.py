@@ -1,0 +1,371 @@
+"""Whatever a loop makes of the coroutine that a job gives it, the job ends when its task ends (START-3, EXC-5)."""
+
+import asyncio
+import contextvars
+import gc
+import sys
+
+import pytest
+
+from aiojobs import JobClosed, Scheduler
+from support.loops import StrictLoop
+from support.observing import Complaints, Recorder, settle
+from unit import factories
+from unit.bodies import Body, Counting, books, fails, forever, is_closed, returns
+
+REQUEST = contextvars.ContextVar("request", default="none")
+
+
+class Making:
+    """Sets a kind of task factory for the jobs of a test, or puts it in the place of `create_task`.
+
+    `made` has the tasks that it gave for jobs, in order. Other coroutines get plain tasks.
+    """
+
+    def __init__(self, loop, how):
+        self.loop, self.how, self.made = loop, how, []
+
+    def by(self, kind):
+        def for_jobs(loop, coro, **options):
+            if getattr(coro, "cr_code", None) is None or coro.cr_code.co_name != "_run":
+                return asyncio.Task(coro, loop=loop, **options)
+            self.made.append(kind(loop, coro, **options))
+            return self.made[-1]
+
+        if self.how == "factory":
+            self.loop.set_task_factory(for_jobs)
+        else:
+            self.loop.create_task = lambda coro, **options: for_jobs(self.loop, coro, **options)
+
+    def stop(self):
+        self.loop.set_task_factory(None)
+        self.loop.__dict__.pop("create_task", None)
+
+
+@pytest.fixture(params=["factory", "replaced"])
+async def making(request):
+    making = Making(asyncio.get_running_loop(), request.param)
+    yield making
+    making.stop()
+
+
+def named(kind):
+    return kind.__name__
+
+
+faithful = pytest.mark.parametrize("kind", factories.FAITHFUL, ids=named)
+unfaithful = pytest.mark.parametrize("kind", factories.UNFAITHFUL, ids=named)
+
+
+@faithful
+@pytest.mark.requirement("START-3", "LIMIT-1", "LIMIT-2", "LIMIT-5", "EXC-1", "WAIT-4")
+async def test_jobs_run_in_turn_and_every_end_is_accounted_for(making, kind):
+    handler, counting = Recorder(), Counting()
+    making.by(kind)
+    scheduler = Scheduler(limit=1, exception_handler=handler)
+    first = await scheduler.spawn(counting("first", 1))
+    second = await scheduler.spawn(counting("second"))
+    lost = await scheduler.spawn(fails(ValueError("lost")))
+    caught = await scheduler.spawn(fails(KeyError("caught")))
+    last = await scheduler.spawn(returns("last"))
+    with pytest.raises(KeyError, match="caught"):
+        await caught
+    assert (await first, await second, await last) == (None, None, "last")
+    assert counting.ran == ["first", "second"]
+    assert [job.outcome for job in (first, second, lost, caught, last)] == [
+        "returned",
+        "returned",
+        "raised",
+        "raised",
+        "returned",
+    ]
+    assert [str(error) for error in handler.exceptions] == ["lost"]
+    assert books(scheduler) == (0, 0, 0)
+
+
+@faithful
+@pytest.mark.requirement("START-3", "START-1", "CLOSE-1", "CLOSE-3", "LIMIT-6")
+async def test_a_job_is_stopped_by_one_cancellation_whenever_that_comes(making, kind):
+    making.by(kind)
+    scheduler = Scheduler(limit=1, close_timeout=5)
+    bodies = [Body(), Body()]
+    at_once = await scheduler.spawn(bodies[0].run())
+    waiter = asyncio.ensure_future(at_once.wait())
+    await at_once.close()
+    later = await scheduler.spawn(bodies[1].run())
+    await asyncio.sleep(1)
+    await later.close()
+    with pytest.raises(JobClosed):
+        await waiter
+    assert bodies[1].log == ["started", "cancelled", "ended"]
+    # Where the wrapper awaits something else first, the cancellation finds it there and the job never begins;
+    # and who takes a first step without a task has a task that was cancelled before its own.
+    assert bodies[0].log in ([], ["started"] if kind is factories.at_once else [], bodies[1].log)
+    assert (at_once.outcome, later.outcome) == ("cancelled", "cancelled")
+    assert books(scheduler) == (0, 0, 0)
+
+
+@faithful
+@pytest.mark.requirement("START-3", "START-1", "EXC-5")
+async def test_who_ends_in_its_first_step_keeps_its_result_for_all_that_was_asked_of_it(making, kind):
+    making.by(kind)
+    scheduler = Scheduler(close_timeout=5)
+    job = await scheduler.spawn(returns("kept"))
+    closing = asyncio.ensure_future(job.close())
+    await closing
+    if kind is factories.wraps_late:
+        assert job.outcome == "cancelled"
+    else:
+        assert job.result() == "kept"
+    assert books(scheduler) == (0, 0, 0)
+
+
+@faithful
+@pytest.mark.requirement("START-3", "SHUT-1", "SHUT-2", "SHUT-4", "START-2")
+async def test_a_scheduler_drains_and_closes_whatever_its_tasks_are(making, kind):
+    making.by(kind)
+    scheduler, counting = Scheduler(limit=2, close_timeout=5), Counting()
+    for number in range(4):
+        await scheduler.spawn(counting(number, 0.5))
+    await scheduler.wait_and_close()
+    assert (counting.ran, books(scheduler)) == ([0, 1, 2, 3], (0, 0, 0))
+    scheduler = Scheduler(limit=1, close_timeout=5)
+    body = Body()
+    running, pending = await scheduler.spawn(body.run()), await scheduler.spawn(returns())
+    await asyncio.sleep(1)
+    await scheduler.close()
+    assert (running.outcome, pending.outcome) == ("cancelled", "never_started")
+    assert (body.cancellations, books(scheduler)) == (1, (0, 0, 0))
+
+
+@faithful
+@pytest.mark.requirement("START-3", "SPAWN-4")
+async def test_a_job_runs_in_the_context_of_its_spawner(making, kind):
+    if kind in {factories.inner_task, factories.at_once}:
+        pytest.skip("it takes the context of whoever it is called by, which no job can help")
+    making.by(kind)
+    scheduler, seen = Scheduler(limit=1), []
+
+    async def note():
+        seen.append(REQUEST.get())
+
+    async def requested(request):
+        REQUEST.set(request)
+        return await scheduler.spawn(note())
+
+    for request in ("one", "two", "three"):
+        await asyncio.ensure_future(requested(request))
+    await scheduler.wait_and_close()
+    assert seen == ["one", "two", "three"]
+
+
+@faithful
+@pytest.mark.requirement("EXC-5", "EXC-1")
+async def test_tasks_say_of_their_jobs_what_is_so(making, kind):
+    handler = Recorder()
+    making.by(kind)
+    scheduler = Scheduler(exception_handler=handler)
+    with Complaints() as complaints:
+        await scheduler.spawn(returns("true"))
+        await scheduler.spawn(fails(ValueError("true")))
+        await scheduler.wait_and_close()
+        returned, failed = making.made
+        assert returned.result() == "true"
+        assert str(failed.exception()) == "true"
+        making.made.clear()
+        del returned, failed
+        gc.collect()
+    assert (complaints.calls, len(handler.calls)) == ([], 1)
+
+
+@pytest.mark.requirement("EXC-5")
+async def test_a_tasks_coroutine_bears_the_name_of_the_users():
+    scheduler = Scheduler()
+    body = Body()
+    job = await scheduler.spawn(body.run(), "mine")
+    await settle()
+    (task,) = (task for task in asyncio.all_tasks() if task.get_name() == "mine")
+    assert (task.get_coro().__name__, task.get_coro().__qualname__) == ("run", "Body.run")
+    assert type(task.get_coro().__qualname__) is str
+    body.finish("result")
+    await settle()
+    assert (task.result(), job.result()) == ("result", "result")
+
+
+@pytest.mark.requirement("EXC-5", "START-1")
+@pytest.mark.parametrize("end", ["returns", "fails"])
+async def test_a_task_that_was_cancelled_before_its_first_step_says_how_its_coroutine_ended(end):
+    scheduler = Scheduler(exception_handler=Recorder())
+    job = await scheduler.spawn(returns("at once") if end == "returns" else fails(ValueError("at once")))
+    (task,) = asyncio.all_tasks() - {asyncio.current_task()}
+    closing = asyncio.ensure_future(job.close())
+    await settle()
+    assert not task.cancelled()
+    if end == "returns":
+        assert (task.result(), job.result(), await closing) == ("at once", "at once", None)
+    else:
+        assert task.exception() is job.exception()
+        with pytest.raises(ValueError, match="at once"):
+            await closing
+
+
+@unfaithful
+@pytest.mark.requirement("START-3", "LIMIT-6", "WAIT-4", "SPAWN-1")
+async def test_a_slot_comes_back_and_every_waiter_is_answered_though_the_task_did_something_else(making, kind):
+    handler = Recorder()
+    scheduler = Scheduler(limit=1, exception_handler=handler)
+    making.by(kind)
+    coro = returns("never mind")
+    with Complaints() as complaints:
+        try:
+            job = await scheduler.spawn(coro)
+        except (factories.UnfaithfulError, TypeError):
+            assert kind in {factories.raises, factories.none}
+        else:
+            await asyncio.wait_for(asyncio.gather(job, return_exceptions=True), 5)
+            assert job.done()
+        await settle()
+    making.stop()
+    assert is_closed(coro)
+    assert (complaints.calls, books(scheduler)) == ([], (0, 0, 0))
+    assert await (await scheduler.spawn(returns("next"))) == "next"
+
+
+EXPECTED = {
+    factories.fails_before: ("raised", ["before"], []),
+    factories.fails_after: ("returned", [], ["after"]),
+    factories.swallows: ("returned", [], []),
+    factories.translates: ("returned", [], []),
+    factories.cancelled_first: ("cancelled", [], []),
+    factories.drops: ("raised", ["the job's task has ended without running its coroutine to the end"], []),
+    factories.closes: ("raised", ["the job's task has ended without running its coroutine to the end"], []),
+}
+
+
+@pytest.mark.parametrize("kind", EXPECTED, ids=named)
+@pytest.mark.requirement("START-3", "EXC-1", "WAIT-3")
+async def test_the_outcome_is_the_coroutines_if_it_has_run_and_else_the_tasks(making, kind):
+    outcome, failures, beside = EXPECTED[kind]
+    handler = Recorder()
+    scheduler = Scheduler(exception_handler=handler)
+    making.by(kind)
+    job = await scheduler.spawn(returns("result"))
+    await settle()
+    assert job.outcome == outcome
+    told = {"Job processing failed": [], "Task failed beside its coroutine": []}
+    for context in handler.calls:
+        assert context["job"] is job
+        told[context["message"]].append(str(context["exception"]))
+    assert [*told.values()] == [failures, beside]
+
+
+@pytest.mark.parametrize("kind", [factories.swallows, factories.translates, factories.lingers], ids=named)
+@pytest.mark.requirement("START-3", "EXC-1")
+async def test_a_jobs_own_exception_is_received_whatever_its_task_makes_of_it(making, kind):
+    handler = Recorder()
+    scheduler = Scheduler(exception_handler=handler)
+    making.by(kind)
+    job = await scheduler.spawn(fails(ValueError("its own")))
+    with pytest.raises(ValueError, match="its own"):
+        await job
+    beside = ["instead"] if kind is factories.translates else []
+    assert [str(error) for error in handler.exceptions] == beside
+    lost = await scheduler.spawn(fails(ValueError("lost")))
+    await asyncio.sleep(1)
+    assert lost.outcome == "raised"
+    assert [str(error) for error in handler.exceptions] == [*beside, "lost", *beside]
+
+
+@pytest.mark.requirement("START-3", "CLOSE-3", "EXC-1")
+async def test_a_close_while_the_task_lingers_stops_that_and_the_result_stays(making):
+    async def lingers(coro):
+        result = await coro
+        await forever()
+        return result
+
+    making.by(lambda loop, coro, **options: asyncio.Task(lingers(coro), loop=loop, **options))
+    scheduler = Scheduler(limit=1)
+    job = await scheduler.spawn(returns("done long ago"))
+    following = await scheduler.spawn(returns("next"))
+    await asyncio.sleep(1)
+    assert (job.state, following.state) == ("active", "pending")
+    await job.close()
+    assert (job.state, job.result()) == ("closed", "done long ago")
+    await following.close()
+    assert following.result() == "next"
+
+
+@pytest.mark.requirement("START-3", "BOOK-3")
+async def test_a_coroutine_that_outlives_its_jobs_task_belongs_to_whoever_runs_it(making):
+    body, inner = Body(), []
+
+    async def sets_free(coro):
+        inner.append(asyncio.Task(coro))
+        await settle()
+
+    making.by(lambda loop, coro, **options: asyncio.Task(sets_free(coro), loop=loop, **options))
+    handler = Recorder()
+    scheduler = Scheduler(exception_handler=handler)
+    job = await scheduler.spawn(body.run())
+    await asyncio.sleep(1)
+    assert (job.outcome, books(scheduler)) == ("raised", (0, 0, 0))
+    body.finish("for its own sake")
+    assert await inner[0] == "for its own sake"
+    assert (job.outcome, len(handler.calls)) == ("raised", 1)
+
+
+@pytest.mark.requirement("START-3", "SHUT-1", "BOOK-4")
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_closing_that_begins_while_a_task_is_made_reaches_the_job(making, when):
+    scheduler, body, closers = Scheduler(close_timeout=5), Body(), []
+
+    def closes(loop, coro, **options):
+        if when == "before":
+            closers.append(scheduler.close())
+            closers[0].send(None)
+        task = asyncio.Task(coro, loop=loop, **options)
+        if when == "after":
+            closers.append(scheduler.close())
+            closers[0].send(None)
+        return task
+
+    making.by(closes)
+    job = await scheduler.spawn(body.run())
+    closers[0].close()
+    await scheduler.close()
+    assert (job.outcome, body.log) == ("cancelled", ["started", "cancelled", "ended"])
+
+
+@pytest.mark.requirement("START-3", "EXC-3")
+@pytest.mark.parametrize("exits_with", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("kind", [factories.plain, factories.wraps, factories.yields_from], ids=named)
+def test_a_job_that_exits_ends_the_loop_and_keeps_no_slot(kind, exits_with):
+    scheduler = Scheduler(exception_handler=Recorder())
+    loop = StrictLoop()
+    loop.set_task_factory(kind)
+
+    async def service():
+        job = await scheduler.spawn(fails(exits_with("enough")))
+        await asyncio.sleep(1)
+        return job
+
+    serving = loop.create_task(service())
+    with pytest.raises(exits_with, match="enough"):
+        loop.run_until_complete(serving)
+    assert loop.run_until_complete(serving).outcome == "raised"
+    assert len(scheduler) == 0
+    loop.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
+@pytest.mark.loops("eager", "stock-eager")
+@pytest.mark.requirement("START-3", "LIMIT-1", "SPAWN-4")
+async def test_a_job_in_the_current_context_does_not_stop_a_loop_of_eager_tasks():
+    scheduler, context = Scheduler(limit=1), contextvars.copy_context()
+
+    async def both():
+        first = await scheduler.spawn(returns(1), context=context)
+        second = await scheduler.spawn(returns(2), context=context)
+        return await first, await second
+
+    assert await asyncio.get_running_loop().create_task(both(), context=context) == (1, 2)
