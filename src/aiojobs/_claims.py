@@ -110,13 +110,12 @@ def _has_begun(coro: Any) -> bool:
     """Whether what is no coroutine of Python's own says that some of it has run."""
     if isinstance(coro, GeneratorType):
         return inspect.getgeneratorstate(coro) != inspect.GEN_CREATED
+    if not all(hasattr(type(coro), name) for name in ("cr_running", "cr_await", "cr_code")):
+        return False
     try:
-        return bool(
-            getattr(coro, "cr_running", False)
-            or getattr(coro, "cr_await", None) is not None
-            or getattr(coro, "cr_code", coro) is None  # over, in what Cython has compiled
-        )
-    except Exception:  # noqa: BLE001 - what is not Python's own may answer anything
+        # No code: over, in what Cython has compiled.
+        return bool(coro.cr_running or coro.cr_await is not None or coro.cr_code is None)
+    except BaseException:  # noqa: BLE001 - what is not Python's own may answer anything
         return False
 
 

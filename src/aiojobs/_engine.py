@@ -31,8 +31,10 @@ job by position or by hash (``COST-1``). No threads: one loop, its thread, and a
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio import Task
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import CoroutineType
@@ -59,13 +61,13 @@ from ._tasks import (
     end_of,
     failure_of,
     is_done,
+    is_untouched,
     name_of,
     settle,
     without_frames,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextvars import Context
 
     from ._shield import Shielded
@@ -166,7 +168,7 @@ class Engine(Outside):
                     task = loop.create_task(run, name=name, context=context)
             except TypeError as exc:
                 task = create_plainly(loop, run, name, context, exc)
-            if type(task) is Task and task.get_coro() is run and not self._followed:
+            if type(task) is Task and not self._followed and _coro_of(task) is run:
                 job._task = task
                 job._context = None
                 run.send(None)
@@ -217,12 +219,18 @@ class Engine(Outside):
         end = None if followed is None else followed.end
         if task is not None:
             self._call_out("cancel of a task", cancel, task)
+        if run is not None and job._task is None and is_untouched(run):
+            job._task = _NO_TASK
+            self._call_out("a coroutine", run.send, None)  # what is closed at its gate lets go of its arguments
+            job._task = None
         for unfinished in (run, job._coro):
             if unfinished is not None and not isinstance(unfinished, str):
                 self._close_coroutine(unfinished, job)
         self._followed.pop(job, None)
-        if end is not None and job._outcome is None:
-            self._ended(job, *end)
+        if end is not None:
+            self._call_out("exception of a task", failure_of, job._task)  # it is received here
+            if job._outcome is None and not (end[1] is _RAISED and end[2][0] is exc):
+                self._ended(job, *end)  # the factory failed when the coroutine had ended already
         try:
             return failure
         finally:
@@ -408,14 +416,15 @@ class Engine(Outside):
             if next_ is not _START_NEXT:
                 self._admit_blocked()
         # Whole: from here on it calls out, and to free what the job has let go of may run anything.
-        del context
         if outcome is not _RETURNED or foreign or self._observer is not None or gone:
             self._say_farewell(job, coro, task, gone)
+        del coro, task, context
         if job._waiters is not None or self._callbacks:
             self._tell(job, received=received)
         unreceived = outcome is _RAISED and job._waiters is None and not received
         if following is not None:
             self._launch_next(following)
+            del following  # what it raised may hold this frame (BOOK-3)
         elif not self._running:
             self._shutdown.consider()
         if unreceived:
@@ -511,6 +520,18 @@ class Engine(Outside):
         self._shutdown.consider()
         if unreceived is not None:
             self._report(None, _reports.shield_failure(inner, unreceived))
+
+
+def _done_or_coro(task: Task[Any]) -> Any:
+    """The coroutine of a task; to ask one that is done for it would crash these versions of Python."""
+    return None if task.done() else task.get_coro()
+
+
+_NO_TASK: Any = object()
+"""What a job has in the place of a task that could not be made, while it is given up."""
+
+_CRASHES = (3, 12) <= sys.version_info < (3, 12, 5)
+_coro_of: Callable[[Task[Any]], Any] = _done_or_coro if _CRASHES else Task.get_coro
 
 
 def _take_name(run: Any, coro: Any) -> None:

@@ -67,8 +67,8 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         _arguments.check_function("exception_handler", exception_handler)
         _arguments.check_function("observer", observer)
         super().__init__(Admission(limit, pending_limit), close_within, exception_handler, observer)
-        # The callers of shield() whose coroutine is being given its task, which may begin it at once.
-        self._shielding: list[asyncio.Task[Any] | None] = []
+        # Coroutines that are being given their tasks, which may begin them at once, in order to be shielded.
+        self._shielding: list[object] = []
         self._close_timeout = close_timeout
         self._wait_timeout = wait_timeout
         self._wait_within = wait_within
@@ -213,7 +213,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
 
     def _shield_coroutine(self, coro: Any) -> asyncio.Future[Any]:
         """The task of a coroutine that is shielded; without one the coroutine has come to its end."""
-        self._shielding.append(asyncio.current_task())
+        self._shielding.append(coro)
         try:
             inner: asyncio.Future[Any] = asyncio.ensure_future(coro)
             if not asyncio.isfuture(inner):
@@ -298,9 +298,9 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         task = asyncio.current_task(self._loop)
         if task is None:
             return
-        # The task of a coroutine that begins while it is being shielded is not known yet; its caller's is.
-        is_shielded = task in self._shielded or (self._shielding and task is not self._shielding[-1])
-        if is_shielded or any(job._task is task for job in self._running):
+        # The task of a coroutine that begins while it is being shielded is not known yet.
+        begins = bool(self._shielding) and self._call_out("a task", task.get_coro) in self._shielding
+        if begins or task in self._shielded or any(job._task is task for job in self._running):
             raise RuntimeError(
                 f"a job can't {verb} its own scheduler, which would have to wait for the job itself: "
                 "let the code that owns the scheduler do it"

@@ -142,9 +142,19 @@ class Shutdown:
         scheduler = self._scheduler
         if self._is_idle():
             return
-        for job in list(scheduler._running):
-            if job._outcome is None:
-                scheduler._ask_to_stop(job)
+        running = list(scheduler._running)
+        # Those that have failed unseen end by that.
+        asked = dict.fromkeys(job for job in running if job._result is None and job._fire(_CLOSE))
+        # Whole: from here on it calls out.
+        if scheduler._observer is not None:
+            scheduler._tell_observer()
+        for job in running:
+            if job._outcome is not None:
+                continue  # by what was called out to
+            if job in scheduler._arriving:
+                scheduler._stop_arriving(job)
+            elif not scheduler._see_end(job) and job in asked:
+                scheduler._cancel_task(job)
         for inner in list(scheduler._shielded):
             scheduler._call_out("cancel of a shielded future", cancel, inner)
         scheduler._call_soon(scheduler._call_soon, self._arm)

@@ -99,30 +99,20 @@ def create_plainly(
         attempts.append(lambda: context.run(create, run))
     elif name is not None:
         attempts.append(lambda: create(run))
-    for attempt in attempts:
-        if not is_untouched(run):
-            break
-        try:
-            task: Any = attempt()
-        except TypeError as exc:
-            refusal = exc
-        else:
-            call_out(loop, "set_name of a task", rename, task, name)
-            return task
-    raise refusal
-
-
-def drives(task: Any, run: Any) -> bool:
-    """Whether a task does nothing but drive `run`; one whose class says so in its own words is not believed."""
     try:
-        return type(task).get_coro is asyncio.Task.get_coro and task.get_coro() is run
-    except BaseException:  # noqa: BLE001 - what a factory returns may be anything
-        return False
-
-
-def is_untouched(coro: Any) -> bool:
-    """Whether nobody has begun or closed a coroutine of Python's own."""
-    return inspect.getcoroutinestate(coro) == inspect.CORO_CREATED
+        for attempt in attempts:
+            if not is_untouched(run):
+                break
+            try:
+                task: Any = attempt()
+            except TypeError as exc:
+                refusal = exc
+            else:
+                call_out(loop, "set_name of a task", rename, task, name)
+                return task
+        raise refusal
+    finally:
+        del refusal  # its traceback holds this frame (BOOK-3)
 
 
 def create_inside(
@@ -150,6 +140,21 @@ def is_replaced(loop: asyncio.AbstractEventLoop) -> bool:
         return False
     function = getattr(method, "__func__", None)
     return type(function) is not types.FunctionType or function.__module__ != "asyncio.base_events"
+
+
+def is_untouched(coro: Any) -> bool:
+    """Whether nobody has begun or closed a coroutine of Python's own."""
+    return inspect.getcoroutinestate(coro) == inspect.CORO_CREATED
+
+
+def drives(task: Any, run: Any) -> bool:
+    """Whether a task does nothing but drive `run`; one whose class says so in its own words is not believed."""
+    try:
+        if task.done():
+            return False  # to ask it for its coroutine would crash Python 3.12.0 to 3.12.4
+        return type(task).get_coro is asyncio.Task.get_coro and task.get_coro() is run
+    except BaseException:  # noqa: BLE001 - what a factory returns may be anything
+        return False
 
 
 # What is asked of a task or a future, for the gate: its methods may be missing, and to look one up may raise.
@@ -206,8 +211,9 @@ def end_of(failure: BaseException | None) -> End:
 def failure_of(task: Any) -> BaseException | None:
     """What a task that is done raised, a cancellation included; asking counts as having received it."""
     try:
-        exc: BaseException | None = task.exception()
-    except BaseException as raised:  # noqa: BLE001 - a cancelled one raises that; others may raise anything
+        # Not the task's own CancelledError: its traceback would hold the frame of whoever asks (BOOK-3).
+        exc: BaseException | None = asyncio.CancelledError() if task.cancelled() else task.exception()
+    except BaseException as raised:  # noqa: BLE001 - what a factory returns may raise anything
         return raised
     return exc
 

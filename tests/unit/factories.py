@@ -57,7 +57,10 @@ def yields_from(loop, coro, **options):
     def traced():
         return (yield from coro.__await__())
 
-    return _task(loop, traced(), options)
+    async def awaited():  # asyncio takes no generators since Python 3.12
+        return await traced()
+
+    return _task(loop, awaited(), options)
 
 
 def forwards(loop, coro, **options):
