@@ -21,7 +21,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ("call_out", "shown", "stop_loop", "tell")
+__all__ = ("call_out", "make_room", "shown", "stop_loop", "tell")
 
 _T = TypeVar("_T")
 
@@ -58,6 +58,16 @@ def stop_loop(loop: asyncio.AbstractEventLoop, exc: BaseException) -> None:
         loop.call_soon(_raise, exc)
     except BaseException:  # noqa: BLE001 - a loop that is closed has nothing left to stop
         _Unreceived(exc)
+
+
+def make_room(frames: int = 40) -> None:
+    """Raise the RecursionError that is to come at a moment when nothing has changed, if one is.
+
+    An action that can be asked for from any depth of the stack calls this first, unless its first half needs no
+    more than what it has called already, and its second half can be left undone.
+    """
+    if frames:
+        make_room(frames - 1)
 
 
 def shown(value: object) -> str:

@@ -34,15 +34,15 @@ import asyncio
 import sys
 from asyncio import Task
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import _reports
 from ._admission import Admission, Next
-from ._calling import shown, stop_loop, tell
+from ._calling import make_room, shown, stop_loop, tell
 from ._claims import foreign, qualified_name, release
 from ._lifecycle import Event, Outcome, PhaseEvent, State
 from ._machine import JobMachine
@@ -191,6 +191,9 @@ class Engine(Outside):
         Raises:
             BaseException: this can't be done: `task` is no future.
         """
+        self._is_special = True
+        if job._outcome is not None:
+            return
         followed = self._followed.get(job)
         entered = followed is not None
         if not callable(getattr(task, "add_done_callback", None)):
@@ -205,6 +208,8 @@ class Engine(Outside):
             if followed is None:
                 followed = self._followed[job] = Followed()
             followed.run = run
+            if followed.runner is asyncio.current_task():
+                followed.runner = None  # it was begun on the spot, by no task of its own
             if followed.end is not None and followed.end[1] is not _RAISED and task.done():
                 self._task_ended(job, task)
             else:
@@ -217,6 +222,8 @@ class Engine(Outside):
         failure = without_frames(exc, (Engine._launch.__code__,))
         followed = self._followed.get(job)
         end = None if followed is None else followed.end
+        if followed is not None and job._task is not asyncio.current_task():
+            task = job._task  # has begun the coroutine, and is to end without it
         if task is not None:
             self._call_out("cancel of a task", cancel, task)
         if run is not None and job._task is None and is_untouched(run):
@@ -247,13 +254,21 @@ class Engine(Outside):
         followed = self._followed.get(job)
         if followed is None:
             followed = self._followed[job] = Followed()
-            self._begins_at_once = True
+            self._begins_at_once = self._is_special = True
             job._task = task
             asked = False  # the task is being made: it is told when it has been
         else:
             asked = job._state is not _ACTIVE
         followed.entered = True
+        followed.runner = task
         return asked and task is not None
+
+    def _runs(self, job: JobMachine, task: object) -> bool:
+        """Whether a task is the one that runs a job."""
+        if job._task is task:
+            return True
+        followed = self._followed.get(job) if self._followed else None
+        return followed is not None and followed.runner is task
 
     def _cancel_in_first_step(self, job: JobMachine, again: tuple[Any, ...] | None) -> None:
         """Deliver to the current task what was asked before its coroutine had taken a step (``START-1``)."""
@@ -336,10 +351,7 @@ class Engine(Outside):
             del job, failure  # the traceback of the one holds this frame, which holds the other (BOOK-3)
 
     def _may_begin_at_once(self) -> bool:
-        try:
-            return self._begins_at_once or self._loop.get_task_factory() is not None
-        except BaseException:  # noqa: BLE001 - a loop need not have factories
-            return False
+        return self._begins_at_once or self._has_task_factory()
 
     def _launch_soon(self) -> None:
         """Launch what waits for its turn."""
@@ -467,8 +479,8 @@ class Engine(Outside):
 
     def _stop_pending(self, job: JobMachine) -> None:
         """A job that waits for a slot ends on the spot, and nothing of it ever runs (``START-2``)."""
-        if job._waiters is not None or self._callbacks or self._blocked:
-            self._loop.call_soon(_nothing)  # raises, where waking would, before anything has changed
+        if job._waiters is not None or self._callbacks or self._blocked or self._is_special:
+            make_room()
         coro, context = job._coro, job._context
         job._fire(_CLOSE)
         self._queue.leave(job)
@@ -478,9 +490,14 @@ class Engine(Outside):
             self._admit_blocked()
         # Whole: from here on it calls out, and to free what the job has let go of may run anything.
         del context
-        self._close_coroutine(coro, job)
-        self._say_farewell(job, coro, None, gone)
-        self._tell(job)
+        try:
+            cast("Coroutine[Any, Any, Any]", coro).close()
+        except BaseException as exc:  # noqa: BLE001 - it changes nothing for anybody else
+            self._report_cleanup(job, exc)
+        if gone or self._is_special or type(coro) is not CoroutineType:
+            self._say_farewell(job, coro, None, gone)
+        if job._waiters is not None or self._callbacks:
+            self._tell(job)
 
     def _stop_arriving(self, job: JobMachine) -> None:
         """A job that has a slot, but no task since its spawn has not returned, never runs either (``SPAWN-1``)."""
@@ -531,7 +548,7 @@ _NO_TASK: Any = object()
 """What a job has in the place of a task that could not be made, while it is given up."""
 
 _CRASHES = (3, 12) <= sys.version_info < (3, 12, 5)
-_coro_of: Callable[[Task[Any]], Any] = _done_or_coro if _CRASHES else Task.get_coro
+_coro_of: Callable[[Any], Any] = _done_or_coro if _CRASHES else cast("Any", Task.get_coro)
 
 
 def _take_name(run: Any, coro: Any) -> None:
@@ -545,7 +562,3 @@ def _is_expected(failure: BaseException, end: End) -> bool:
     if issubclass(type(failure), asyncio.CancelledError):
         return True
     return end[1] is _RAISED and end[2][0] is failure
-
-
-def _nothing() -> None:
-    """A callback that holds nothing."""

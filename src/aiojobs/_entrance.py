@@ -29,16 +29,18 @@ from __future__ import annotations
 from asyncio import get_running_loop
 from contextvars import copy_context
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _arguments
 from ._admission import Verdict
-from ._claims import claim
+from ._calling import make_room
+from ._claims import claim, release
 from ._engine import Engine
 from ._exceptions import PendingQueueFull
 from ._job import Job
 from ._lifecycle import Event, Outcome, Phase, State
 from ._records import ACCEPT
+from ._tasks import is_within
 
 if TYPE_CHECKING:
     import asyncio
@@ -70,47 +72,63 @@ class Entrance(Engine):
             claim(coro)  # what most callers come to; the same in short
         else:
             self._check_offer(coro, name, context)
-        observed = self._observer is not None or self._loop.get_debug()
+        is_special = self._is_special or context is not None
+        if is_special:
+            self._make_room(coro)
         job: Job[_T] = Job(coro, self, name, context)
         verdict = self._admission.offer(False)
-        if verdict is _START:
-            self._running[job] = None
-            if observed:
-                self._accept(job)
-            job._fire(_GIVE_SLOT)
-            if observed:
-                self._tell_of_acceptance(job)
-            if self._to_launch or context is not None or observed:
-                failure = self._launch_with_care(job)
-            else:
-                failure = self._launch(job)
-            if failure is None:
-                return job
-            try:
-                raise self._end_unlaunched(job, failure)
-            finally:
-                del job, coro, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
         if verdict is _QUEUE:
             if context is None:
                 job._context = copy_context()
             self._queue.join(job)
-            if observed:
+            if is_special:
                 self._accept(job)
                 self._tell_of_acceptance(job)
             return job
+        if verdict is not _START:
+            return self._turn_away(job, verdict, may_block)
+        self._running[job] = None
+        if is_special:
+            self._accept(job)
+        job._fire(_GIVE_SLOT)
+        failure = self._start_with_care(job) if is_special or self._to_launch else self._launch(job)
+        if failure is None and job._outcome is None:
+            return job
+        try:
+            if failure is not None:
+                raise self._end_unlaunched(job, failure)
+            return job
+        finally:
+            del job, coro, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
+
+    def _make_room(self, coro: Any) -> None:
+        """Refuse a coroutine while nothing has changed, if the stack is too full for all that is to be called."""
+        try:
+            make_room()
+        except RecursionError:
+            release(coro)
+            coro.close()
+            raise
+
+    def _turn_away(
+        self, job: Job[_T], verdict: Verdict, may_block: bool
+    ) -> Coroutine[Any, Any, Job[_T]]:
+        """Have the caller wait outside, if it can, or tell it that there is no room."""
         if verdict is _FULL and may_block:
-            if context is None:
+            if job._context is None:
                 job._context = copy_context()
             return self._spawn_blocked(job)
         self._disown(job)
-        self._refuse(verdict)
+        raise self._refusal(verdict)
 
-    def _launch_with_care(self, job: JobMachine) -> tuple[BaseException, Any] | None:
+    def _start_with_care(self, job: JobMachine) -> tuple[BaseException, Any] | None:
         """Launch a job behind those started before it, or when its context is free, unless it has ended."""
+        self._tell_of_acceptance(job)
         if job._outcome is not None:
             return None
         context = job._context
-        if not self._to_launch and (context is None or not self._is_entered(context)):
+        is_entered = context is not None and self._is_special and is_within(context)
+        if not is_entered and not self._to_launch:
             try:
                 return self._launch(job)
             finally:
@@ -118,18 +136,9 @@ class Entrance(Engine):
         if context is None:
             job._context = copy_context()
         self._to_launch.append(job)
-        self._call_soon(self._launch_all)
+        if is_entered:
+            self._call_soon(self._launch_all)
         return None
-
-    def _is_entered(self, context: Context) -> bool:
-        """Whether the task would have to enter a context that is entered already, which asyncio can't cope with."""
-        if not (self._create_task_is_replaced or self._may_begin_at_once()):
-            return False
-        try:
-            context.run(int)
-        except RuntimeError:
-            return True
-        return False
 
     def _end_unlaunched(self, job: JobMachine, failure: tuple[BaseException, Any]) -> BaseException:
         """End a job that could not be launched; its caller gets what is returned."""
@@ -160,7 +169,7 @@ class Entrance(Engine):
 
     def _tell_of_acceptance(self, job: JobMachine) -> None:
         """A new job, as far as anybody takes an interest."""
-        if self._loop.get_debug():
+        if self._is_debugged:
             self._call_out("traceback", self._remember_caller, job)
         if self._observer is not None:
             self._tell_observer()
@@ -174,7 +183,7 @@ class Entrance(Engine):
             raise
         self._admission.offer(True)
         self._blocked[place] = job
-        if self._loop.get_debug():
+        if self._is_debugged:
             self._call_out("traceback", self._remember_caller, job)
         try:
             await place
@@ -183,7 +192,7 @@ class Entrance(Engine):
             raise
         if self._admission.phase is not Phase.OPEN:
             self._withdraw(place, job)
-            self._refuse(Verdict.REFUSE)
+            raise self._refusal(Verdict.REFUSE)
         del self._arriving[job]
         failure = None
         if self._to_launch and self._to_launch[0] is job and job._outcome is None:
@@ -211,8 +220,8 @@ class Entrance(Engine):
                 self._stop_arriving(job)
             self._launch_soon()
 
-    def _refuse(self, verdict: Verdict) -> NoReturn:
+    def _refusal(self, verdict: Verdict) -> Exception:
         if verdict is _FULL:
             limits = f"all {self._admission.limit} slots and all {self._admission.pending_limit} queue places"
-            raise PendingQueueFull(f"{limits} are taken; await spawn() to wait for one")
-        raise RuntimeError("Scheduling a new job after closing")
+            return PendingQueueFull(f"{limits} are taken; await spawn() to wait for one")
+        return RuntimeError("Scheduling a new job after closing")

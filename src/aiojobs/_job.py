@@ -227,5 +227,5 @@ class Job(JobMachine, Generic[_T_co]):
 
     def _check_waitable(self, scheduler: Engine, verb: str) -> None:
         scheduler._check_loop()
-        if self._task is not None and self._task is asyncio.current_task(scheduler._loop):
+        if self._task is not None and scheduler._runs(self, asyncio.current_task(scheduler._loop)):
             raise RuntimeError(f"{shown(self)} can't {verb} itself: to end it, return from its coroutine or raise")

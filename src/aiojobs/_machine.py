@@ -53,7 +53,7 @@ from collections.abc import Awaitable, Coroutine, Generator
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from ._calling import shown, tell
+from ._calling import make_room, shown, tell
 from ._exceptions import IllegalTransition, JobClosed
 from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
 from ._queue import Link
@@ -174,16 +174,15 @@ class JobMachine(Link):
         else:
             try:
                 await _GATE
-            except asyncio.CancelledError as exc:
-                steps = _cancelled_after_first_step(scheduler, self, coro, exc.args)
             except GeneratorExit:
                 raise  # as below
-            except BaseException as exc:  # noqa: BLE001 - thrown in by whoever drives this beside its task
-                steps = _raised_instead(scheduler, self, exc)
+            except BaseException as exc:  # noqa: BLE001 - a cancellation, or thrown in beside the task
+                steps = _after_gate(scheduler, self, coro, exc)
         try:
             result = await steps
         except asyncio.CancelledError:
             scheduler._finished(self, _CANCEL, _CANCELLED, None)
+            del self, scheduler, coro, steps
             raise
         except GeneratorExit as exc:
             if asyncio.current_task(scheduler._loop) is not self._task:
@@ -209,8 +208,12 @@ class JobMachine(Link):
     def _fail(self, scheduler: Engine, exc: BaseException) -> None:
         """Keep what the coroutine raised, without the frame of ``_run``, until it is seen."""
         failure = without_frames(exc, _OWN_CODE)
-        if self._outcome is not None or (scheduler._followed and self in scheduler._followed):
+        followed = scheduler._followed.get(self)
+        if followed is not None or self._outcome is not None:
             scheduler._finished(self, _FINISH, _RAISED, failure)
+            if followed is not None and followed.run is not None:
+                # The task that runs this need not be the one that is followed.
+                scheduler._call_out("a task", _receive_later, asyncio.current_task())
             return
         self._result = failure
         scheduler._call_out("add_done_callback of a task", _receive_later, self._task)
@@ -238,6 +241,8 @@ class JobMachine(Link):
         if ask and self._state is _PENDING:
             scheduler._ask_to_stop(self)
             return True
+        if ask:
+            make_room()
         waiter = scheduler._new_waiter()
         if self._waiters is None:
             self._waiters = {}
@@ -354,6 +359,15 @@ def _cancelled_after_first_step(
         waits_for = job = None  # type: ignore[assignment]
 
 
+def _after_gate(
+    scheduler: Engine, job: JobMachine, coro: Coroutine[Any, Any, Any], exc: BaseException
+) -> Awaitable[Any]:
+    """What is to be awaited after `exc` was raised at the gate."""
+    if isinstance(exc, asyncio.CancelledError):
+        return _cancelled_after_first_step(scheduler, job, coro, exc.args)
+    return _raised_instead(scheduler, job, exc)
+
+
 async def _raised_instead(scheduler: Engine, job: JobMachine, exc: BaseException) -> NoReturn:
     """What a coroutine comes to that was not begun because `exc` was raised in its place."""
     scheduler._close_coroutine(job._coro, job)
@@ -367,8 +381,9 @@ _OWN_CODE = (JobMachine._run.__code__, _cancelled_after_first_step.__code__, _ra
 """Of the frames through which what a coroutine raises passes first."""
 
 
-def _receive_later(task: asyncio.Future[Any]) -> None:
-    task.add_done_callback(_receive)
+def _receive_later(task: asyncio.Future[Any] | None) -> None:
+    if task is not None:
+        task.add_done_callback(_receive)
 
 
 def _receive(task: asyncio.Future[Any]) -> None:

@@ -55,7 +55,12 @@ class Outside:
         # The loop of the first use; never changes after that. None before, when there is no job either: to
         # have that in the type would cost a test, or a cast, wherever there is a job.
         self._loop: Any = None
+        # Of the loop of the first use: whether it is in debug mode, and whether its create_task is not asyncio's.
+        self._is_debugged = False
         self._create_task_is_replaced = False
+        # Whether there is more to do for a new job than to launch it on asyncio's own kind of task: somebody
+        # observes, or debugs, or has a say in how tasks are made. True for good once that was seen.
+        self._is_special = observer is not None
         # What the observer has yet to be told, in order. Empty whenever other code runs, but the observer's own.
         self._untold: deque[tuple[JobMachine | None, Any, Any, Any]] = deque()
         # In debug mode: where each job was spawned.
@@ -126,7 +131,15 @@ class Outside:
         """The loop of the first use; nothing changes on any other."""
         if self._loop is None:
             self._loop = loop
+            self._is_debugged = bool(self._call_out("get_debug of the loop", loop.get_debug))
             self._create_task_is_replaced = bool(self._call_out("create_task of the loop", is_replaced, loop))
+            self._is_special |= self._is_debugged or self._create_task_is_replaced or self._has_task_factory()
+
+    def _has_task_factory(self) -> bool:
+        try:
+            return self._loop.get_task_factory() is not None
+        except BaseException:  # noqa: BLE001 - a loop need not have factories
+            return False
 
     def _refuse_loop(self) -> NoReturn:
         raise RuntimeError(f"{shown(self)} is bound to a different event loop")

@@ -22,7 +22,7 @@ from ._job import Job
 from ._lifecycle import Phase
 from ._records import ExceptionHandler, Observer
 from ._shield import Shielded
-from ._tasks import cancel
+from ._tasks import as_future, cancel
 
 __all__ = ("Scheduler",)
 
@@ -215,16 +215,13 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         """The task of a coroutine that is shielded; without one the coroutine has come to its end."""
         self._shielding.append(coro)
         try:
-            inner: asyncio.Future[Any] = asyncio.ensure_future(coro)
-            if not asyncio.isfuture(inner):
-                raise TypeError(f"the loop's task factory must return a task, got {shown(inner)}")
+            return as_future(asyncio.ensure_future(coro))
         except BaseException:
             release(coro)
             self._call_out("close of a coroutine", coro.close)
             raise
         finally:
             self._shielding.pop()
-        return inner
 
     # --- Closing ----------------------------------------------------------------------------------
 
@@ -300,7 +297,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
             return
         # The task of a coroutine that begins while it is being shielded is not known yet.
         begins = bool(self._shielding) and self._call_out("a task", task.get_coro) in self._shielding
-        if begins or task in self._shielded or any(job._task is task for job in self._running):
+        if begins or task in self._shielded or any(self._runs(job, task) for job in self._running):
             raise RuntimeError(
                 f"a job can't {verb} its own scheduler, which would have to wait for the job itself: "
                 "let the code that owns the scheduler do it"

@@ -31,6 +31,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from . import _reports
+from ._calling import make_room
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent
 from ._tasks import cancel, is_done, settle
 
@@ -113,7 +114,7 @@ class Shutdown:
     def _begin(self) -> None:
         """Step 1: nothing starts any more, and everything that is left is asked to stop."""
         scheduler = self._scheduler
-        scheduler._loop.call_soon(_nothing)  # raises, where to go on would, before anything has changed
+        make_room()
         blocked = list(scheduler._blocked.items())
         # To free what they let go of may run anything.
         pending = [(job, job._coro, job._context) for job in scheduler._queue.clear()]
@@ -201,7 +202,3 @@ class Shutdown:
     def _wake(self, waiters: Iterable[asyncio.Future[bool]], value: bool = True) -> None:
         for waiter in list(waiters):
             self._scheduler._call_out("a waiter", settle, waiter, value)
-
-
-def _nothing() -> None:
-    """A callback that holds nothing."""

@@ -28,7 +28,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ._calling import call_out
+from ._calling import call_out, shown
 from ._lifecycle import Event, Outcome
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = (
     "End",
     "Followed",
+    "as_future",
     "cancel",
     "cancel_current",
     "create_inside",
@@ -46,6 +47,8 @@ __all__ = (
     "failure_of",
     "is_done",
     "is_replaced",
+    "is_untouched",
+    "is_within",
     "name_of",
     "rename",
     "settle",
@@ -59,10 +62,12 @@ End = tuple[Event, Outcome, Any]
 class Followed:
     """A job whose task may do something else beside driving the job's coroutine."""
 
-    __slots__ = ("end", "entered", "is_cancelled", "run")
+    __slots__ = ("end", "entered", "is_cancelled", "run", "runner")
 
     run: Any
-    """The coroutine that was given to the task."""
+    """The coroutine that was given to the task; None while that is being made."""
+    runner: Any
+    """The task that has begun the coroutine, which need not be the one that was made for the job."""
     entered: bool
     """Whether somebody has begun it."""
     end: End | None
@@ -73,6 +78,7 @@ class Followed:
 
     def __init__(self) -> None:
         self.run = None
+        self.runner = None
         self.entered = False
         self.is_cancelled = False
         self.end = None
@@ -140,6 +146,22 @@ def is_replaced(loop: asyncio.AbstractEventLoop) -> bool:
         return False
     function = getattr(method, "__func__", None)
     return type(function) is not types.FunctionType or function.__module__ != "asyncio.base_events"
+
+
+def as_future(made: Any) -> asyncio.Future[Any]:
+    """What a task factory has made, if it is what it has to be."""
+    if not asyncio.isfuture(made):
+        raise TypeError(f"the loop's task factory must return a task, got {shown(made)}")
+    return made
+
+
+def is_within(context: contextvars.Context) -> bool:
+    """Whether a context is entered, so that a task that enters it at once would fail, or stop the loop."""
+    try:
+        context.run(int)
+    except RuntimeError:
+        return True
+    return False
 
 
 def is_untouched(coro: Any) -> bool:
