@@ -11,6 +11,8 @@ import contextvars
 import inspect
 from types import CoroutineType
 
+from ._calling import shown
+
 __all__ = (
     "check_context",
     "check_coroutine",
@@ -30,9 +32,9 @@ def check_count(argument: str, value: object, *, least: int, none_means: str | N
         return
     or_none = f", or None for {none_means}" if none_means is not None else ""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{argument} must be an int{or_none}, got {value!r}")
+        raise TypeError(f"{argument} must be an int{or_none}, got {shown(value)}")
     if value < least:
-        raise ValueError(f"{argument} must be at least {least}{or_none}, got {value!r}")
+        raise ValueError(f"{argument} must be at least {least}{or_none}, got {shown(value)}")
 
 
 def seconds(argument: str, value: object) -> float | None:
@@ -40,9 +42,9 @@ def seconds(argument: str, value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{argument} must be a number of seconds, or None for no deadline, got {value!r}")
+        raise TypeError(f"{argument} must be a number of seconds, or None for no deadline, got {shown(value)}")
     if not value >= 0:
-        raise ValueError(f"{argument} must be zero or more seconds, or None for no deadline, got {value!r}")
+        raise ValueError(f"{argument} must be zero or more seconds, or None for no deadline, got {shown(value)}")
     return None if value > _LIFETIME else value
 
 
@@ -51,11 +53,11 @@ def check_function(argument: str, value: object) -> None:
     if value is None:
         return
     if not callable(value):
-        raise TypeError(f"{argument} must be callable or None, got {value!r}")
+        raise TypeError(f"{argument} must be callable or None, got {shown(value)}")
     for called in (value, type(value).__call__):
         if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
             raise TypeError(
-                f"{argument} must be a plain function, got {value!r}: nobody would await what it returns; "
+                f"{argument} must be a plain function, got {shown(value)}: nobody would await what it returns; "
                 "let it create a task, or spawn a job in another scheduler"
             )
 
@@ -63,17 +65,17 @@ def check_function(argument: str, value: object) -> None:
 def check_name(value: object) -> None:
     """The name of a job."""
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"name must be a str or None, got {value!r}")
+        raise TypeError(f"name must be a str or None, got {shown(value)}")
 
 
 def check_context(value: object) -> None:
     """The context that a job is to run in."""
     if value is not None and not isinstance(value, contextvars.Context):
-        raise TypeError(f"context must be a contextvars.Context or None, got {value!r}")
+        raise TypeError(f"context must be a contextvars.Context or None, got {shown(value)}")
 
 
 def check_coroutine(value: object) -> None:
     """Anything that asyncio runs as a task and that can be awaited."""
     if type(value) is not CoroutineType and not (asyncio.iscoroutine(value) and inspect.isawaitable(value)):
         hint = " (call the coroutine function: f(), not f)" if callable(value) else ""
-        raise TypeError(f"coro must be a coroutine, got {value!r}{hint}")
+        raise TypeError(f"coro must be a coroutine, got {shown(value)}{hint}")

@@ -139,7 +139,7 @@ class Engine(Outside):
 
     # --- Starting ----------------------------------------------------------------------------------
 
-    def _launch(self, job: JobMachine) -> _Failure | None:
+    def _launch(self, job: JobMachine) -> _Failure | None:  # noqa: C901, PLR0912 - a call less is a call less, at every job
         """Create the task of a job that has started; what that raises is returned.
 
         A task that begins at once runs the first step in here, and the job may have ended on return.
@@ -178,7 +178,13 @@ class Engine(Outside):
                 self._follow(job, task, run)
                 del job, coro, run, context, task  # a traceback of an eager first step holds this frame (BOOK-3)
         except BaseException as exc:  # noqa: BLE001 - whatever a task factory or an eager first step raises
-            failure = self._not_launched(job, exc, run, task)
+            failure: _Failure = (exc, None)
+            try:
+                failure = self._not_launched(job, exc, run, task)
+            except RecursionError:  # there is no room on the stack even for that
+                for unfinished in (run, coro):
+                    with suppress(BaseException):
+                        unfinished.close()
             try:
                 return failure
             finally:
@@ -217,8 +223,8 @@ class Engine(Outside):
         if job._state is not _ACTIVE and job._outcome is None:
             self._cancel_task(job)
 
-    def _not_launched(self, job: JobMachine, exc: BaseException, run: Any, task: Any) -> _Failure | None:
-        """Leave nothing of what could not be launched, and return the reason; None if the job ran for all that."""
+    def _not_launched(self, job: JobMachine, exc: BaseException, run: Any, task: Any) -> _Failure:
+        """Leave nothing of what could not be launched, and return the reason."""
         failure = without_frames(exc, (Engine._launch.__code__,))
         followed = self._followed.get(job)
         end = None if followed is None else followed.end
@@ -227,9 +233,12 @@ class Engine(Outside):
         if task is not None:
             self._call_out("cancel of a task", cancel, task)
         if run is not None and job._task is None and is_untouched(run):
+            # What is closed at its gate lets go of its arguments.
             job._task = _NO_TASK
-            self._call_out("a coroutine", run.send, None)  # what is closed at its gate lets go of its arguments
-            job._task = None
+            try:
+                run.send(None)
+            finally:
+                job._task = None
         for unfinished in (run, job._coro):
             if unfinished is not None and not isinstance(unfinished, str):
                 self._close_coroutine(unfinished, job)

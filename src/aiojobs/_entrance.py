@@ -55,13 +55,14 @@ _T = TypeVar("_T")
 
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
 _START, _QUEUE, _FULL = Verdict.START, Verdict.QUEUE, Verdict.FULL
-_GIVE_SLOT = Event.START
+_GIVE_SLOT, _FINISH = Event.START, Event.FINISH
+_RAISED = Outcome.RAISED
 
 
 class Entrance(Engine):
     """The part of a scheduler that lets jobs in."""
 
-    def _enter(
+    def _enter(  # noqa: C901, PLR0912 - a call less is a call less, at every job
         self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None, may_block: bool
     ) -> Job[_T] | Coroutine[Any, Any, Job[_T]]:
         """Carry out the verdict on a coroutine; if its caller has to wait outside, that wait is returned.
@@ -95,9 +96,17 @@ class Entrance(Engine):
         if failure is None and job._outcome is None:
             return job
         try:
-            if failure is not None:
-                raise self._end_unlaunched(job, failure)
-            return job
+            if failure is None:
+                return job
+            if job._outcome is None:
+                try:
+                    self._ended(job, _FINISH, _RAISED, failure, True)
+                except RecursionError:  # there is no room on the stack but for this
+                    del self._running[job]
+                    job._fire(_FINISH)
+                    job._end(_RAISED, failure)
+                    self._admission.ended()
+            raise failure[0]
         finally:
             del job, coro, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
 
@@ -139,12 +148,6 @@ class Entrance(Engine):
         if is_entered:
             self._call_soon(self._launch_all)
         return None
-
-    def _end_unlaunched(self, job: JobMachine, failure: tuple[BaseException, Any]) -> BaseException:
-        """End a job that could not be launched; its caller gets what is returned."""
-        if job._outcome is None:
-            self._ended(job, Event.FINISH, Outcome.RAISED, failure, received=True)
-        return failure[0]
 
     def _check_offer(self, coro: Any, name: object, context: object) -> None:
         """All that ``SPAWN-3`` asks, in its order: type, loop, ownership.
@@ -200,8 +203,10 @@ class Entrance(Engine):
             failure = self._launch(job)
         self._launch_soon()
         if failure is not None:
+            if job._outcome is None:
+                self._ended(job, _FINISH, _RAISED, failure, True)
             try:
-                raise self._end_unlaunched(job, failure)
+                raise failure[0]
             finally:
                 del job, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
         return job
