@@ -1,0 +1,76 @@
+"""Nothing but asyncio: the stories are right, and they find what is wrong."""
+
+import asyncio
+
+import pytest
+
+from compat import stories
+from compat.stories import test_story as test_story
+from compat.tools import Tool
+from support.observing import settle
+
+
+class Eager(Tool):
+    def loop_factory(self):
+        loop = super().loop_factory()
+        loop.set_task_factory(asyncio.eager_task_factory)
+        return loop
+
+
+TOOLS = {"stock": Tool}
+if hasattr(asyncio, "eager_task_factory"):
+    TOOLS["eager"] = Eager
+
+
+@pytest.fixture(params=TOOLS.values(), ids=TOOLS)
+def tool(request):
+    return request.param()
+
+
+@pytest.mark.requirement("START-3")
+def test_a_tool_under_which_no_job_ever_runs_is_found(monkeypatch):
+    class Loses(Tool):
+        async def program(self, main):
+            asyncio.get_running_loop().set_task_factory(_loses_the_coroutine)
+            await main()
+
+    monkeypatch.setattr(stories, "TOO_LONG", 0.1)
+    told = [param.values[0] for param in stories.STORIES]
+    assert [story.__name__ for story in told if not _fails(story, Loses())] == []
+
+
+def _loses_the_coroutine(loop, coro, **options):
+    coro.close()
+    return asyncio.Task(asyncio.Event().wait(), loop=loop, **options)
+
+
+def _fails(story, tool):
+    try:
+        stories.tell(story, tool)
+    except Exception:
+        return True
+    return False
+
+
+@pytest.mark.requirement("EXC-1")
+@pytest.mark.parametrize("loses", ["a future with an exception", "an exception of a callback"])
+def test_a_complaint_of_the_loop_is_found(loses):
+    async def story(tool):
+        loop = asyncio.get_running_loop()
+        if loses == "an exception of a callback":
+            loop.call_soon(lambda: 1 / 0)
+        else:
+            loop.create_future().set_exception(ValueError("never retrieved"))
+        await settle()
+
+    with pytest.raises(AssertionError, match="division by zero|never retrieved"):
+        stories.tell(story, Tool())
+
+
+@pytest.mark.requirement("SPAWN-1")
+def test_a_coroutine_that_nobody_awaits_is_found():
+    async def story(tool):
+        tool.bodies.returns("never awaited")
+
+    with pytest.warns(RuntimeWarning, match="never awaited"):
+        stories.tell(story, Tool())
