@@ -18,9 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
-PLUGINS = ("pytest_asyncio.plugin",)
-OWN_PLUGINS = {"looptime": ("looptime_plugin", "looptime_chronometers", "looptime_timeproxies")}
-"""Plugins of pytest that a group needs beyond that; those of the other packages would patch here too."""
+PLUGINS = {"anyio", "ddtrace", "looptime_chronometers", "looptime_plugin", "looptime_timeproxies"}
+"""The plugins of pytest that these packages bring along. They would be loaded in every group, and patch there."""
 
 TOO_LONG = 100
 """Seconds after which a group hangs."""
@@ -32,20 +31,20 @@ def groups():
     return dict(sorted((files | {path.parent.name: path.parent for path in HERE.glob("*/test_*.py")}).items()))
 
 
-def command(name, place, options):
+def command(place, options):
     """How a group is run."""
-    plugins = [word for plugin in (*PLUGINS, *OWN_PLUGINS.get(name, ())) for word in ("-p", plugin)]
-    return [sys.executable, "-W", "error", "-m", "pytest", "-q", "-o", "faulthandler_timeout=30", *plugins, *options, str(place.relative_to(ROOT))]
+    without = [word for plugin in sorted(PLUGINS) for word in ("-p", f"no:{plugin}")]
+    settings = ["-q", "-o", "faulthandler_timeout=30", *without]
+    return [sys.executable, "-m", "pytest", *settings, *options, str(place.relative_to(ROOT))]
 
 
-def run(name, place, options):
+def run(place, options):
     """Run a group and say how it ended: its exit code, what it printed, and the seconds that it took."""
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     began = time.monotonic()
     try:
         done = subprocess.run(
-            command(name, place, options),
-            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command(place, options),
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", timeout=TOO_LONG, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as expired:
@@ -67,7 +66,7 @@ def main(arguments):
     options = [word for word in arguments if word not in known]
     total, failed = Counter(), []
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2) as pool:
-        runs = {name: pool.submit(run, name, known[name], options) for name in wanted}
+        runs = {name: pool.submit(run, known[name], options) for name in wanted}
         for name, running in runs.items():
             code, printed, seconds = running.result()
             found = figures(printed)

@@ -52,7 +52,7 @@ async def _told(story, tool):
         await settle()
         gc.collect()  # a task that was lost, or an exception that nobody took, complains when it is freed
         await settle(3)
-    assert complaints.calls == []
+    assert [f"{call['message']}: {call.get('exception')!r}" for call in complaints.calls] == []
 
 
 async def all_slots_are_free(scheduler):

@@ -1,0 +1,100 @@
+"""aiomonitor with `hook_task_factory=True`: a task class of its own around a coroutine of its own."""
+
+import asyncio
+import re
+import socket
+
+import aiomonitor
+import pytest
+
+import aiojobs
+from aiomonitor.task import TracedTask
+from compat import bodies
+from compat.stories import all_slots_are_free, tell
+from compat.stories import test_story as test_story
+from compat.tools import Tool
+from support.observing import settle
+
+
+class Monitor(Tool):
+    """`start_monitor` around the program, as its documentation shows, on ports that are free."""
+
+    reports_failures = True
+
+    async def program(self, main):
+        loop = asyncio.get_running_loop()
+        ui, web, console = _free_ports(3)
+        with aiomonitor.start_monitor(
+            loop, hook_task_factory=True, port=ui, webui_port=web, console_port=console, console_enabled=False
+        ) as self.monitor:
+            await main()
+            self.terminated = await self._terminated()
+
+    async def _terminated(self):
+        """What it knows of the tasks that have ended; its own thread is told of them through a queue."""
+        for _ in range(200):
+            if not self.monitor._termination_info_queue.sync_q.qsize():
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
+        return list(self.monitor._terminated_tasks.values())
+
+    def failures(self):
+        found = [re.fullmatch(r"Failure\('(.*)'\)", info.exc_repr or "") for info in self.terminated]
+        return [match[1] for match in found if match]
+
+    def coroutine(self, task):
+        return task._orig_coro
+
+
+def _free_ports(number):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
+
+
+@pytest.fixture
+def tool():
+    return Monitor()
+
+
+@pytest.mark.requirement("EXC-5", "START-3")
+def test_jobs_are_listed_by_the_names_of_their_coroutines_while_they_run_and_afterwards(tool):
+    async def story(tool):
+        async with aiojobs.Scheduler(exception_handler=lambda *_: None) as scheduler:
+            tasks, event = [], asyncio.Event()
+            await scheduler.spawn(bodies.presents_itself(tasks, event), name="order 7")
+            await scheduler.spawn(bodies.presents_itself(tasks, event, bodies.Failure("seen")))
+            await settle()
+            assert [type(task) for task in tasks] == [TracedTask, TracedTask]
+            listed = {info.name: info.coro for info in tool.monitor.format_running_task_list("", persistent=False)}
+            assert listed["order 7"] == "presents_itself()"
+            event.set()
+
+    tell(story, tool)
+    ended = {info.name: (info.coro, info.exc_repr, info.cancelled) for info in tool.terminated}
+    assert ended["order 7"] == ("presents_itself()", None, False)
+    assert ("presents_itself()", "Failure('seen')", False) in ended.values()
+
+
+@pytest.mark.requirement("WAIT-3", "LIMIT-6")
+def test_a_job_that_the_monitor_cancels_is_closed_and_its_slot_is_free(tool):
+    async def story(tool):
+        async with aiojobs.Scheduler(limit=1) as scheduler:
+            log = []
+            job = await scheduler.spawn(bodies.cleans_up(log), name="victim")
+            await settle()
+            victims = [
+                info.task_id
+                for info in tool.monitor.format_running_task_list("", persistent=False)
+                if info.name == "victim"
+            ]
+            await tool.monitor.cancel_monitored_task(victims[0])
+            with pytest.raises(aiojobs.JobClosed):
+                await job
+            assert log == ["began", "cancelled", "cleaned up"]
+            await all_slots_are_free(scheduler)
+
+    tell(story, tool)
