@@ -22,9 +22,6 @@ __all__ = ("STORIES", "all_slots_are_free", "tell", "test_story")
 STORIES = []
 """All stories, each with the requirements that it speaks for."""
 
-TOO_LONG = 10
-"""Seconds after which a story hangs. All of them are done in milliseconds."""
-
 
 def story(*ids):
     def remember(function):
@@ -47,7 +44,7 @@ def tell(story, tool):
 
 async def _told(story, tool):
     with Complaints() as complaints:
-        async with asyncio.timeout(TOO_LONG):
+        async with asyncio.timeout(tool.patience):
             await story(tool)
         await settle()
         gc.collect()  # a task that was lost, or an exception that nobody took, complains when it is freed

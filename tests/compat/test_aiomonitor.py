@@ -3,17 +3,21 @@
 import asyncio
 import re
 import socket
+import warnings
 
-import aiomonitor
 import pytest
 
 import aiojobs
-from aiomonitor.task import TracedTask
 from compat import bodies
 from compat.stories import all_slots_are_free, tell
 from compat.stories import test_story as test_story
 from compat.tools import Tool
 from support.observing import settle
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # its own, about click
+    import aiomonitor
+    from aiomonitor.task import TracedTask
 
 
 class Monitor(Tool):

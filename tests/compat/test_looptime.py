@@ -14,9 +14,12 @@ from compat import bodies
 from compat.stories import tell
 from compat.stories import test_story as test_story
 from compat.tools import Tool
+from support.observing import Recorder, settle
 
 
 class Compacted(Tool):
+    patience = 1_000_000
+
     def loop_factory(self):
         return looptime.new_event_loop()
 
@@ -30,29 +33,30 @@ def tool():
 def test_hours_of_timeouts_pass_at_once(tool):
     async def story(tool):
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(None):
-            scheduler = aiojobs.Scheduler(close_timeout=3600, wait_timeout=7200)
-            began, wall = loop.time(), time.monotonic()
-            log = []
-            job = await scheduler.spawn(bodies.cleans_up(log))
-            with pytest.raises(TimeoutError):
-                await job.wait(timeout=1800)
-            assert loop.time() - began == pytest.approx(1800, abs=1)
-            await scheduler.spawn(asyncio.sleep(5000, "slept"))
-            await scheduler.spawn(bodies.will_not_stop(asyncio.Event(), log := []))
-            reported = []
-            scheduler._exception_handler = lambda _, context: reported.append(context["message"])
-            await scheduler.wait_and_close()
-            assert loop.time() - began == pytest.approx(1800 + 7200 + 3600, abs=3)
-            assert (reported, log) == (["Job closing timed out"], ["asked"])
-            assert time.monotonic() - wall < 5
+        scheduler = aiojobs.Scheduler(close_timeout=3600, wait_timeout=7200, exception_handler=(recorder := Recorder()))
+        began, wall = loop.time(), time.monotonic()
+        log, event = [], asyncio.Event()
+        job = await scheduler.spawn(bodies.cleans_up(log))
+        with pytest.raises(TimeoutError):
+            await job.wait(timeout=1800)
+        assert log == ["began", "cancelled", "cleaned up"]
+        assert loop.time() - began == pytest.approx(1800, abs=1)
+        slept = await scheduler.spawn(asyncio.sleep(5000, "slept"))
+        late = await scheduler.spawn(bodies.will_not_stop(event, []))
+        await scheduler.wait_and_close()
+        assert loop.time() - began == pytest.approx(1800 + 7200 + 3600, abs=3)
+        assert (slept.result(), recorder.messages) == ("slept", ["Job closing timed out"])
+        assert time.monotonic() - wall < 5
+        event.set()
+        await settle()
+        assert late.done()
 
     tell(story, tool)
 
 
 @pytest.mark.requirement("WAIT-2")
 def test_its_marker_works_with_pytest_asyncio(tmp_path):
-    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\nfilterwarnings = error\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n")
     (tmp_path / "test_jobs.py").write_text(
         textwrap.dedent(
             """

@@ -14,6 +14,8 @@ class Tool:
     """Whether the tool reports a job that fails by itself: then `failures` answers."""
     renames_tasks = False
     """Whether it gives a task another name than it was created with."""
+    patience = 10
+    """Seconds of its loop's clock after which a story hangs. All of them are done in milliseconds."""
 
     def loop_factory(self):
         """The loop that its programs run on."""
