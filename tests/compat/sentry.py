@@ -22,9 +22,10 @@ class Kept(Transport):
 
     @property
     def errors(self):
-        """The texts of the exceptions that were reported."""
+        """Each error that was reported: the text of the exception, and who noticed it."""
         events = [payload for payload in self.payloads("event") if "exception" in payload]
-        return [event["exception"]["values"][-1]["value"] for event in events]
+        raised = [event["exception"]["values"][-1] for event in events]
+        return [(exception["value"], exception["mechanism"]["type"]) for exception in raised]
 
     @property
     def spans(self):
@@ -57,6 +58,5 @@ class Sentry(Tool):
         sentry_sdk.integrations.asyncio.enable_asyncio_integration()
         await main()
 
-    def failures(self):
-        sentry_sdk.flush()
-        return self.kept.errors
+    async def failures(self):
+        return [text for text, noticed_by in self.kept.errors if noticed_by == "asyncio"]

@@ -31,26 +31,32 @@ def test_in_a_span_the_tasks_of_jobs_are_wrapped_and_there_is_no_task_factory():
     tell(story, Datadog())
 
 
-@pytest.mark.requirement("SPAWN-4", "EXC-5")
-def test_the_spans_of_a_job_hang_under_the_span_in_which_it_was_spawned():
-    async def traced(name):
+@pytest.mark.requirement("SPAWN-4")
+@pytest.mark.parametrize("limit", [2, 1], ids=["at once", "queued"])
+def test_the_spans_of_a_job_hang_under_the_span_in_which_it_was_spawned(limit):
+    async def traced(name, event):
         with tracer.trace(name):
-            await asyncio.sleep(0)
+            await event.wait()
+
+    async def request(scheduler, name, event):
+        with tracer.trace(f"{name} request"):
+            await (await scheduler.spawn(traced(f"{name} job", event)))
 
     async def story(tool):
-        async with aiojobs.Scheduler(limit=1) as scheduler:
-            for request in ("first", "second"):
-                with tracer.trace(f"{request} request"):
-                    await scheduler.spawn(traced(f"{request} job"))
+        async with aiojobs.Scheduler(limit=limit) as scheduler:
+            event = asyncio.Event()
+            requests = [asyncio.create_task(request(scheduler, name, event)) for name in ("first", "second")]
+            await settle()
+            event.set()
+            await asyncio.gather(*requests)
 
-    tell(story, Datadog())
+    tell(story, Idle())
     names = {span.span_id: span.name for span in KEPT.spans}
     parents = {span.name: names.get(span.parent_id) for span in KEPT.spans}
     assert parents == {
-        "program": None,
-        "first request": "program",
+        "first request": None,
         "first job": "first request",
-        "second request": "program",
+        "second request": None,
         "second job": "second request",
     }
 

@@ -39,7 +39,6 @@ def test_a_job_is_a_span_of_the_transaction_in_which_it_was_spawned(tool):
         async with aiojobs.Scheduler() as scheduler:
             with sentry_sdk.start_transaction(name="order"):
                 await (await scheduler.spawn(bodies.yields(1)))
-        sentry_sdk.flush()
 
     tell(story, tool)
     assert "yields" in tool.kept.spans["order"]
@@ -63,15 +62,13 @@ def test_a_queued_job_has_the_scope_of_whoever_spawned_it(tool):
 
 
 @pytest.mark.requirement("EXC-1", "EXC-5")
-def test_a_failure_is_reported_once_although_the_handler_logs_it(tool):
-    async def story(tool):
-        async with aiojobs.Scheduler(exception_handler=_logs) as scheduler:
+@pytest.mark.parametrize("handler", [None, lambda *_: None], ids=["the loop's", "a silent one"])
+def test_a_failure_is_noticed_in_the_task_and_once_more_in_what_the_handler_of_the_loop_logs(tool, handler):
+    async def main():
+        async with aiojobs.Scheduler(exception_handler=handler) as scheduler:
             await scheduler.spawn(bodies.fails(bodies.Failure("told")))
             await settle()
 
-    tell(story, tool)
-    assert tool.failures() == ["told"]
-
-
-def _logs(scheduler, context):
-    sentry_sdk.capture_exception(context["exception"])
+    tool.run(main)
+    in_the_log = [] if handler else [("told", "logging")]
+    assert tool.kept.errors == [("told", "asyncio"), *in_the_log]

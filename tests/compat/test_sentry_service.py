@@ -71,7 +71,6 @@ def serve(story):
         assert time.monotonic() - before < 5, "cleaning up is quick"
 
     tell(main, tool)
-    tool.failures()
     return tool.kept
 
 
@@ -92,7 +91,7 @@ def test_the_client_of_an_atomic_handler_gets_its_answer_and_the_handler_is_in_t
 
 
 @pytest.mark.requirement("EXC-1", "EXC-5")
-def test_an_atomic_handler_that_fails_is_an_answer_and_one_error():
+def test_an_atomic_handler_that_fails_is_an_answer_and_is_noticed_in_its_task_and_in_the_request():
     async def story(service, client):
         async with asyncio.timeout(5), client.post("/broken") as response:
             assert response.status == 500
@@ -100,7 +99,7 @@ def test_an_atomic_handler_that_fails_is_an_answer_and_one_error():
             assert response.status == 200
 
     kept = serve(story)
-    assert kept.errors == ["a broken order"]
+    assert kept.errors == [("a broken order", "asyncio"), ("a broken order", "aiohttp")]
 
 
 @pytest.mark.requirement("WAIT-1", "SHUT-4")
@@ -130,4 +129,4 @@ def test_what_is_spawned_behind_an_answer_is_done_before_the_service_ends_and_it
 
     kept = serve(story)
     assert services[0].mailed == ["a", "b", "c"]
-    assert kept.errors == ["no such address"]
+    assert kept.errors == [("no such address", "asyncio")]

@@ -30,8 +30,8 @@ class Tool:
         """The program: what the tool asks for inside the running loop, and then `main`."""
         await main()
 
-    def failures(self):
-        """What it has reported since the program began: the texts of the exceptions."""
+    async def failures(self):
+        """The jobs that it knows to have failed since the program began: the texts of their exceptions."""
         raise NotImplementedError
 
     def coroutine(self, task):
