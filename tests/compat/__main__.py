@@ -28,7 +28,9 @@ TOO_LONG = 100
 def groups():
     """Name and place of each group: a file, or a folder of files that may share a process."""
     files = {path.stem.removeprefix("test_"): path for path in HERE.glob("test_*.py")}
-    return dict(sorted((files | {path.parent.name: path.parent for path in HERE.glob("*/test_*.py")}).items()))
+    return dict(
+        sorted((files | {path.parent.name: path.parent for path in HERE.glob("*/test_*.py")}).items())
+    )
 
 
 def command(place, options):
@@ -77,7 +79,9 @@ def main(arguments):
             counted = ", ".join(f"{n} {kind}" for kind, n in found.items()) or "no test ran"
             print(f"{name:24} {counted} in {seconds:.1f} s", flush=True)
     if failed:
-        print(f"\nFailed: {', '.join(failed)}. One alone: LOCK=compat .ci/env python -m tests.compat {failed[0]}")
+        print(
+            f"\nFailed: {', '.join(failed)}. One alone: LOCK=compat .ci/env python -m tests.compat {failed[0]}"
+        )
     print(", ".join(f"{total[kind]} {kind}" for kind in ("passed", *sorted(total.keys() - {"passed"}))))
     return 1 if failed or not total["passed"] else 0
 

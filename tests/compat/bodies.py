@@ -3,7 +3,7 @@
 import asyncio
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - it is what fails in a story, not an error of these tests
     """What a job of the stories raises."""
 
 

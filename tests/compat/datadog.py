@@ -6,10 +6,10 @@ from compat.datadog_settings import QUIET
 
 os.environ.update(QUIET)
 
-from ddtrace import patch, tracer  # noqa: E402
-from ddtrace.trace import TraceFilter  # noqa: E402
+from ddtrace import patch, tracer
+from ddtrace.trace import TraceFilter
 
-from compat.tools import Tool  # noqa: E402
+from compat.tools import Tool
 
 
 class Kept(TraceFilter):

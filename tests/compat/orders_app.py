@@ -34,8 +34,12 @@ async def order(request):
 async def store(number):
     await asyncio.sleep(0.2)
     code = asyncio.current_task().get_coro().cr_code.co_name
+    note(f"{number} {code}\n")
+
+
+def note(line):
     with ORDERS.open("a", encoding="utf-8") as file:
-        file.write(f"{number} {code}\n")
+        file.write(line)
 
 
 app = Starlette(lifespan=lifespan, routes=[Route("/orders/{number:int}", order, methods=["POST"])])

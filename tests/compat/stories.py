@@ -59,7 +59,11 @@ async def all_slots_are_free(scheduler):
     arrived, event = [], asyncio.Event()
     jobs = [await scheduler.spawn(_arrives(arrived, event)) for _ in range(scheduler.limit + 1)]
     await settle()
-    assert (len(arrived), scheduler.active_count, scheduler.pending_count) == (scheduler.limit, scheduler.limit, 1)
+    assert (len(arrived), scheduler.active_count, scheduler.pending_count) == (
+        scheduler.limit,
+        scheduler.limit,
+        1,
+    )
     event.set()
     for job in jobs:
         await job
@@ -249,7 +253,11 @@ async def a_job_sees_the_context_of_whoever_spawned_it(tool):
         context.run(variable.set, "another context")
         elsewhere = await scheduler.spawn(tool.bodies.sees(variable), context=context)
         event.set()
-        assert [await job for job in (active, queued, elsewhere)] == ["at the spawn", "at the spawn", "another context"]
+        assert [await job for job in (active, queued, elsewhere)] == [
+            "at the spawn",
+            "at the spawn",
+            "another context",
+        ]
         assert (variable.get(), context[variable]) == ("later", "set by a job")
 
 
@@ -483,7 +491,10 @@ async def a_job_that_is_late_is_reported_once(tool):
     await settle()
     await scheduler.close()
     assert (scheduler.phase, job.state, log) == ("closed", "closing", ["asked"])
-    assert (recorder.messages, [context["job"] for context in recorder.calls]) == (["Job closing timed out"], [job])
+    assert (recorder.messages, [context["job"] for context in recorder.calls]) == (
+        ["Job closing timed out"],
+        [job],
+    )
     event.set()
     await settle()
     assert (job.done(), len(scheduler), len(recorder.calls)) == (True, 0, 1)

@@ -73,7 +73,9 @@ def test_jobs_are_listed_by_the_names_of_their_coroutines_while_they_run_and_aft
             await scheduler.spawn(bodies.presents_itself(tasks, event, bodies.Failure("seen")))
             await settle()
             assert [type(task) for task in tasks] == [TracedTask, TracedTask]
-            listed = {info.name: info.coro for info in tool.monitor.format_running_task_list("", persistent=False)}
+            listed = {
+                info.name: info.coro for info in tool.monitor.format_running_task_list("", persistent=False)
+            }
             assert listed["order 7"] == "presents_itself()"
             event.set()
             await settle()

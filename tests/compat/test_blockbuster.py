@@ -26,7 +26,7 @@ def tool():
 @pytest.mark.requirement("EXC-1", "START-3")
 def test_a_job_that_blocks_fails_and_the_handler_hears_of_it(tool):
     async def blocks():
-        time.sleep(0.01)
+        time.sleep(0.01)  # noqa: ASYNC251 - that is what must be noticed
 
     async def story(tool):
         async with aiojobs.Scheduler(limit=1, exception_handler=(recorder := Recorder())) as scheduler:

@@ -20,7 +20,9 @@ from compat.tools import Tool
 def compiled(tmp_path_factory):
     """`bodies.py`, compiled."""
     if not any(map(shutil.which, ("cc", "gcc", "clang", "cl"))):
-        pytest.fail("there is no C compiler to try Cython's coroutines with; on Debian or Ubuntu: apt install gcc")
+        pytest.fail(
+            "there is no C compiler to try Cython's coroutines with; on Debian or Ubuntu: apt install gcc"
+        )
     folder = tmp_path_factory.mktemp("compiled")
     source = folder / "compiled_bodies.pyx"
     source.write_text(Path(bodies.__file__).read_text(encoding="utf-8"), encoding="utf-8")
@@ -28,7 +30,9 @@ def compiled(tmp_path_factory):
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     built = [path for path in folder.glob("compiled_bodies.*") if path.suffix in {".so", ".pyd"}]
     if done.returncode or not built:
-        pytest.fail(f"Cython could not compile a coroutine (are the headers of Python here?):\n{done.stdout}{done.stderr}")
+        pytest.fail(
+            f"Cython could not compile a coroutine (are the headers of Python here?):\n{done.stdout}{done.stderr}"
+        )
     spec = importlib.util.spec_from_file_location("compiled_bodies", built[0])
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

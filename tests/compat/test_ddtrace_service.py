@@ -30,9 +30,11 @@ class Service:
             **os.environ, **QUIET,
             "ORDERS": str(self.orders), "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent / 'src'}",
         }  # fmt: skip
-        command = [SCRIPTS / "ddtrace-run", SCRIPTS / "uvicorn", "compat.orders_app:app", "--loop", loop, "--port", "0"]
+        serve = [SCRIPTS / "uvicorn", "compat.orders_app:app", "--loop", loop, "--port", "0"]
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [SCRIPTS / "ddtrace-run", *serve], cwd=folder, env=environment, stdout=log, stderr=log
+            )
 
     def address(self):
         """Where it listens, once it does."""
@@ -46,7 +48,8 @@ class Service:
 
     def done(self):
         """The orders that are done, and what ran them."""
-        return dict(line.split() for line in self.orders.read_text().splitlines()) if self.orders.exists() else {}
+        lines = self.orders.read_text().splitlines() if self.orders.exists() else []
+        return dict(line.split() for line in lines)
 
 
 WRAPPED = {"asyncio": True, "uvloop": False}

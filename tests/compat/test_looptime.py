@@ -33,7 +33,9 @@ def tool():
 def test_hours_of_timeouts_pass_at_once(tool):
     async def story(tool):
         loop = asyncio.get_running_loop()
-        scheduler = aiojobs.Scheduler(close_timeout=3600, wait_timeout=7200, exception_handler=(recorder := Recorder()))
+        scheduler = aiojobs.Scheduler(
+            close_timeout=3600, wait_timeout=7200, exception_handler=(recorder := Recorder())
+        )
         began, wall = loop.time(), time.monotonic()
         log, event = [], asyncio.Event()
         job = await scheduler.spawn(bodies.cleans_up(log))
@@ -54,9 +56,17 @@ def test_hours_of_timeouts_pass_at_once(tool):
     tell(story, tool)
 
 
+SETTINGS = """\
+[pytest]
+asyncio_mode = auto
+asyncio_default_fixture_loop_scope = function
+filterwarnings = error
+"""
+
+
 @pytest.mark.requirement("WAIT-2")
 def test_its_marker_works_with_pytest_asyncio(tmp_path):
-    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n")
+    (tmp_path / "pytest.ini").write_text(SETTINGS)
     (tmp_path / "test_jobs.py").write_text(
         textwrap.dedent(
             """
