@@ -19,6 +19,9 @@ from support.observing import Complaints, Recorder, settle
 
 __all__ = ("STORIES", "all_slots_are_free", "tell", "test_story")
 
+Scheduler = functools.partial(aiojobs.Scheduler, close_timeout=5)
+"""A scheduler that is patient with a machine that is busy; time is real here."""
+
 STORIES = []
 """All stories, each with the requirements that it speaks for."""
 
@@ -80,7 +83,7 @@ async def _arrives(arrived, event):
 
 @story("START-3", "WAIT-5")
 async def a_job_runs_and_returns(tool):
-    async with aiojobs.Scheduler(limit=2) as scheduler:
+    async with Scheduler(limit=2) as scheduler:
         job = await scheduler.spawn(tool.bodies.yields(42))
         assert job.active
         assert await job == 42
@@ -91,7 +94,7 @@ async def a_job_runs_and_returns(tool):
 
 @story("START-3")
 async def a_job_that_never_suspends_runs_too(tool):
-    async with aiojobs.Scheduler(limit=1) as scheduler:
+    async with Scheduler(limit=1) as scheduler:
         jobs = [await scheduler.spawn(tool.bodies.returns(n)) for n in range(3)]
         assert [await job for job in jobs] == [0, 1, 2]
         await all_slots_are_free(scheduler)
@@ -99,7 +102,7 @@ async def a_job_that_never_suspends_runs_too(tool):
 
 @story("SPAWN-5", "START-3")
 async def a_callback_of_the_loop_can_spawn(tool):
-    async with aiojobs.Scheduler(limit=1, pending_limit=1) as scheduler:
+    async with Scheduler(limit=1, pending_limit=1) as scheduler:
         jobs = []
         loop = asyncio.get_running_loop()
         for n in range(2):
@@ -111,7 +114,7 @@ async def a_callback_of_the_loop_can_spawn(tool):
 
 @story("LIMIT-1", "LIMIT-2", "LIMIT-5", "START-3")
 async def a_queued_job_starts_when_a_slot_is_free(tool):
-    async with aiojobs.Scheduler(limit=1) as scheduler:
+    async with Scheduler(limit=1) as scheduler:
         logs = [[], [], []]
         events = [asyncio.Event() for _ in logs]
         jobs = [await scheduler.spawn(tool.bodies.waits(events[n], n, logs[n])) for n in range(3)]
@@ -128,7 +131,7 @@ async def a_queued_job_starts_when_a_slot_is_free(tool):
 
 @story("LIMIT-1", "LIMIT-6", "BOOK-1", "START-3")
 async def many_jobs_never_run_above_the_limit(tool):
-    async with aiojobs.Scheduler(limit=7, exception_handler=(recorder := Recorder())) as scheduler:
+    async with Scheduler(limit=7, exception_handler=(recorder := Recorder())) as scheduler:
         running, most = [], [0]
         for n in range(100):
             await scheduler.spawn(tool.bodies.counts(running, most))
@@ -148,7 +151,7 @@ async def many_jobs_never_run_above_the_limit(tool):
 
 @story("EXC-1", "START-3")
 async def a_failure_reaches_the_one_who_waits_and_nobody_else(tool):
-    async with aiojobs.Scheduler(limit=1, exception_handler=(recorder := Recorder())) as scheduler:
+    async with Scheduler(limit=1, exception_handler=(recorder := Recorder())) as scheduler:
         job = await scheduler.spawn(tool.bodies.fails(failure := Failure("awaited")))
         with pytest.raises(Failure) as caught:
             await job
@@ -162,7 +165,7 @@ async def a_failure_reaches_the_one_who_waits_and_nobody_else(tool):
 
 @story("EXC-1", "EXC-2", "START-3")
 async def a_failure_that_nobody_awaits_reaches_the_handler_once(tool):
-    async with aiojobs.Scheduler(limit=1, exception_handler=(recorder := Recorder())) as scheduler:
+    async with Scheduler(limit=1, exception_handler=(recorder := Recorder())) as scheduler:
         late = await scheduler.spawn(tool.bodies.fails(Failure("late")))
         at_once = await scheduler.spawn(tool.bodies.fails_at_once(Failure("at once")), name="second")
         await all_slots_are_free(scheduler)
@@ -174,7 +177,7 @@ async def a_failure_that_nobody_awaits_reaches_the_handler_once(tool):
 
 @story("EXC-1", "CLOSE-3")
 async def a_failure_while_stopping_is_raised_by_close(tool):
-    async with aiojobs.Scheduler(limit=1, exception_handler=(recorder := Recorder())) as scheduler:
+    async with Scheduler(limit=1, exception_handler=(recorder := Recorder())) as scheduler:
         job = await scheduler.spawn(tool.bodies.fails_when_stopped(Failure("stopping")))
         await settle()
         with pytest.raises(Failure, match="stopping"):
@@ -185,7 +188,7 @@ async def a_failure_while_stopping_is_raised_by_close(tool):
 
 @story("EXC-1", "WAIT-1")
 async def a_waiter_that_is_gone_leaves_the_failure_to_the_handler(tool):
-    async with aiojobs.Scheduler(limit=1, exception_handler=(recorder := Recorder())) as scheduler:
+    async with Scheduler(limit=1, exception_handler=(recorder := Recorder())) as scheduler:
         event = asyncio.Event()
         job = await scheduler.spawn(tool.bodies.presents_itself([], event, Failure("unheard")))
         waiter = asyncio.create_task(job.wait())
@@ -204,7 +207,7 @@ async def a_waiter_that_is_gone_leaves_the_failure_to_the_handler(tool):
 
 @story("EXC-5")
 async def the_task_tells_the_truth(tool):
-    async with aiojobs.Scheduler(exception_handler=lambda *_: None) as scheduler:
+    async with Scheduler(exception_handler=lambda *_: None) as scheduler:
         tasks, event = [], asyncio.Event()
         failure = Failure("the truth")
         await scheduler.spawn(tool.bodies.presents_itself(tasks, event))
@@ -224,7 +227,7 @@ async def the_task_tells_the_truth(tool):
 
 @story("EXC-5")
 async def a_job_has_the_name_that_it_was_given(tool):
-    async with aiojobs.Scheduler() as scheduler:
+    async with Scheduler() as scheduler:
         tasks, event = [], asyncio.Event()
         named = await scheduler.spawn(tool.bodies.presents_itself(tasks, event), name="first")
         unnamed = await scheduler.spawn(tool.bodies.presents_itself(tasks, event))
@@ -243,7 +246,7 @@ async def a_job_has_the_name_that_it_was_given(tool):
 @story("SPAWN-4")
 async def a_job_sees_the_context_of_whoever_spawned_it(tool):
     variable = contextvars.ContextVar("variable", default="default")
-    async with aiojobs.Scheduler(limit=1) as scheduler:
+    async with Scheduler(limit=1) as scheduler:
         event = asyncio.Event()
         variable.set("at the spawn")
         active = await scheduler.spawn(tool.bodies.sees(variable, event))
@@ -266,7 +269,7 @@ async def a_job_sees_the_context_of_whoever_spawned_it(tool):
 
 @story("CLOSE-1", "LIMIT-6", "WAIT-3")
 async def an_active_job_is_closed_once_it_has_cleaned_up(tool):
-    async with aiojobs.Scheduler(limit=1) as scheduler:
+    async with Scheduler(limit=1) as scheduler:
         log = []
         job = await scheduler.spawn(tool.bodies.cleans_up(log))
         queued = await scheduler.spawn(tool.bodies.returns("next"))
@@ -285,7 +288,7 @@ async def an_active_job_is_closed_once_it_has_cleaned_up(tool):
 
 @story("START-1", "CLOSE-1")
 async def a_job_that_is_closed_at_once_takes_its_first_step(tool):
-    async with aiojobs.Scheduler(limit=1) as scheduler:
+    async with Scheduler(limit=1) as scheduler:
         log = []
         job = await scheduler.spawn(tool.bodies.cleans_up(log))
         await job.close()
@@ -296,7 +299,7 @@ async def a_job_that_is_closed_at_once_takes_its_first_step(tool):
 
 @story("START-2", "START-3")
 async def a_pending_job_that_is_closed_never_runs(tool):
-    async with aiojobs.Scheduler(limit=1) as scheduler:
+    async with Scheduler(limit=1) as scheduler:
         log, event = [], asyncio.Event()
         first = await scheduler.spawn(tool.bodies.waits(event))
         pending = await scheduler.spawn(tool.bodies.waits(event, log=log))
@@ -312,7 +315,7 @@ async def a_pending_job_that_is_closed_never_runs(tool):
 
 @story("WAIT-3", "LIMIT-6")
 async def a_task_that_somebody_cancels_ends_its_job(tool):
-    async with aiojobs.Scheduler(limit=1) as scheduler:
+    async with Scheduler(limit=1) as scheduler:
         tasks = []
         job = await scheduler.spawn(tool.bodies.presents_itself(tasks, asyncio.Event()))
         await settle()
@@ -325,7 +328,7 @@ async def a_task_that_somebody_cancels_ends_its_job(tool):
 
 @story("WAIT-2")
 async def a_wait_that_takes_too_long_closes_the_job(tool):
-    async with aiojobs.Scheduler(limit=1) as scheduler:
+    async with Scheduler(limit=1) as scheduler:
         log = []
         job = await scheduler.spawn(tool.bodies.cleans_up(log))
         with pytest.raises(TimeoutError):
@@ -336,7 +339,7 @@ async def a_wait_that_takes_too_long_closes_the_job(tool):
 
 @story("CLOSE-2", "LIMIT-6")
 async def a_job_that_will_not_stop_keeps_its_slot_until_it_ends(tool):
-    async with aiojobs.Scheduler(limit=1) as scheduler:
+    async with Scheduler(limit=1) as scheduler:
         log, event = [], asyncio.Event()
         job = await scheduler.spawn(tool.bodies.will_not_stop(event, log))
         await settle()
@@ -351,7 +354,7 @@ async def a_job_that_will_not_stop_keeps_its_slot_until_it_ends(tool):
 
 @story("WAIT-6")
 async def jobs_can_be_handed_to_the_functions_of_asyncio(tool):
-    async with aiojobs.Scheduler(limit=2, exception_handler=(recorder := Recorder())) as scheduler:
+    async with Scheduler(limit=2, exception_handler=(recorder := Recorder())) as scheduler:
         event = asyncio.Event()
         waiting = await scheduler.spawn(tool.bodies.waits(event, "waited"))
         quick = await scheduler.spawn(tool.bodies.yields("quick"))
@@ -374,7 +377,7 @@ async def jobs_can_be_handed_to_the_functions_of_asyncio(tool):
 
 @story("LIMIT-3", "LIMIT-4", "LIMIT-5")
 async def a_blocked_spawn_goes_on_when_there_is_a_place(tool):
-    async with aiojobs.Scheduler(limit=1, pending_limit=1) as scheduler:
+    async with Scheduler(limit=1, pending_limit=1) as scheduler:
         event = asyncio.Event()
         first = await scheduler.spawn(tool.bodies.waits(event, 1))
         second = await scheduler.spawn(tool.bodies.waits(event, 2))
@@ -391,7 +394,7 @@ async def a_blocked_spawn_goes_on_when_there_is_a_place(tool):
 
 @story("SPAWN-1", "SPAWN-2")
 async def a_blocked_spawn_that_is_cancelled_or_refused_leaves_nothing_behind(tool):
-    async with aiojobs.Scheduler(limit=1, pending_limit=1) as scheduler:
+    async with Scheduler(limit=1, pending_limit=1) as scheduler:
         running, log = [], []
         await scheduler.spawn(tool.bodies.cleans_up(running))
         await scheduler.spawn(tool.bodies.waits(asyncio.Event(), log=log))
@@ -412,7 +415,7 @@ async def a_blocked_spawn_that_is_cancelled_or_refused_leaves_nothing_behind(too
 
 @story("SHUT-4", "WAIT-1")
 async def what_is_shielded_goes_on_without_its_caller_and_is_waited_for(tool):
-    scheduler = aiojobs.Scheduler()
+    scheduler = Scheduler()
     log, event = [], asyncio.Event()
 
     async def handler():
@@ -433,7 +436,7 @@ async def what_is_shielded_goes_on_without_its_caller_and_is_waited_for(tool):
 
 @story("EXC-4")
 async def a_shielded_failure_whose_caller_is_gone_reaches_the_handler_once(tool):
-    async with aiojobs.Scheduler(exception_handler=(recorder := Recorder())) as scheduler:
+    async with Scheduler(exception_handler=(recorder := Recorder())) as scheduler:
         event = asyncio.Event()
 
         async def handler():
@@ -450,7 +453,7 @@ async def a_shielded_failure_whose_caller_is_gone_reaches_the_handler_once(tool)
 
 @story("WAIT-5")
 async def what_is_shielded_answers_its_caller(tool):
-    async with aiojobs.Scheduler() as scheduler:
+    async with Scheduler() as scheduler:
         assert await scheduler.shield(tool.bodies.yields(42)) == 42
         with pytest.raises(Failure, match="answered"):
             await scheduler.shield(tool.bodies.fails(Failure("answered")))
@@ -461,7 +464,7 @@ async def what_is_shielded_answers_its_caller(tool):
 
 @story("SHUT-1", "SHUT-2", "START-2")
 async def close_stops_what_runs_and_drops_what_is_queued_at_once(tool):
-    scheduler = aiojobs.Scheduler(limit=2)
+    scheduler = Scheduler(limit=2)
     logs = [[], [], []]
     jobs = [await scheduler.spawn(tool.bodies.cleans_up(log)) for log in logs]
     await settle()
@@ -476,7 +479,7 @@ async def close_stops_what_runs_and_drops_what_is_queued_at_once(tool):
 
 @story("SHUT-2", "START-1")
 async def close_comes_before_the_first_step_of_a_job(tool):
-    scheduler = aiojobs.Scheduler(limit=2)
+    scheduler = Scheduler(limit=2)
     log = []
     job = await scheduler.spawn(tool.bodies.cleans_up(log))
     await scheduler.close()
@@ -485,7 +488,7 @@ async def close_comes_before_the_first_step_of_a_job(tool):
 
 @story("SHUT-2")
 async def a_job_that_is_late_is_reported_once(tool):
-    scheduler = aiojobs.Scheduler(close_timeout=0.02, exception_handler=(recorder := Recorder()))
+    scheduler = Scheduler(close_timeout=0.02, exception_handler=(recorder := Recorder()))
     log, event = [], asyncio.Event()
     job = await scheduler.spawn(tool.bodies.will_not_stop(event, log))
     await settle()
@@ -502,7 +505,7 @@ async def a_job_that_is_late_is_reported_once(tool):
 
 @story("SHUT-4", "START-3")
 async def wait_and_close_lets_everything_finish(tool):
-    scheduler = aiojobs.Scheduler(limit=2, exception_handler=(recorder := Recorder()))
+    scheduler = Scheduler(limit=2, exception_handler=(recorder := Recorder()))
     jobs = [await scheduler.spawn(tool.bodies.yields(n)) for n in range(9)]
     failing = await scheduler.spawn(tool.bodies.fails(Failure("drained")))
     before = time.monotonic()
@@ -514,14 +517,14 @@ async def wait_and_close_lets_everything_finish(tool):
 
 @story("SHUT-6", "START-3")
 async def leaving_the_block_drains_and_a_cancelled_block_closes(tool):
-    async with aiojobs.Scheduler(limit=1) as drained:
+    async with Scheduler(limit=1) as drained:
         jobs = [await drained.spawn(tool.bodies.yields(n)) for n in range(3)]
     assert [job.result() for job in jobs] == [0, 1, 2]
 
     log = []
 
     async def block():
-        async with aiojobs.Scheduler() as closed:
+        async with Scheduler() as closed:
             await closed.spawn(tool.bodies.cleans_up(log))
             await asyncio.Event().wait()
 

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from compat.datadog_settings import QUIET
@@ -72,7 +72,7 @@ def service(tmp_path, loop):
 
 @pytest.mark.requirement("START-3", "SHUT-4", "SHUT-6")
 def test_every_order_that_was_accepted_is_done_before_the_process_ends(service, loop):
-    with httpx.Client(base_url=service.address(), trust_env=False, timeout=5) as client:
+    with httpx2.Client(base_url=service.address(), trust_env=False, timeout=5) as client:
         answers = [client.post(f"/orders/{number}").status_code for number in range(7)]
         assert answers == [202] * 7
         assert len(service.done()) < 7, "some orders still wait"

@@ -11,13 +11,13 @@ ROWS = re.findall(
     r"^\| `([a-z-]+)` \| (\S+) \|.*\]\(\S+/(test_\w+\.py)\) \|$", pages.text(PAGE), re.MULTILINE
 )
 PINNED = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", pages.text("requirements/compat.lock"), re.MULTILINE))
-ASKED_FOR = re.findall(r"^([a-z][a-z-]*)", pages.text("requirements/compat.in"), re.MULTILINE)
+ASKED_FOR = re.findall(r"^([a-z][a-z0-9-]*)", pages.text("requirements/compat.in"), re.MULTILINE)
 
 NOT_TRIED = {
     # what runs the tests, compiles for them, or keeps their spans
     "opentelemetry-sdk", "pytest", "pytest-asyncio", "setuptools",
     # what the pages about web frameworks need; their tests say what was tried
-    "fastapi", "httpx", "prometheus-client", "websockets",
+    "fastapi", "httpx2", "prometheus-client", "websockets",
 }  # fmt: skip
 
 
