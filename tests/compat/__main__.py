@@ -21,6 +21,11 @@ ROOT = HERE.parents[1]
 PLUGINS = {"anyio", "ddtrace", "looptime_chronometers", "looptime_plugin", "looptime_timeproxies"}
 """The plugins of pytest that these packages bring along. They would be loaded in every group, and patch there."""
 
+UNUSABLE = {
+    "nest_asyncio": ((3, 14), "asyncio.timeout refuses to work under it there, jobs or no jobs"),
+}
+"""The first version of Python on which a package does not do what it is for, and how that shows."""
+
 TOO_LONG = 100
 """Seconds after which a group hangs."""
 
@@ -31,6 +36,15 @@ def groups():
     return dict(
         sorted((files | {path.parent.name: path.parent for path in HERE.glob("*/test_*.py")}).items())
     )
+
+
+def usable(name):
+    """Whether a group can be run on this Python; if not, say why."""
+    if name not in UNUSABLE or sys.version_info < UNUSABLE[name][0]:
+        return True
+    (major, minor), why = UNUSABLE[name]
+    print(f"{name:24} left out from Python {major}.{minor} on: {why}")
+    return False
 
 
 def command(place, options):
@@ -64,8 +78,8 @@ def figures(printed):
 def main(arguments):
     """Run what was asked for; the exit code is 1 if anything failed, or was skipped, or if no test ran."""
     known = groups()
-    wanted = [word for word in arguments if word in known] or list(known)
     options = [word for word in arguments if word not in known]
+    wanted = [name for name in [word for word in arguments if word in known] or known if usable(name)]
     total, failed = Counter(), []
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2) as pool:
         runs = {name: pool.submit(run, known[name], options) for name in wanted}

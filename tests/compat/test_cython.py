@@ -31,7 +31,8 @@ def compiled(tmp_path_factory):
     built = [path for path in folder.glob("compiled_bodies.*") if path.suffix in {".so", ".pyd"}]
     if done.returncode or not built:
         pytest.fail(
-            f"Cython could not compile a coroutine (are the headers of Python here?):\n{done.stdout}{done.stderr}"
+            "what Cython made could not be compiled. If Python.h is missing, install the headers of this Python "
+            f"(on Debian or Ubuntu: apt install python3-dev):\n{done.stdout}{done.stderr}"
         )
     spec = importlib.util.spec_from_file_location("compiled_bodies", built[0])
     module = importlib.util.module_from_spec(spec)

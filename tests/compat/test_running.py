@@ -41,3 +41,11 @@ def test_what_is_no_group_is_an_option_of_pytest(monkeypatch):
     )
     command.main(["plain", "-k", "close"])
     assert asked == [("test_plain.py", ["-k", "close"])]
+
+
+def test_a_package_is_left_out_aloud_where_it_does_not_work(monkeypatch, capsys):
+    monkeypatch.setattr(command, "run", lambda *_: (0, "3 passed in 0.10s", 1.0))
+    monkeypatch.setitem(command.UNUSABLE, "plain", ((3, 0), "it is too old"))
+    assert command.main(["plain"]) == 1
+    assert "left out from Python 3.0 on: it is too old" in capsys.readouterr().out
+    assert command.main(["plain", "running"]) == 0

@@ -25,10 +25,14 @@ def test_the_tasks_of_jobs_are_wrapped_and_bear_the_names_of_their_coroutines(to
         async with aiojobs.Scheduler() as scheduler:
             tasks, event = [], asyncio.Event()
             await scheduler.spawn(bodies.presents_itself(tasks, event))
+            plain = asyncio.create_task(bodies.presents_itself(tasks, event))
             await settle()
             event.set()
-            assert tasks[0].get_coro().cr_code.co_name == "_task_with_sentry_span_creation"
-            assert tasks[0].get_name() == "presents_itself (Sentry-wrapped)"
+            await plain
+            codes = [task.get_coro().cr_code.co_name for task in tasks]
+            assert codes == ["_task_with_sentry_span_creation"] * 2
+            # "presents_itself (Sentry-wrapped)", but for CPython 3.13.0, which names it "None" after that.
+            assert tasks[0].get_name() == tasks[1].get_name()
 
     tell(story, tool)
 
