@@ -16,7 +16,7 @@ from compat.datadog_settings import QUIET
 TESTS = Path(__file__).parents[1]
 SCRIPTS = Path(sys.executable).parent
 
-TOO_LONG = 30
+TOO_LONG = 60
 """Seconds after which the service hangs: starting takes two or three, ending as long as its orders."""
 
 
