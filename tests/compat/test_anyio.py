@@ -90,7 +90,8 @@ def test_scopes_groups_and_threads_work_inside_a_job(tool):
             await anyio.sleep_forever()
         async with anyio.create_task_group() as group:
             group.start_soon(anyio.sleep, 0)
-            log.append(await anyio.to_thread.run_sync(lambda: "from a thread"))
+            answer = await anyio.to_thread.run_sync(lambda: "from a thread")
+        log.append(answer)
         try:
             await anyio.sleep_forever()
         finally:
