@@ -32,7 +32,7 @@ async def order(request):
 
 
 async def store(number):
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.5)
     code = asyncio.current_task().get_coro().cr_code.co_name
     note(f"{number} {code}\n")
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import time
 import warnings
 
 import pytest
@@ -37,11 +38,12 @@ class Monitor(Tool):
             await main()
 
     async def terminated(self):
-        """What it knows of the tasks that have ended; its own thread hears of them through a queue."""
-        while self.monitor._termination_info_queue.sync_q.qsize():
+        """What it knows of the tasks that have ended. Its own thread hears of them in the order of their ends."""
+        last = asyncio.create_task(asyncio.sleep(0), name=f"the last at {time.monotonic_ns()}")
+        known = self.monitor._terminated_tasks
+        while last.get_name() not in [info.name for info in list(known.values())]:
             await asyncio.sleep(0.001)
-        await asyncio.sleep(0.02)
-        return list(self.monitor._terminated_tasks.values())
+        return list(known.values())
 
     async def failures(self):
         found = [re.fullmatch(r"Failure\('(.*)'\)", info.exc_repr or "") for info in await self.terminated()]
