@@ -21,7 +21,7 @@ LIBRARY := $(patsubst %,tests/%,unit regression conformance stateful aiohttp sig
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help env test test-all verify generate check-generated lint fuzz bench demo lock dist clean distclean
+.PHONY: help env test test-all test-compat verify generate check-generated lint fuzz bench demo lock dist clean distclean
 
 help: ## this text
 	@printf 'aiojobs: what you can do here\n\n'
@@ -42,6 +42,9 @@ test: ## the tests of the library with 100 % branch coverage, then once more wit
 
 test-all: ## `make test` on each of Python 3.11, 3.12 and 3.13 that this machine has
 	@sh .ci/test-all "$(MAKE)"
+
+test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers
+	@LOCK=compat $(ENV) python -m tests.compat
 
 verify: ## the chain of evidence, TIER=smoke or full; the verdict is in build/report.html and build/report.md
 	@STRICT="$(STRICT)" $(ENV) sh .ci/verify $(TIER)
@@ -65,10 +68,11 @@ bench: ## what a job costs here, with aiojobs 1.4.0, and in plain asyncio: build
 demo: ## a small aiohttp service under load, with clients that hang up and a shutdown in the middle
 	@$(ENV) python -m examples.orders_demo
 
-lock: ## resolve the locks in requirements/ anew, from pyproject.toml and bench.in (universal, hashed)
+lock: ## resolve the locks in requirements/ anew, from pyproject.toml, compat.in and bench.in (universal, hashed)
 	@$(RESOLVE) requirements/dev.lock pyproject.toml --extra dev $(UNRESOLVED)
+	@$(RESOLVE) requirements/compat.lock requirements/compat.in --emit-build-options $(UNRESOLVED)
 	@$(RESOLVE) requirements/bench.lock requirements/bench.in $(UNRESOLVED)
-	@printf '%s packages. The next target makes its environment anew.\n' "$$(grep -c '==' requirements/dev.lock requirements/bench.lock | paste -s -d ' ' -)"
+	@printf '%s packages. The next target makes its environment anew.\n' "$$(grep -c '==' requirements/*.lock | paste -s -d ' ' -)"
 
 dist: ## build the sdist and the wheel into dist/
 	@rm -rf dist
@@ -79,4 +83,4 @@ clean: ## remove what was built, measured and cached; keep the environments
 	@find src tests examples spec docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean ## remove the environments too
-	@rm -rf .venv-3.* .venv-bench-3.*
+	@rm -rf .venv-3.* .venv-compat-3.* .venv-bench-3.*

@@ -9,15 +9,17 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-LOCK = (ROOT / "requirements" / "dev.lock").read_text(encoding="utf-8")
+LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+DEV = ROOT / "requirements" / "dev.lock"
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
     "optional-dependencies"
 ]
 
 
-def pins():
-    """Name -> version, and the hashes of every entry of the lock."""
-    entries = re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", LOCK, flags=re.MULTILINE).strip())
+def pins(lock):
+    """Name -> version, and the hashes of every entry of a lock."""
+    text = re.sub(r"^(#|--no-binary ).*\n", "", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    entries = re.split(r"\n(?=\S)", text.strip())
     heads = [re.match(r"([a-z0-9-]+)==(\S+)", entry) for entry in entries]
     assert all(heads), "every entry pins one version"
     return {
@@ -37,13 +39,21 @@ def needed(extra):
             yield one
 
 
-def test_the_lock_pins_everything_by_hash_and_names_no_index():
-    assert all(hashes for _, hashes in pins().values())
-    assert not re.search(r"https?:|file:|--(extra-)?index|--find-links", LOCK)
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_a_lock_pins_everything_by_hash_and_names_no_index(lock):
+    assert all(hashes for _, hashes in pins(lock).values())
+    assert not re.search(r"https?:|file:|--(extra-)?index|--find-links", lock.read_text(encoding="utf-8"))
+
+
+def test_only_the_lock_of_other_peoples_packages_has_one_that_exists_as_source_only():
+    sources = {
+        lock.name: re.findall(r"^--no-binary (\S+)$", lock.read_text(), re.MULTILINE) for lock in LOCKS
+    }
+    assert sources == {"bench.lock": [], "compat.lock": ["forbiddenfruit"], "dev.lock": []}
 
 
 def test_the_lock_satisfies_what_the_project_asks_for():
-    locked = pins()
+    locked = pins(DEV)
     unmet = [str(one) for one in needed("dev") if not one.specifier.contains(locked.get(one.name, ("0",))[0])]
     assert unmet == [], "run make lock"
 
