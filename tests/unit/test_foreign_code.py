@@ -628,6 +628,8 @@ ACTIONS = {
 }
 
 
+# Of coroutines that the stack had no room to take, and of tasks that asyncio had none to make, Python warns.
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.requirement("LIMIT-2", "LIMIT-5", "WAIT-4", "BOOK-1")
 @pytest.mark.parametrize("observed", [False, True], ids=["unobserved", "observed"])
 @pytest.mark.parametrize("action", ACTIONS)
@@ -666,7 +668,5 @@ async def test_an_action_near_the_limit_of_recursion_is_done_whole_or_not_at_all
         assert books(scheduler) == (0, 0, 0)
         assert all(job.done() for job in jobs)
         assert max(body.cancellations for body in bodies) <= 1
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a coroutine that the stack had no room to take
-            gc.collect()
+        gc.collect()
     assert outcomes == {"refused", "done"}
