@@ -63,7 +63,7 @@ from ._tasks import (
     is_done,
     is_untouched,
     name_of,
-    settle,
+    resolve,
     without_frames,
 )
 
@@ -415,7 +415,7 @@ class Engine(Outside):
         self._arriving[job] = None
         if self._observer is not None:
             self._untold.append((job, ACCEPT, None, job._state))
-        self._call_out("a waiter", settle, place, None)
+        self._call_out("a waiter", resolve, place, None)
 
     # --- Ending ------------------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ from ._calling import make_room, shown, tell
 from ._exceptions import IllegalTransition, JobClosed
 from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
 from ._queue import Link
-from ._tasks import without_frames
+from ._tasks import cancel, without_frames
 
 if TYPE_CHECKING:
     import contextvars
@@ -259,7 +259,7 @@ class JobMachine(Link):
             raise
         finally:
             if timer is not None:
-                timer.cancel()
+                scheduler._call_out("a timer", cancel, timer)
         if in_time and receive:
             self._waiters = None
         else:
@@ -268,8 +268,9 @@ class JobMachine(Link):
 
     def _expire(self, waiter: asyncio.Future[bool]) -> None:
         """A waiter's deadline has passed; a failure that has not been seen yet is still in time."""
-        if self._result is not None:
-            self._see_failure()
+        scheduler = self._scheduler
+        if scheduler is not None:
+            scheduler._see_end(self)
         if not waiter.done():
             waiter.set_result(False)
 

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 from . import _reports
 from ._calling import make_room
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent
-from ._tasks import cancel, is_done, settle
+from ._tasks import cancel, is_done, resolve
 
 if TYPE_CHECKING:
     import asyncio
@@ -109,7 +109,7 @@ class Shutdown:
         finally:
             waiters.pop(waiter, None)
             if timer is not None:
-                timer.cancel()
+                scheduler._call_out("a timer", cancel, timer)
 
     def _begin(self) -> None:
         """Step 1: nothing starts any more, and everything that is left is asked to stop."""
@@ -126,7 +126,7 @@ class Shutdown:
         # Whole: from here on it calls out.
         for place, job in blocked:
             scheduler._disown(job)
-            scheduler._call_out("a waiter", settle, place, None)
+            scheduler._call_out("a waiter", resolve, place, None)
         for job, coro, _ in pending:
             scheduler._close_coroutine(coro, job)
             scheduler._say_farewell(job, coro, None)
@@ -194,11 +194,11 @@ class Shutdown:
         deadline, self._deadline = self._deadline, None
         scheduler._move(PhaseEvent.SETTLED)
         if deadline is not None:
-            scheduler._call_out("a timer", deadline.cancel)
+            scheduler._call_out("a timer", cancel, deadline)
         if scheduler._observer is not None:
             scheduler._tell_observer()
         self._wake(self._closers)
 
     def _wake(self, waiters: Iterable[asyncio.Future[bool]], value: bool = True) -> None:
         for waiter in list(waiters):
-            self._scheduler._call_out("a waiter", settle, waiter, value)
+            self._scheduler._call_out("a waiter", resolve, waiter, value)

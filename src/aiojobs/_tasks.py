@@ -51,7 +51,7 @@ __all__ = (
     "is_within",
     "name_of",
     "rename",
-    "settle",
+    "resolve",
     "without_frames",
 )
 
@@ -205,7 +205,7 @@ def is_done(task: Any) -> bool:
     return bool(task.done())
 
 
-def settle(waiter: asyncio.Future[Any], value: object) -> None:
+def resolve(waiter: asyncio.Future[Any], value: object) -> None:
     """Give a future its result, unless whoever awaits it has been cancelled."""
     if not waiter.done():
         waiter.set_result(value)

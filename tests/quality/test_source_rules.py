@@ -19,8 +19,8 @@ MODULES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(SOURCE
 # no circle comes of it.
 LAYERS = [
     {"_lifecycle"},
-    {"_admission", "_claims", "_queue"},
-    {"_arguments", "_exceptions"},
+    {"_admission", "_calling", "_queue"},
+    {"_arguments", "_claims", "_exceptions", "_tasks"},
     {"_records", "_reports", "_shield", "_shutdown"},
     {"_machine", "_outside"},
     {"_job"},
@@ -355,7 +355,7 @@ def sets(module, text):
             use = parents[node]
             asked = isinstance(use, ast.Compare) and all(isinstance(op, ast.In | ast.NotIn) for op in use.ops)
             changed = isinstance(use, ast.Attribute) and use.attr in {"add", "discard"}
-            whether_any = isinstance(use, ast.If) and use.test is node
+            whether_any = isinstance(use, ast.If | ast.BoolOp)
             if not (asked or changed or whether_any):
                 findings.append(f"{module}:{line} walks through {node.id}: {ast.unparse(use)[:60]}")
     return findings
@@ -402,6 +402,7 @@ def test_the_sets_of_the_generated_table_hold_states_alone():
         "numbers = [*foreign]",
         "number = foreign.pop()",
         "others = foreign",
+        "for number in first or [*foreign]: pass",
         "foreign: set[Job] = set()",
         "foreign: set[int] = set(jobs)",
     ],
@@ -416,6 +417,7 @@ def test_every_set_is_found(breach):
         "foreign: set[int] = set()",
         "if id(coro) in foreign: foreign.discard(id(coro))",
         "if foreign: release(coro)",
+        "if job.failed or foreign: release(coro)",
         "jobs = {}",
         "jobs = {job: None}",
         "jobs = dict.fromkeys(jobs)",
@@ -425,6 +427,143 @@ def test_every_set_is_found(breach):
 )
 def test_what_is_no_set_is_no_finding(innocent):
     assert sets("_engine", innocent) == []
+
+
+# The gate to foreign code.
+
+FOREIGN_METHODS = {
+    *("add_done_callback", "call_at", "call_exception_handler", "call_later", "call_soon", "cancel", "cancelled"),
+    *("close", "create_future", "create_task", "done", "ensure_future", "exception", "extract_stack", "get_coro"),
+    *("get_debug", "get_loop", "get_name", "get_task_factory", "handler", "observer", "result", "send"),
+    *("set_exception", "set_name", "set_result", "throw", "time", "uncancel"),
+}
+"""What coroutines, tasks, futures, loops and users have: to call it may run, and raise, anything."""
+
+# Functions that are handed to the gate, and called by nothing else.
+BY_THE_GATE = {
+    "_tasks": {"cancel", "cancel_current", "is_done", "name_of", "rename", "resolve", "failure_of"},
+    "_machine": {"_receive", "_receive_later"},
+    "_outside": {"Outside._observe", "Outside._remember_caller"},
+    "_shield": {"Shielded._settle"},
+}
+
+# Where foreign code is called without a guard, and why it can do no harm there.
+UNGUARDED = {
+    "_claims.claim": "nothing has changed yet, and a coroutine of Python's own runs nothing for it",
+    "_engine.Engine._follow": "inside the guard of _launch",
+    "_engine.Engine._forget_gone": "a future of the loop's own making is asked, not changed",
+    "_engine.Engine._not_launched": "inside a guard of _launch",
+    "_engine._done_or_coro": "asyncio's own task, inside the guard of _launch",
+    "_entrance.Entrance._make_room": "nothing has changed yet, and the coroutine is Python's own or its caller's",
+    "_job.Job.add_done_callback": "the end of what its caller asked for",
+    "_job.Job.get_name": "all that its caller asked for",
+    "_job.Job.set_name": "the end of what its caller asked for",
+    "_job.Job.wait": "the job's own method",
+    "_machine.JobMachine._expire": "the end of a timer's callback",
+    "_machine._cancelled_after_first_step": "the coroutine's own step: what it raises is what the job comes to",
+    "_outside.Outside._call_later": "nothing has changed yet but who waits, which is undone",
+    "_outside.Outside._new_waiter": "nothing has changed yet",
+    "_outside.Outside.call_exception_handler": "the end of what its caller asked for, or by the gate",
+    "_scheduler.Scheduler.__aexit__": "the scheduler's own method",
+    "_scheduler.Scheduler.close": "the scheduler's own method",
+    "_scheduler.Scheduler.shield": "nothing has changed yet but the claim, and a coroutine is taken by a guarded call",
+    "_scheduler.Scheduler.wait_and_close": "the scheduler's own method",
+    "_shield.Shielded.__init__": "nothing has changed yet",
+    "_shield.Shielded._on_inner_done": "a future of the loop's own making is asked, not changed",
+    "_shield.Shielded.new_outer": "the end of what its caller asked for",
+    "_shutdown.Shutdown._wait_among": "nothing has changed but who waits, which is undone",
+    "_shutdown.Shutdown.drain": "nothing has changed yet",
+}
+
+
+def _guards(node):
+    """Whether a `try` catches all that its body raises."""
+    caught = [ast.unparse(handler.type) if handler.type else "BaseException" for handler in node.handlers]
+    return "BaseException" in caught
+
+
+def calls_out(text):
+    """Where a foreign method is called outside of a `try` that catches everything, by the function that does."""
+    found = []
+
+    def visit(node, owner, guarded):
+        for field, value in ast.iter_fields(node):
+            for child in value if isinstance(value, list) else [value]:
+                if not isinstance(child, ast.AST):
+                    continue
+                inner, safe = owner, guarded
+                if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    inner, safe = f"{owner}.{child.name}".lstrip("."), False
+                if isinstance(node, ast.Try) and field == "body":
+                    safe = guarded or _guards(node)
+                if isinstance(node, ast.With) and "suppress(BaseException)" in map(ast.unparse, node.items):
+                    safe = True
+                if isinstance(child, ast.Call) and not safe:
+                    name = ast.unparse(child.func).split(".")[-1].split(")")[-1]
+                    if name in FOREIGN_METHODS:
+                        found.append(inner)
+                visit(child, inner, safe)
+
+    visit(ast.parse(text), "", False)
+    return sorted(set(found))
+
+
+@pytest.mark.requirement("BOOK-4")
+def test_foreign_code_is_called_by_the_gate_or_where_it_can_do_no_harm():
+    places = {
+        f"{module}.{owner}"
+        for module, text in MODULES.items()
+        if module not in {"_calling", "aiohttp", "signals"}
+        for owner in calls_out(text)
+        if owner not in BY_THE_GATE.get(module, set())
+    }
+    assert places == set(UNGUARDED)
+
+
+@pytest.mark.requirement("BOOK-4")
+def test_what_is_for_the_gate_is_called_by_the_gate_alone():
+    names = {name.split(".")[-1] for functions in BY_THE_GATE.values() for name in functions}
+    direct = [
+        (module, owner, ast.unparse(node))
+        for module, text in MODULES.items()
+        if module not in {"_calling", "aiohttp", "signals"}
+        for node, owner in owned_nodes(ast.parse(text))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).split(".")[-1] in names
+        and (isinstance(node.func, ast.Name) or ast.unparse(node.func).startswith("self."))
+    ]
+    # It asks a task by a guard of its own.
+    assert {(module, owner) for module, owner, _ in direct} == {
+        ("_engine", "Engine._task_ended"),
+        ("_shield", "Shielded._on_inner_done"),
+    }
+    assert all("failure_of" in call for _, _, call in direct)
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        "def f(self): self._task.cancel()",
+        "def f(self):\n    try:\n        task.cancel()\n    except ValueError: pass",
+        "def f(self):\n    try:\n        g()\n    except BaseException:\n        task.cancel()",
+        "def f(self):\n    try:\n        g()\n    except BaseException: pass\n    else:\n        coro.close()",
+        "def f(self): self._loop.call_soon(g)",
+        "def f(self): cast('Any', coro).close()",
+    ],
+)
+def test_every_unguarded_call_is_found(breach):
+    assert calls_out(breach) == ["f"]
+
+
+@pytest.mark.parametrize(
+    "innocent",
+    [
+        "def f(self):\n    try:\n        task.cancel()\n    except BaseException: pass",
+        "def f(self): call_out(loop, 'cancel', cancel, task)",
+    ],
+)
+def test_a_guarded_call_is_no_finding(innocent):
+    assert calls_out(innocent) == []
 
 
 # Private names of asyncio.
