@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from ._engine import Engine
+    from ._machine import JobMachine
 
 __all__ = ("Shutdown",)
 
@@ -123,6 +124,8 @@ class Shutdown:
         for job, _, _ in pending:
             job._fire(_CLOSE)
             job._end(_NEVER_STARTED, None)
+        # Those that have failed unseen end by that, and not by being asked.
+        asked = dict.fromkeys(job for job in scheduler._running if job._result is None and job._fire(_CLOSE))
         # Whole: from here on it calls out.
         for place, job in blocked:
             scheduler._disown(job)
@@ -132,24 +135,18 @@ class Shutdown:
             scheduler._say_farewell(job, coro, None)
         if scheduler._observer is not None:
             scheduler._tell_observer()
-        self._ask_all()
+        self._ask_all(asked)
         for job, _, _ in pending:
             scheduler._tell(job)
         self._wake(self._drainers)
         self.consider()
 
-    def _ask_all(self) -> None:
-        """Ask everything that runs to stop, and have the time begin when all of it has been told."""
+    def _ask_all(self, asked: dict[JobMachine, None]) -> None:
+        """Tell everything that runs that it is to stop, and have the time begin when all of it has been told."""
         scheduler = self._scheduler
         if self._is_idle():
             return
-        running = list(scheduler._running)
-        # Those that have failed unseen end by that.
-        asked = dict.fromkeys(job for job in running if job._result is None and job._fire(_CLOSE))
-        # Whole: from here on it calls out.
-        if scheduler._observer is not None:
-            scheduler._tell_observer()
-        for job in running:
+        for job in list(scheduler._running):
             if job._outcome is not None:
                 continue  # by what was called out to
             if job in scheduler._arriving:

@@ -494,3 +494,29 @@ async def test_what_cannot_be_awaited_is_not_shielded(value):
     with pytest.raises(TypeError, match="^arg must be awaitable, got"):
         scheduler.shield(value)
     assert not scheduler._shielded
+
+
+class AsyncCall:
+    async def __call__(self, *_):
+        """Nobody would await this."""
+
+
+async def asynchronous(*_):
+    """Nor this."""
+
+
+async def generating(*_):
+    yield "nor this"
+
+
+@pytest.mark.requirement("SPAWN-3", "EXC-2")
+@pytest.mark.parametrize("argument", ["exception_handler", "observer"])
+@pytest.mark.parametrize(
+    "function",
+    [asynchronous, generating, functools.partial(asynchronous, 1), AsyncCall(), AsyncCall().__call__],
+    ids=["function", "generator", "partial", "object", "method"],
+)
+def test_what_would_have_to_be_awaited_is_refused_where_nobody_would(argument, function):
+    with pytest.raises(TypeError, match=f"^{argument} must be a plain function, got .*: nobody would await"):
+        Scheduler(**{argument: function})
+    Scheduler(**{argument: print})

@@ -433,3 +433,57 @@ async def test_a_shielded_coroutine_whose_first_step_closes_the_scheduler_is_sto
     await closing[0]
     assert ended == ["asked to stop"]
     assert (scheduler.phase, len(scheduler._shielded)) == ("closed", 0)
+
+
+@pytest.mark.requirement("BOOK-3")
+async def test_callers_of_a_shield_who_have_gone_are_not_remembered():
+    scheduler, inner = Scheduler(), future()
+    for _ in range(100):
+        outer = scheduler.shield(inner)
+        outer.cancel()
+    await settle()
+    (shielded,) = scheduler._shielded.values()
+    assert len(shielded._outers) == 0
+    outer = scheduler.shield(inner)
+    inner.set_result("still")
+    assert await outer == "still"
+
+
+@pytest.mark.requirement("SPAWN-1", "BOOK-4")
+async def test_a_shield_of_what_the_loop_makes_no_task_for_is_refused_and_keeps_nothing(monkeypatch):
+    scheduler, coro = Scheduler(), returns()
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.get_running_loop(), "create_task", lambda coro, **_: None)
+        with pytest.raises(TypeError, match="must return a task, got None"):
+            scheduler.shield(coro)
+    assert is_closed(coro)
+    assert scheduler._shielded == {}
+
+
+@pytest.mark.requirement("SPAWN-1", "BOOK-4")
+async def test_a_future_that_tells_nobody_of_its_end_is_not_shielded():
+    class Silent(asyncio.Future):
+        def add_done_callback(self, *_, **__):
+            raise OSError("no callbacks")
+
+    scheduler = Scheduler()
+    silent = Silent()
+    with pytest.raises(OSError, match="no callbacks"):
+        scheduler.shield(silent)
+    assert scheduler._shielded == {}
+    await scheduler.close()
+
+
+@pytest.mark.requirement("WAIT-4")
+@pytest.mark.loops("eager", "stock-eager")
+async def test_a_shielded_coroutine_that_closes_its_scheduler_at_once_is_told_what_to_do():
+    if asyncio.get_running_loop().get_task_factory() is None:
+        return  # below Python 3.12 there are no eager tasks, and the coroutine begins when it is known
+    scheduler = Scheduler()
+
+    async def closes():
+        await scheduler.close()
+
+    with pytest.raises(RuntimeError, match="a job can't close its own scheduler"):
+        await scheduler.shield(closes())
+    await scheduler.close()

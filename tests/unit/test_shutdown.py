@@ -1,6 +1,9 @@
 """Closing a scheduler: nothing starts, all is asked once, one deadline, everybody is told (SHUT-1 … 3, 5)."""
 
 import asyncio
+import gc
+import warnings
+import weakref
 
 import pytest
 
@@ -521,3 +524,52 @@ def test_a_handler_that_closes_other_jobs_while_everything_is_being_asked_change
     assert seen == ["first"]
     assert [str(call.exception()) for call in calls] == ["second"]
     assert scheduler.phase == "closed"
+
+
+@pytest.mark.requirement("SHUT-3", "SPAWN-3")
+@pytest.mark.parametrize("how", ["close", "wait_and_close"])
+def test_an_idle_scheduler_outlives_its_loop_and_can_be_closed_in_another(how):
+    scheduler = Scheduler()
+
+    async def use():
+        return await (await scheduler.spawn(returns("used")))
+
+    assert asyncio.run(use()) == "used"
+    with pytest.raises(RuntimeError, match="is bound to a different event loop"):
+        asyncio.run(scheduler.spawn(forever_coro := forever()))
+    forever_coro.close()
+    asyncio.run(getattr(scheduler, how)())
+    assert scheduler.phase == "closed"
+
+
+@pytest.mark.requirement("SHUT-3", "SPAWN-3")
+def test_a_scheduler_with_work_left_in_a_dead_loop_is_not_closed_by_another():
+    scheduler, loop = Scheduler(), asyncio.new_event_loop()
+    coro = forever()
+    loop.run_until_complete(scheduler.spawn(coro))
+    (task,) = asyncio.all_tasks(loop)
+    task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.run_until_complete(scheduler.spawn(later := forever()))
+    pending = asyncio.all_tasks(loop)
+    for left in pending:
+        left.cancel()
+    loop.close()
+    with pytest.raises(RuntimeError, match="is bound to a different event loop"):
+        asyncio.run(scheduler.close())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        del pending, left, task, loop, scheduler, coro, later
+        gc.collect()
+
+
+@pytest.mark.requirement("BOOK-3", "SHUT-2")
+async def test_closing_an_idle_scheduler_leaves_nothing_behind_in_the_loop():
+    scheduler = Scheduler()
+    await (await scheduler.spawn(returns()))
+    await settle()
+    await scheduler.close()
+    gone = weakref.ref(scheduler)
+    del scheduler
+    gc.collect()
+    assert gone() is None
