@@ -65,7 +65,8 @@ class Bench:
         """Whether somebody has asked this job to stop."""
         if self.closing_since is not None or self.world.scheduler.closed or body.calling_cancelled:
             return True
-        return any(self._asks(call) for call in self.world.calls if call.body is body)
+        calls = self.world.calls
+        return any(self._asks(call) for call in (*calls, *self.world.by_hand) if call.body is body)
 
     def _asks(self, call: Call) -> bool:
         if call.called_at is None:
@@ -76,10 +77,10 @@ class Bench:
 
     def _idle(self) -> bool:
         """Nothing runs and nothing waits to."""
-        return not any(body.alive or self._waits(body) for body in self.world.bodies)
+        return not any(body.lives or self._waits(body) for body in self.world.bodies)
 
     def _waits(self, body: Body) -> bool:
-        return not body.began and body.ended is None and body.job is not None
+        return not body.began and body.fate is None and body.job is not None
 
     def _drain_deadline(self, call: Call) -> float:
         since = call.left_at if call.kind == "with" else call.called_at

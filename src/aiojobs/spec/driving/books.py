@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aiojobs.spec.driving.packages import View
     from aiojobs.spec.driving.truth import Body
 
-__all__ = ["Books", "Violation", "action_names", "moves"]
+__all__ = ["CRASH", "Books", "Violation", "action_names", "moves"]
 
 _UNEXPLAINED: Final = {
     "spawn_start": ("LIMIT-1", "a job starts although no slot is free for it"),
@@ -58,6 +58,10 @@ class _Step(NamedTuple):
     name: str
     body: Body | None
     source: str | None
+
+
+CRASH: Final = "CRASH"
+"""In place of a requirement: what comes out of the library is an error of its own, and speaks for no promise."""
 
 
 class Violation(Exception):  # noqa: N818 - it names what was found
@@ -131,7 +135,7 @@ class Books:
 
     def called(self, body: Body) -> None:
         """A spawn was called; unless it is accepted by the next record, it waits outside."""
-        self.settle_group()
+        self.interrupt()
         self._group.append(_Step("called", body, None))
 
     def turned_away(self, body: Body) -> None:
@@ -151,7 +155,7 @@ class Books:
         if event == "close" and source == "pending":
             step = "drop"
         if not self._continues(step, body):
-            self.settle_group()
+            self.interrupt()
         if event == "accept" and body in self.blocked:
             step = "admit"
         self._group.append(_Step(step, body, source))
@@ -159,6 +163,15 @@ class Books:
             self.states[body] = dest
             if event == "start":
                 self._started.add(body)
+
+    def interrupt(self) -> None:
+        """Something else begins, or somebody looks; a spawn that is being refused is none of it."""
+        if len(self._group) == 1 and self._group[0].name == "called":
+            body = self._group[0].body
+            if body is not None and (body.call is None or self.phase != "open"):
+                self._group.clear()
+                return
+        self.settle_group()
 
     def settle_group(self) -> None:
         """What was noted since the last step is complete: take it as one action."""

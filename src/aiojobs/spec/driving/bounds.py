@@ -31,6 +31,9 @@ SCHEDULER_CALLS: Final = ("shut", "drain", "drain-for", "with", "shield")
 CALLS: Final = (*JOB_CALLS, *SCHEDULER_CALLS)
 """What a caller can do besides spawning: about a job, and about the scheduler."""
 
+_PLAIN: Final = ("stock", "ordinary", "polite")
+"""The factory, the coroutines and the other parties of a world without strangers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -61,6 +64,12 @@ class Scope:
     """In which context a job is to run, see `truth.CONTEXTS`."""
     misuse: bool = False
     """At any time somebody does what nobody may do."""
+    factories: tuple[str, ...] = ("stock",)
+    """What the loop may make of the coroutine of a job, see `environment.FACTORIES`."""
+    coroutines: tuple[str, ...] = ("ordinary",)
+    """What kind of coroutines jobs may be, see `environment.COROUTINES`."""
+    parties: tuple[str, ...] = ("polite",)
+    """What foreign code may do where it is called, see `parties.PARTIES`."""
     close_timeout: float = 1.0
     wait_timeout: float = 16.0
     timeout: float = 4.0
@@ -81,6 +90,8 @@ class Scope:
         extras += ["sweep"] if self.sweeps else []
         extras += [f"contexts {self.contexts}"] if self.contexts != "copied" else []
         extras += ["misuse"] if self.misuse else []
+        strange = {"factories": self.factories, "coroutines": self.coroutines, "parties": self.parties}
+        extras += [f"{name} {', '.join(kinds)}" for name, kinds in strange.items() if kinds[0] not in _PLAIN or len(kinds) > 1]
         limits = (
             "no limit" if self.limit is None else f"limit {self.limit}, pending limit {self.pending_limit}"
         )

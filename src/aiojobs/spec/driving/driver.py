@@ -27,12 +27,14 @@ from contextlib import contextmanager
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final
 
+from aiojobs.spec.driving.books import CRASH, Violation
 from aiojobs.spec.driving.bounds import CALLS, EPOCH, JOB_CALLS, SCHEDULER_CALLS, Event, Scope, Spent
 from aiojobs.spec.driving.calls import Call
-from aiojobs.spec.driving.choices import enabled
+from aiojobs.spec.driving.choices import enabled, environments
 from aiojobs.spec.driving.ending import dispose
 from aiojobs.spec.driving.judge import Judge
 from aiojobs.spec.driving.misuse import misuse
+from aiojobs.spec.driving.parties import Environment
 from aiojobs.spec.driving.truth import ENDS, ORIGIN, SELF_CALLS, Body
 from aiojobs.spec.driving.virtual_loop import VirtualLoop
 
@@ -74,6 +76,8 @@ class World:
         """Everything is being brought to its end."""
         self.bodies: list[Body] = []
         self.calls: list[Call] = []
+        self.by_hand: list[Call] = []
+        """Calls that foreign code has made where the library called it, and whose answers it did not wait for."""
         self.by_name: dict[str | None, Body] = {}
         self.unnamed: Body | None = None
         """The body whose job is given no name."""
@@ -87,6 +91,9 @@ class World:
         self.warnings: list[warnings.WarningMessage] = []
         """What Python warned of, such as a coroutine that was never awaited."""
         self.scheduler: Any = None
+        self.settled_in = False
+        """It is chosen what the scheduler lives among."""
+        self.environment = Environment(self, "stock", "ordinary", "polite")
         self.judge = Judge(self)
         self._entered: Any = None
 
@@ -108,6 +115,9 @@ class World:
             exception_handler=None if self.scope.handler == "loop" else self._handle,
             observer=self._observe,
         )
+        chosen = environments(self.scope)
+        if len(chosen) == 1:
+            self._settle_in(*chosen[0][1:])
         return self
 
     def __exit__(
@@ -148,13 +158,16 @@ class World:
     def options(self, body: Body) -> dict[str, Any]:
         """What is said of a job when it is spawned."""
         options: dict[str, Any] = {} if body is self.unnamed else {"name": body.name}
+        if "name" in options:
+            options["name"] = self.environment.name(body)
         if body.given is not None:
             options["context"] = body.given
         return options
 
     def view(self) -> View:
         """What the scheduler says about itself now, whose job is unnamed being known."""
-        view = self.package.view(self.scheduler)
+        with self.environment.at_work(False):
+            view = self.package.view(self.scheduler)
         if self.unnamed is None:
             return view
         unnamed, known = self.unnamed.name, self.by_name
@@ -162,7 +175,8 @@ class World:
 
     def body_of(self, job: Any) -> Body:
         """What a job of the scheduler runs."""
-        body = self.by_name.get(job.get_name(), self.unnamed)
+        with self.environment.at_work(False):
+            body = self.by_name.get(job.get_name(), self.unnamed)
         assert body is not None
         return body
 
@@ -179,6 +193,7 @@ class World:
 
     def _handle(self, _: Any, context: dict[str, Any]) -> None:
         self.note("report", context)
+        self.environment.act("handler")
         if self.scope.handler == "raises":
             raise HandlerFailure
 
@@ -188,6 +203,7 @@ class World:
         body = None if record.job is None else self.body_of(record.job)
         source = None if record.source is None else str(record.source)
         self.note("record", body, str(record.event), source, str(record.dest))
+        self.environment.act("observer")
 
     # Letting it happen.
 
@@ -197,13 +213,21 @@ class World:
 
     def apply(self, event: Event, *, again: bool = False) -> None:
         """Let an event happen and have the judge look, who raises `Violation`; in a replay, glance."""
-        self.let_happen(event)
-        self.look(again=again)
+        try:
+            self.let_happen(event)
+            self.look(again=again)
+        except Violation:
+            raise
+        except Exception as error:
+            if not self.package.raised(error):
+                raise
+            raise Violation(CRASH, f"the library fails with {error!r}") from error
 
     def let_happen(self, event: Event) -> None:
         """Let an event happen, and nothing else."""
         self.facts.append(("event", event))
-        _MOVES[event[0]](self, *event[1:])
+        with self.environment.at_work(True):
+            _MOVES[event[0]](self, *event[1:])
 
     def look(self, *, again: bool = False) -> None:
         """Have the judge look at everything since the last time."""
@@ -213,13 +237,21 @@ class World:
         else:
             self.judge.look(quiet=quiet)
 
+    def _settle_in(self, *names: str) -> None:
+        """Let the scheduler live among these: a task factory, a kind of coroutines, and foreign code."""
+        self.settled_in = True
+        self.environment = Environment(self, *names)
+        self.environment.install()
+
     def _turn(self) -> None:
         assert self.virtual is not None
         self.turns += 1
         try:
             self.virtual.turn()
-        except SystemExit as error:
-            if all(error is not body.error for body in self.bodies):
+        except BaseException as error:
+            if self.environment.owns(error):
+                self.note("left_loop", error)
+            elif not isinstance(error, SystemExit) or not any(body.exits_with(error) for body in self.bodies):
                 raise
 
     def _tick(self) -> None:
@@ -264,8 +296,9 @@ class World:
         error: BaseException | None = None
         try:
             body.job = self.scheduler.spawn_nowait(self.make(body), **self.options(body))
-        except Exception as caught:  # noqa: BLE001 - the judge wants to know
-            error = caught.with_traceback(None)
+            self.environment.greet(body.job)
+        except (Exception, SystemExit) as caught:  # noqa: BLE001 - the judge wants to know
+            error = BaseException.with_traceback(caught, None)
         return error, ORIGIN.get() == body.name
 
     def start_call(self, kind: str, target: Any) -> None:
@@ -308,8 +341,9 @@ class World:
                 self.spent.cancels -= 1
         for body in self.bodies:
             body.hit = body.hit or body.ended is None
-        for task in sorted(left.values(), key=lambda task: (len(task.get_name()), task.get_name())):
-            task.cancel()
+        with self.environment.at_work(False):
+            for task in sorted(left.values(), key=lambda task: (len(task.get_name()), task.get_name())):
+                task.cancel()
 
 
 _warned: list[warnings.WarningMessage] = []
@@ -337,6 +371,7 @@ def _moves() -> dict[str, Callable[..., None]]:
         "nowait": World._spawn_nowait,
         "cancel": lambda world, number: world._cancel_call(world.calls[number]),
         "sweep": World._sweep,
+        "environment": World._settle_in,
         "misuse": misuse,
         "leave": lambda world, number: world._leave(number, "leave"),
         "leave-raise": lambda world, number: world._leave(number, "leave-raise"),

@@ -33,7 +33,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from aiojobs.spec.driving.bounds import EPOCH
 from aiojobs.spec.driving.calls import Call
 from aiojobs.spec.driving.driver import World
+from aiojobs.spec.driving.environment import Carrier
 from aiojobs.spec.driving.handles import TurnHandle, TurnTimer
+from aiojobs.spec.driving.parties import Environment
 from aiojobs.spec.driving.truth import ORIGIN, Body
 from aiojobs.spec.driving.virtual_loop import VirtualLoop
 
@@ -82,7 +84,15 @@ def _harness(world: World) -> tuple[Any, ...]:
         tuple(_body(body, world) for body in world.bodies),
         tuple(calls),
         tuple(over),
+        *(_strange(world) if world.environment.is_strange else ()),
     )
+
+
+def _strange(world: World) -> tuple[Any, ...]:
+    """Who lives there, what becomes of those that a task factory has made something of, and what was asked."""
+    carried = [None if body.carrier is None else body.carrier.how or "" for body in world.bodies]
+    asked = sorted({(call.kind, -1 if call.body is None else call.body.number) for call in world.by_hand})
+    return (world.environment.names, tuple(carried), tuple(asked))
 
 
 def _body(body: Body, world: World) -> tuple[Any, ...]:
@@ -271,6 +281,8 @@ _KNOWN: Final[tuple[tuple[Any, _Taker], ...]] = (
     (Body, lambda body: (("body", body.number), [])),
     (Call, lambda call: (("call", call.number), [])),
     (World, lambda _: ("world", [])),
+    (Environment, lambda _: ("environment", [])),
+    (Carrier, lambda _: ("carrier", [])),
     (enum.Enum, lambda member: (str(member), [])),
     (asyncio.Task, _of_task),
     (asyncio.Future, _of_future),

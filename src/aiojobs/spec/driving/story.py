@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.driver import Event, Scope, World
 from aiojobs.spec.driving.ending import wind_up
+from aiojobs.spec.driving.environment import COROUTINES, FACTORIES
+from aiojobs.spec.driving.parties import PARTIES, PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -159,6 +161,7 @@ _WORDS: Final = {
     "leave-raise": "The inside of the `async with` of call {target} is about to raise.",
     "cancel": "The caller of call {target} is cancelled.",
     "sweep": "Every task of the loop is cancelled.",
+    "environment": "{environment}",
     "misuse": "Somebody makes every mistake that can be made in a call of spawn or shield.",
     "wind-up": "Everything is brought to its end: the scheduler is closed, what still runs is let go.",
 }
@@ -176,6 +179,9 @@ def tell(finding: Finding, package: Package) -> str:
     extras = f"{handler[scope.handler]}{eager}{contexts.get(scope.contexts, '')}"
     lines = [f"A scheduler of {package.label} with {limits}{extras}."]
     with World(scope, package) as world:
+        if world.environment.is_strange:
+            words = _surroundings(world.environment.names)
+            lines.append(words[0].upper() + words[1:])
         for number, event in enumerate(finding.events, 1):
             lines.append(f"{number:3}. {_say(event, world)}")
             before = len(world.facts)
@@ -185,6 +191,17 @@ def tell(finding: Finding, package: Package) -> str:
                 break
     lines.append(f"  => {finding.requirement} is broken: {finding.text}.")
     return "\n".join(lines)
+
+
+def _surroundings(names: Sequence[str]) -> str:
+    """What the scheduler lives among, in words; nothing if nobody is strange."""
+    factory, coroutine, party = names
+    parts = {
+        f"the loop {FACTORIES[factory].words}": factory != "stock",
+        f"jobs {COROUTINES[coroutine].words}": coroutine != "ordinary",
+        PARTIES[party].words: party != "polite",
+    }
+    return "; ".join(words for words, strange in parts.items() if strange) + "."
 
 
 def _let_happen(event: Event, world: World) -> Violation | None:
@@ -210,7 +227,10 @@ def _say(event: Event, world: World) -> str:
         }[kind]
         return f"{what}; {_TEMPERS[str(target)]}."
     job = world.bodies[target].name if isinstance(target, int) and kind not in _ABOUT_CALL else ""
-    words = _WORDS[kind].format(call=call, job=job, target=target, timeout=world.scope.timeout)
+    environment = _surroundings(event[1:]) if kind == "environment" else ""
+    words = _WORDS[kind].format(
+        call=call, job=job, target=target, timeout=world.scope.timeout, environment=environment
+    )
     return words[0].upper() + words[1:]
 
 
@@ -231,6 +251,10 @@ def _seen(facts: Sequence[tuple[Any, ...]]) -> list[str]:
             lines.append(
                 f"the exception handler hears: {rest[0].get('message')!r} of {rest[0].get('exception')!r}"
             )
+        elif kind == "left_loop":
+            lines.append(f"out of the loop comes {rest[0]!r}")
+        elif kind == "peeked":
+            lines.append(f"{PLACES[rest[1]].words} sees {rest[0]}")
         elif kind == "answered":
             lines.append(f"{rest[0].name} has its answer")
         elif kind == "nowait":

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.driver import CALLS, Event, Scope, World
 from aiojobs.spec.driving.ending import wind_up
+from aiojobs.spec.driving.environment import COROUTINES, FACTORIES
+from aiojobs.spec.driving.parties import PARTIES
 from aiojobs.spec.driving.story import WIND_UP, Finding
 from aiojobs.spec.driving.truth import ENDS, SELF_CALLS, TEMPERS
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from aiojobs.spec.driving.packages import Package
 
-__all__ = ["Walked", "choose", "pair", "random_scope", "walk"]
+__all__ = ["Walked", "among_strangers", "choose", "pair", "random_scope", "walk"]
 
 _WEIGHTS: Final = {
     "turn": 8.0,
@@ -107,10 +109,31 @@ def random_scope(chance: random.Random, *, eager: bool | None = None) -> Scope:
     )
 
 
+def among_strangers(scope: Scope, chance: random.Random) -> Scope:
+    """The same world, in every second case with strangers in it, by a chance of their own."""
+    kind = chance.choice(["", "", "", "factories", "coroutines", "parties"])
+    if not kind or scope.eager:
+        return scope
+    names = {
+        "factories": [name for name, factory in FACTORIES.items() if factory.here],
+        "coroutines": list(COROUTINES),
+        "parties": list(PARTIES),
+    }[kind]
+    chosen: dict[str, Any] = {kind: (chance.choice(names),), "misuse": False, "sweeps": 0}
+    if kind == "factories" and scope.contexts == "shared":
+        chosen["contexts"] = "copied"  # a factory has to tell for whom it is called
+    return replace(scope, **chosen)
+
+
 def _for_another(scope: Scope) -> Scope:
     """For a package without what is new in this one; a wrong context shall not hide everything else."""
     contexts = "copied" if scope.contexts == "copied" else "unwatched"
-    return replace(scope, eager=False, misuse=False, contexts=contexts)
+    plain: dict[str, Any] = {
+        "factories": ("stock",),
+        "coroutines": ("ordinary",),
+        "parties": ("polite",),
+    }
+    return replace(scope, eager=False, misuse=False, contexts=contexts, **plain)
 
 
 def choose(chance: random.Random, events: Sequence[Event]) -> Event:
@@ -122,7 +145,7 @@ def choose(chance: random.Random, events: Sequence[Event]) -> Event:
 def walk(package: Package, seed: int | str, scope: Scope | None = None) -> Walked:
     """Walk through one world; the scope, too, comes from the seed unless it is given."""
     chance = random.Random(seed)  # noqa: S311 - it has to be repeatable
-    scope = scope or random_scope(chance)
+    scope = scope or among_strangers(random_scope(chance), random.Random(f"strangers {seed}"))  # noqa: S311
     if not package.observed:
         scope = _for_another(scope)
     length = chance.choice([20, 50, _LONGEST])
