@@ -61,7 +61,7 @@ class _Step(NamedTuple):
 
 
 CRASH: Final = "CRASH"
-"""In place of a requirement: what comes out of the library is an error of its own, and speaks for no promise."""
+"""In place of a requirement: an error of the library's own comes out of it, and speaks for no promise."""
 
 
 class Violation(Exception):  # noqa: N818 - it names what was found

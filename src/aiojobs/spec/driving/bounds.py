@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-__all__ = ["CALLS", "EPOCH", "JOB_CALLS", "SCHEDULER_CALLS", "Event", "Scope", "Spent"]
+__all__ = ["CALLS", "EPOCH", "JOB_CALLS", "PLAIN", "SCHEDULER_CALLS", "Event", "Scope", "Spent"]
 
 Event: TypeAlias = tuple[Any, ...]
 """What happens from outside: its kind, and what it is about."""
@@ -31,7 +31,7 @@ SCHEDULER_CALLS: Final = ("shut", "drain", "drain-for", "with", "shield")
 CALLS: Final = (*JOB_CALLS, *SCHEDULER_CALLS)
 """What a caller can do besides spawning: about a job, and about the scheduler."""
 
-_PLAIN: Final = ("stock", "ordinary", "polite")
+PLAIN: Final = frozenset({"stock", "ordinary", "polite"})
 """The factory, the coroutines and the other parties of a world without strangers."""
 
 
@@ -83,6 +83,10 @@ class Scope:
             given[name] = tuple(value) if isinstance(value, list) else value
         return cls(**given)
 
+    def surroundings(self) -> dict[str, tuple[str, ...]]:
+        """What a scheduler may live among, by its dimensions."""
+        return {"factories": self.factories, "coroutines": self.coroutines, "parties": self.parties}
+
     def describe(self) -> str:
         """The bounds that matter most, in a few words."""
         extras = [name for name in ("eager", "slow") if getattr(self, name)]
@@ -90,8 +94,11 @@ class Scope:
         extras += ["sweep"] if self.sweeps else []
         extras += [f"contexts {self.contexts}"] if self.contexts != "copied" else []
         extras += ["misuse"] if self.misuse else []
-        strange = {"factories": self.factories, "coroutines": self.coroutines, "parties": self.parties}
-        extras += [f"{name} {', '.join(kinds)}" for name, kinds in strange.items() if kinds[0] not in _PLAIN or len(kinds) > 1]
+        extras += [
+            f"{noun} {kinds[0]}" if len(kinds) == 1 else f"{len(kinds)} {noun}"
+            for noun, kinds in self.surroundings().items()
+            if set(kinds) - PLAIN
+        ]
         limits = (
             "no limit" if self.limit is None else f"limit {self.limit}, pending limit {self.pending_limit}"
         )

@@ -77,7 +77,7 @@ class World:
         self.bodies: list[Body] = []
         self.calls: list[Call] = []
         self.by_hand: list[Call] = []
-        """Calls that foreign code has made where the library called it, and whose answers it did not wait for."""
+        """Calls that foreign code has made while the library called it; it does not wait for the answers."""
         self.by_name: dict[str | None, Body] = {}
         self.unnamed: Body | None = None
         """The body whose job is given no name."""
@@ -187,6 +187,7 @@ class World:
                 body
                 for body in self.bodies
                 if not body.began
+                and body is not self.environment.served
                 and (body.job.pending if body.job is not None else body.call and body.call.open)
             ]
             self.note("closing", doomed)

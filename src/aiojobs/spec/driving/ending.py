@@ -91,8 +91,15 @@ def dispose(world: World) -> None:
 
 def untie(world: World) -> None:
     """Have everybody in a world that is over forget everybody else, so that all of it goes at once."""
+    loop = world.virtual
     for somebody in (*world.bodies, *world.calls, world.judge, world.environment, world.virtual, world):
         vars(somebody).clear()
+    if loop is not None:
+        loop.__dict__["call_exception_handler"] = _hear_nothing  # of a task that goes with it
+
+
+def _hear_nothing(_: object) -> None:
+    """Of a world that is over nobody wants to know."""
 
 
 def _tasks(world: World) -> list[asyncio.Future[Any]]:

@@ -218,7 +218,7 @@ def _swallows(made: Making) -> Any:
     async def wrapper() -> Any:
         try:
             return await made.coro
-        except (Exception, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - that is what it is here for
             return "swallowed"
 
     return made.task(wrapper())
@@ -288,7 +288,7 @@ class FactoryKind(NamedTuple):
     carried: bool = True
     """What runs the library's coroutine is something of the factory's own."""
     prompt: bool = True
-    """The coroutine is reached in the first step of the task, so that it begins whatever happens (START-1)."""
+    """The coroutine is reached in the first step of the task: so it begins whatever happens (START-1)."""
     since: tuple[int, int] = (3, 11)
 
     @property
@@ -329,6 +329,9 @@ def install(world: World, kind: FactoryKind) -> None:
     def make(_: Any, coro: Any, **options: Any) -> Any:
         return _make(world, kind, coro, options)
 
+    def old_factory(_: Any, coro: Any) -> Any:
+        return make(_, coro)
+
     def replacement(coro: Any, *, name: str | None = None, context: Any = None) -> Any:
         made = make(loop, coro, **({} if context is None else {"context": context}))
         if name is not None:
@@ -341,7 +344,7 @@ def install(world: World, kind: FactoryKind) -> None:
     if kind.by == "factory" or (kind.by == "stock" and world.environment.party.replaces_tasks):
         loop.set_task_factory(make)
     elif kind.by == "old factory":
-        loop.set_task_factory(lambda loop, coro: make(loop, coro))
+        loop.set_task_factory(old_factory)
     elif kind.by == "create_task":
         loop.create_task = replacement
     elif kind.by == "old create_task":
@@ -350,8 +353,17 @@ def install(world: World, kind: FactoryKind) -> None:
 
 def _make(world: World, kind: FactoryKind, coro: Any, options: dict[str, Any]) -> Any:
     made = Making(world, _body(world, options.get("context")), coro, options)
-    if not kind.carried or made.body.shielded:
-        return made.task(coro) if made.body.shielded else kind.make(made)
+    if made.body.shielded:
+        return made.task(coro)
+    world.environment.served = made.body
+    try:
+        world.environment.act("create-task")
+    finally:
+        world.environment.served = None
+    if not kind.carried:
+        world.environment.met = world.environment.met or kind.by != "stock"
+        return kind.make(made)
+    world.environment.met = True
     made.body.carrier = carrier = Carrier(None, how="refused")
     try:
         future = kind.make(made)
@@ -382,6 +394,10 @@ class ForeignCoroutine(Forwarding):
         super().__init__(inner)
         self.body = body
 
+    def __await__(self) -> Generator[Any, Any, Any]:
+        self.body.world.environment.met = True
+        return super().__await__()
+
 
 class ClosesBadly(ForeignCoroutine):
     """Its ``close()`` raises when it has closed; only as long as nothing of it has run."""
@@ -393,6 +409,7 @@ class ClosesBadly(ForeignCoroutine):
         self.inner.close()
         environment = self.body.world.environment
         if environment.acting and not self.body.began:
+            environment.met = True
             raise environment.owe(self.failure(self.body.name), "the close() of a coroutine")
 
 
@@ -406,7 +423,9 @@ class Hides(ForeignCoroutine):
     """It has no name and can't be shown."""
 
     def __getattribute__(self, name: str) -> Any:
-        if name in {"__name__", "__qualname__", "cr_frame", "cr_code"} and self.body.world.environment.acting:
+        environment = object.__getattribute__(self, "body").world.environment
+        if name in {"__name__", "__qualname__", "cr_frame", "cr_code"} and environment.acting:
+            environment.met = True
             raise LookupError(f"nobody may know {name}")
         return super().__getattribute__(name)
 
@@ -426,6 +445,7 @@ class OddFailure(BodyFailure):
     def object(self) -> None:
         """Refuse, unless it is only looked at."""
         if self.world.environment.acting:
+            self.world.environment.met = True
             raise LookupError("nobody may do that with this exception")
 
 
@@ -443,29 +463,34 @@ class LosesItself(OddFailure):
 
     def with_traceback(self, traceback: Any) -> Any:
         """Not what is expected of it."""
+        environment = self.world.environment
+        environment.met = environment.met or environment.acting
         super().with_traceback(traceback)
-        return None if self.world.environment.acting else self
+        return None if environment.acting else self
+
+
+_TRACEBACK: Final[Any] = vars(BaseException)["__traceback__"]
 
 
 class HidesTraceback(OddFailure):
-    """Its traceback can't be read."""
+    """Its traceback can be neither read nor set."""
 
     @property
-    def __traceback__(self) -> Any:  # type: ignore[override]
+    def __traceback__(self) -> Any:
         self.object()
-        return BaseException.__traceback__.__get__(self)  # type: ignore[attr-defined]
+        return _TRACEBACK.__get__(self)
 
     @__traceback__.setter
-    def __traceback__(self, traceback: Any) -> None:
+    def __traceback__(self, traceback: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self.object()
-        BaseException.__traceback__.__set__(self, traceback)  # type: ignore[attr-defined]
+        _TRACEBACK.__set__(self, traceback)
 
 
 class HidesClass(OddFailure):
     """It can't be asked what it is."""
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         self.object()
         return type(self)
 

@@ -89,7 +89,7 @@ def _harness(world: World) -> tuple[Any, ...]:
 
 
 def _strange(world: World) -> tuple[Any, ...]:
-    """Who lives there, what becomes of those that a task factory has made something of, and what was asked."""
+    """Who lives there, what became of the tasks of a factory, and what foreign code has asked for."""
     carried = [None if body.carrier is None else body.carrier.how or "" for body in world.bodies]
     asked = sorted({(call.kind, -1 if call.body is None else call.body.number) for call in world.by_hand})
     return (world.environment.names, tuple(carried), tuple(asked))

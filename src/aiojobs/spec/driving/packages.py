@@ -89,7 +89,11 @@ class Package:
         """What the scheduler says about itself now."""
         phase = str(scheduler.phase) if self.phases else ("not open" if scheduler.closed else "open")
         listed = tuple([job.get_name() for job in scheduler])
-        return View(phase, scheduler.active_count, scheduler.pending_count, len(scheduler), listed)
+        try:
+            size = len(scheduler)
+        except ValueError:  # below zero, says Python
+            size = -1
+        return View(phase, scheduler.active_count, scheduler.pending_count, size, listed)
 
     def raised(self, error: BaseException) -> bool:
         """Whether this comes out of the package itself."""

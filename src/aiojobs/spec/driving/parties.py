@@ -17,6 +17,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from aiojobs.spec.driving.bounds import PLAIN
 from aiojobs.spec.driving.calls import Call
 from aiojobs.spec.driving.environment import COROUTINES, FACTORIES, install
 from aiojobs.spec.driving.truth import BodyFailure
@@ -27,7 +28,17 @@ if TYPE_CHECKING:
     from aiojobs.spec.driving.driver import World
     from aiojobs.spec.driving.truth import Body
 
-__all__ = ["DEEDS", "PARTIES", "PLACES", "Environment", "Party", "PartyExit", "PartyFailure", "Thrown"]
+__all__ = [
+    "DEEDS",
+    "PARTIES",
+    "PLACES",
+    "Environment",
+    "Party",
+    "PartyExit",
+    "PartyFailure",
+    "Thrown",
+    "strangers",
+]
 
 
 class PartyFailure(Exception):  # noqa: N818 - what a stranger raises, told from what the library raises
@@ -140,6 +151,7 @@ class Place(NamedTuple):
 
 PLACES: Final[dict[str, Place]] = {
     "cancel": Place("the cancel() of a task", (*_RAISE, *_CALL_BACK)),
+    "create-task": Place("a task factory", _CALL_BACK),
     "get-name": Place("the get_name() of a task", (*_RAISE, *_CALL_BACK)),
     "handler": Place("the exception handler", (*_RAISE, *_CALL_BACK)),
     "observer": Place("the observer", (*_RAISE, "looks")),
@@ -166,7 +178,7 @@ class Party(NamedTuple):
     @property
     def replaces_tasks(self) -> bool:
         """Tasks have to be of a class of their own."""
-        return self.place in {"cancel", "get-name"}
+        return self.place in {"cancel", "create-task", "get-name"}
 
 
 _WORDS: Final = {
@@ -183,6 +195,12 @@ PARTIES: Final[dict[str, Party]] = {
     **{f"{place} {deed}": Party(place, deed) for place, at in PLACES.items() for deed in at.deeds},
 }
 """Every deed at every place."""
+
+
+def strangers() -> frozenset[str]:
+    """Every kind of stranger that there can be on this Python."""
+    factories = {name for name, kind in FACTORIES.items() if kind.here}
+    return frozenset(factories | COROUTINES.keys() | PARTIES.keys()) - PLAIN
 
 
 # Strangers.
@@ -230,7 +248,7 @@ class Argument:
 
 
 class _AtWork:
-    """No generator: what that raises at its end would be seen in the state of the coroutine that it is used in."""
+    """No generator: what that raises at its end is seen in the state of a coroutine that uses it."""
 
     def __init__(self, environment: Environment, acting: bool) -> None:
         self.environment = environment
@@ -257,7 +275,12 @@ class Environment:
         self.coroutine = COROUTINES[coroutine]
         self.party = PARTIES[party]
         self.thrown: list[Thrown] = []
-        self.is_strange = self.names != ("stock", "ordinary", "polite")
+        self.met = False
+        """A stranger has done what it is strange for."""
+        self.strangers = {factory, coroutine, party} - PLAIN
+        self.is_strange = bool(self.strangers)
+        self.served: Body | None = None
+        """For whom the loop is making a task just now: its job has started."""
         self._busy = False
 
     def install(self) -> None:
@@ -275,7 +298,7 @@ class Environment:
         """Foreign code is called at this place."""
         if place != self.party.place or not self.acting or self._busy:
             return
-        self._busy = True
+        self._busy = self.met = True
         try:
             DEEDS[self.party.deed](self, place)
         finally:

@@ -19,7 +19,7 @@ from aiojobs.spec.driving.environment import COROUTINES, FACTORIES
 from aiojobs.spec.driving.parties import PARTIES, PLACES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from aiojobs.spec.driving.packages import Package
 
@@ -235,33 +235,13 @@ def _say(event: Event, world: World) -> str:
 
 
 def _seen(facts: Sequence[tuple[Any, ...]]) -> list[str]:
-    lines: list[str] = []
-    for kind, *rest in facts:
-        if kind == "began":
-            lines.append(f"{rest[0].name} takes its first step")
-        elif kind == "hit":
-            lines.append(f"{rest[0].name} receives a cancellation")
-        elif kind == "ended":
-            ways = {"never": "is closed before its first step", "destroyed": "is destroyed while it runs"}
-            how = "" if rest[0].error is None else f": {type(rest[0].error).__name__}"
-            lines.append(f"{rest[0].name} {ways.get(rest[0].ended, rest[0].ended)}{how}")
-        elif kind == "record":
-            lines.append(_seen_record(*rest))
-        elif kind == "report":
-            lines.append(
-                f"the exception handler hears: {rest[0].get('message')!r} of {rest[0].get('exception')!r}"
-            )
-        elif kind == "left_loop":
-            lines.append(f"out of the loop comes {rest[0]!r}")
-        elif kind == "peeked":
-            lines.append(f"{PLACES[rest[1]].words} sees {rest[0]}")
-        elif kind == "answered":
-            lines.append(f"{rest[0].name} has its answer")
-        elif kind == "nowait":
-            lines.append("spawn_nowait " + ("returns" if rest[2] is None else f"raises {rest[2]!r}"))
-        elif kind == "tried":
-            lines.append(f"{rest[0].name} tried {rest[1]} and got {rest[2]}")
-    return lines
+    return [_SEEN[kind](*rest) for kind, *rest in facts if kind in _SEEN]
+
+
+def _seen_end(body: Any) -> str:
+    ways = {"never": "is closed before its first step", "destroyed": "is destroyed while it runs"}
+    how = "" if body.error is None else f": {type(body.error).__name__}"
+    return f"{body.name} {ways.get(body.ended, body.ended)}{how}"
 
 
 def _seen_record(body: Any, event: str, source: str | None, dest: str) -> str:
@@ -270,6 +250,25 @@ def _seen_record(body: Any, event: str, source: str | None, dest: str) -> str:
     if source is None:
         return f"{body.name} is accepted"
     return f"{body.name} goes from {source} to {dest} ({event})"
+
+
+_SEEN: Final[dict[str, Callable[..., str]]] = {
+    "began": lambda body: f"{body.name} takes its first step",
+    "hit": lambda body: f"{body.name} receives a cancellation",
+    "ended": _seen_end,
+    "record": _seen_record,
+    "report": lambda about: (
+        f"the exception handler hears: {about.get('message')!r} of {about.get('exception')!r}"
+    ),
+    "answered": lambda call: f"{call.name} has its answer",
+    "nowait": lambda _body, _before, error, _at_home: (
+        "spawn_nowait " + ("returns" if error is None else f"raises {error!r}")
+    ),
+    "tried": lambda body, order, answer: f"{body.name} tried {order} and got {answer}",
+    "left_loop": lambda error: f"out of the loop comes {error!r}",
+    "peeked": lambda view, place: f"{PLACES[place].words} sees {view}",
+}
+"""What can be seen of each kind of fact."""
 
 
 def paste(finding: Finding) -> str:

@@ -89,11 +89,14 @@ class Strangers(Bench):
         task, body.kept = body.kept, None
         if task is None or body.shielded or body.carrier is not None or not self.world.package.truthful:
             return
-        right = task.done() and {
-            "returned": task._state == "FINISHED" and task._result == body.value,
-            "raised": task._exception is body.error,
-            "cancelled": task.cancelled(),
-        }[str(body.ended)]
+        right = (
+            task.done()
+            and {
+                "returned": task._state == "FINISHED" and task._result == body.value,
+                "raised": task._exception is body.error,
+                "cancelled": task.cancelled(),
+            }[str(body.ended)]
+        )
         self.demand(right, _TRUTH, f"{body.name} {how(body)}, and its task says {task!r}")
         self._demand_taken(body, task)
 

@@ -179,9 +179,7 @@ class Told(Strangers):
             own = not isinstance(error, asyncio.CancelledError)
             self.demand(own, "CLOSE-4", f"{call.name} answers {error!r} although nobody cancelled the caller")
             self.demand(error is None, "CLOSE-3", f"{call.name} answers {error!r}")
-            self.demand(
-                body.fate is not None, "CLOSE-2", f"{call.name} returns, and {body.name} {how(body)}"
-            )
+            self.demand(body.fate is not None, "CLOSE-2", f"{call.name} returns, and {body.name} {how(body)}")
 
     def _end_answer(self, call: Call) -> None:
         """Of `close`, `wait_and_close` and `async with`."""
@@ -228,7 +226,8 @@ class Told(Strangers):
         )
         if self._on_stranger_report(context):
             return
-        body = next((body for body in self.world.bodies if body.error is error), None) or self._carried(context)
+        body = next((body for body in self.world.bodies if body.error is error), None)
+        body = body or self._carried(context)
         if body is not None:
             self._on_failure(body, context)
         elif "timed out" in str(message):

@@ -133,7 +133,8 @@ class Body:
         coroutine = environment.coroutine_of(self)
         self.coroutine = coroutine
         self.trace = weakref.ref(coroutine)
-        return environment.given(self, coroutine)
+        given: Coroutine[Any, Any, Any] = environment.given(self, coroutine)
+        return given
 
     @property
     def call_cancelled(self) -> bool:

@@ -23,7 +23,7 @@ from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.driver import CALLS, Event, Scope, World
 from aiojobs.spec.driving.ending import wind_up
 from aiojobs.spec.driving.environment import COROUTINES, FACTORIES
-from aiojobs.spec.driving.parties import PARTIES
+from aiojobs.spec.driving.parties import PARTIES, strangers
 from aiojobs.spec.driving.story import WIND_UP, Finding
 from aiojobs.spec.driving.truth import ENDS, SELF_CALLS, TEMPERS
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from aiojobs.spec.driving.packages import Package
 
-__all__ = ["Walked", "among_strangers", "choose", "pair", "random_scope", "walk"]
+__all__ = ["Walked", "among_strangers", "choose", "pair", "random_scope", "walk", "with_stranger"]
 
 _WEIGHTS: Final = {
     "turn": 8.0,
@@ -111,18 +111,21 @@ def random_scope(chance: random.Random, *, eager: bool | None = None) -> Scope:
 
 def among_strangers(scope: Scope, chance: random.Random) -> Scope:
     """The same world, in every second case with strangers in it, by a chance of their own."""
-    kind = chance.choice(["", "", "", "factories", "coroutines", "parties"])
-    if not kind or scope.eager:
+    if scope.eager or chance.choice([False, True]):
         return scope
-    names = {
-        "factories": [name for name, factory in FACTORIES.items() if factory.here],
-        "coroutines": list(COROUTINES),
-        "parties": list(PARTIES),
-    }[kind]
-    chosen: dict[str, Any] = {kind: (chance.choice(names),), "misuse": False, "sweeps": 0}
-    if kind == "factories" and scope.contexts == "shared":
-        chosen["contexts"] = "copied"  # a factory has to tell for whom it is called
-    return replace(scope, **chosen)
+    registry: Any = chance.choice([FACTORIES, COROUTINES, PARTIES])
+    names = sorted(registry.keys() & strangers())
+    return with_stranger(scope, chance.choice(names))
+
+
+def with_stranger(scope: Scope, name: str) -> Scope:
+    """The same world with one stranger in it."""
+    registries: dict[str, Any] = {"factories": FACTORIES, "coroutines": COROUTINES, "parties": PARTIES}
+    kind = next(kind for kind, names in registries.items() if name in names)
+    # A factory has to be able to tell for whom it is called.
+    contexts = "copied" if scope.contexts == "shared" else scope.contexts
+    chosen: dict[str, Any] = {kind: (name,)}
+    return replace(scope, misuse=False, sweeps=0, contexts=contexts, **chosen)
 
 
 def _for_another(scope: Scope) -> Scope:
