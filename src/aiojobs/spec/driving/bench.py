@@ -16,6 +16,7 @@ from aiojobs.spec.driving.books import Books, Violation
 if TYPE_CHECKING:
     from aiojobs.spec.driving.calls import Call
     from aiojobs.spec.driving.driver import World
+    from aiojobs.spec.driving.packages import View
     from aiojobs.spec.driving.truth import Body
 
 __all__ = ["EPS", "Bench", "how"]
@@ -44,6 +45,8 @@ class Bench:
         """How much later than its deadline an answer may come; nothing in virtual time."""
         self.coarse = EPS
         """By how much a timer may fire early."""
+        self.seen_inside: list[tuple[str, View]] = []
+        """What foreign code has seen while the library called it, as long as no action explains it."""
         self._read = 0
         self._complaints = 0
 

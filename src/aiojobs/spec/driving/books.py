@@ -19,6 +19,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from aiojobs.spec.driving.packages import View
 from aiojobs.spec.reading.interpret import Interpreter, parameters
 from aiojobs.spec.reading.job import read_job
 from aiojobs.spec.reading.locate import find_spec
@@ -27,7 +28,6 @@ from aiojobs.spec.reading.scheduler import read_scheduler
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiojobs.spec.driving.packages import View
     from aiojobs.spec.driving.truth import Body
 
 __all__ = ["CRASH", "Books", "Violation", "action_names", "moves"]
@@ -125,6 +125,8 @@ class Books:
         self.cells: set[tuple[str, str]] = set()
         """Every transition that happened: source and event."""
         self._group: list[_Step] = []
+        self.between: list[View] = []
+        """What was to be seen between closing and the ends that were told together with it."""
 
     @property
     def phase(self) -> str:
@@ -267,7 +269,9 @@ class Books:
         self.queue.clear()
         self.blocked.clear()
         self._do("shutdown")
+        self.between = []
         for body in ended:
+            self.between.append(self._wanted())
             self.running.remove(body)
             self._do("end_closing_idle")
 
@@ -310,6 +314,16 @@ class Books:
         return body in self._started
 
     # Comparison.
+
+    def agree(self, view: View) -> bool:
+        """Whether this is what is written here, or was between two actions that were taken together."""
+        return view in (self._wanted(), *self.between)
+
+    def _wanted(self) -> View:
+        """What the scheduler has to say of itself."""
+        pending, active = len(self.queue), len(self.running)
+        jobs = sorted([*self.running, *self.queue], key=lambda body: body.arrival)
+        return View(self.phase, active, pending, active + pending, tuple([body.name for body in jobs]))
 
     def compare(self, view: View) -> None:
         """What the scheduler says of itself must be what is written here."""

@@ -21,6 +21,7 @@ what is right (`judge`).
 from __future__ import annotations
 
 import asyncio
+import sys
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from aiojobs.spec.driving.choices import enabled, environments
 from aiojobs.spec.driving.ending import dispose
 from aiojobs.spec.driving.judge import Judge
 from aiojobs.spec.driving.misuse import misuse
-from aiojobs.spec.driving.parties import Environment
+from aiojobs.spec.driving.parties import Environment, PartyExit, PartyFailure
 from aiojobs.spec.driving.truth import ENDS, ORIGIN, SELF_CALLS, Body
 from aiojobs.spec.driving.virtual_loop import VirtualLoop
 
@@ -100,6 +101,7 @@ class World:
     def __enter__(self) -> Self:
         self.warnings = _warned
         self.warnings.clear()
+        _unraisable.clear()
         if self.virtual is not None:
             self.virtual.set_exception_handler(lambda _, context: self.complaints.append(context))
             self._entered = self.virtual.entered()
@@ -229,6 +231,8 @@ class World:
         self.facts.append(("event", event))
         with self.environment.at_work(True):
             _MOVES[event[0]](self, *event[1:])
+        while _unraisable:
+            self.note("left_to_python", _unraisable.pop(0))
 
     def look(self, *, again: bool = False) -> None:
         """Have the judge look at everything since the last time."""
@@ -358,10 +362,24 @@ def watching() -> Generator[None]:
         warnings.simplefilter("always")
         global _warned  # noqa: PLW0603 - there is one such list in a process, as there is one set of filters
         before, _warned = _warned, caught
+        hook = sys.unraisablehook
+        sys.unraisablehook = _keep_unraisable
         try:
             yield
         finally:
             _warned = before
+            sys.unraisablehook = hook
+
+
+_unraisable: list[BaseException] = []
+"""What Python was left with that nobody could receive, in the present world."""
+
+
+def _keep_unraisable(about: sys.UnraisableHookArgs) -> None:
+    if isinstance(about.exc_value, (PartyFailure, PartyExit, HandlerFailure)):
+        _unraisable.append(about.exc_value)
+    else:
+        sys.__unraisablehook__(about)
 
 
 def _moves() -> dict[str, Callable[..., None]]:

@@ -86,8 +86,12 @@ class Judge(Told, Quiet):
             fact = facts[self._read]
             self._read += 1
             getattr(self, f"_on_{fact[0]}")(*fact[1:])
+            if self.seen_inside:
+                self._explain_seen(over=False)
         if self.books is not None:
             self.books.settle_group()
+            if self.seen_inside:
+                self._explain_seen(over=True)
         for body in self.world.bodies:
             if not body.began and body.coroutine is not None:
                 body.look()

@@ -158,10 +158,10 @@ PLACES: Final[dict[str, Place]] = {
     "reports": Place("the loop's exception handler", (*_RAISE, *_CALL_BACK), told=False),
     "callback": Place("a done callback", (*_RAISE, *_CALL_BACK)),
     "name": Place("the repr of a name", (*_RAISE, "looks"), told=False, ends=False),
-    "finalizer": Place("a finalizer", _CALL_BACK),
+    "finalizer": Place("a finalizer", (*_RAISE, *_CALL_BACK)),
 }
-"""Where the library calls code that is not its own. A coroutine's ``close`` and ``create_task`` are kinds of
-coroutines and of factories; what a finalizer raises Python keeps to itself; an observer may not call back."""
+"""Where the library calls code that is not its own. What a coroutine's ``close`` or a task factory raises is a kind
+of coroutine or of factory; an observer may not change anything."""
 
 
 class Party(NamedTuple):
