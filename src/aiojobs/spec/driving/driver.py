@@ -185,14 +185,17 @@ class World:
     def note_doomed(self) -> None:
         """Closing begins with the next step: what waits now must never run (SHUT-1)."""
         if not self.scheduler.closed:
-            doomed = [
-                body
-                for body in self.bodies
-                if not body.began
-                and body is not self.environment.served
-                and (body.job.pending if body.job is not None else body.call and body.call.open)
-            ]
-            self.note("closing", doomed)
+            self.note("closing", self.doomed())
+
+    def doomed(self) -> list[Body]:
+        """Whoever must never run if closing begins now."""
+        return [
+            body
+            for body in self.bodies
+            if not body.began
+            and body is not self.environment.served
+            and (body.job.pending if body.job is not None else body.call and body.call.open)
+        ]
 
     def _handle(self, _: Any, context: dict[str, Any]) -> None:
         self.note("report", context)
@@ -271,6 +274,8 @@ class World:
         body = self._new_body(temper)
         if self.scope.contexts in {"given", "shared"}:
             body.given = self._shared if self.scope.contexts == "shared" else Context()
+        if body.given is not None and self.environment.is_strange:
+            body.given.run(ORIGIN.set, body.name)  # a task factory has to tell for whom it is called
         if self.spent.jobs == self.scope.jobs:
             self.unnamed = body
         else:
@@ -304,6 +309,7 @@ class World:
             self.environment.greet(body.job)
         except (Exception, SystemExit) as caught:  # noqa: BLE001 - the judge wants to know
             error = BaseException.with_traceback(caught, None)
+            error.__context__ = None  # it may have been handled where foreign code spawns this
         return error, ORIGIN.get() == body.name
 
     def start_call(self, kind: str, target: Any) -> None:

@@ -24,6 +24,7 @@ from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.truth import ORIGIN, BodyFailure
 
 if TYPE_CHECKING:
@@ -376,12 +377,12 @@ def _make(world: World, kind: FactoryKind, coro: Any, options: dict[str, Any]) -
 
 
 def _body(world: World, context: Any) -> Body:
-    """Whose coroutine it is: that of whom the context is, or that of which the context was given."""
+    """Whose coroutine it is: that of the job whose name is in the context."""
     origin = ORIGIN.get() if context is None else context.get(ORIGIN, "")
     for body in reversed(world.bodies):
-        if body.name == origin or (context is not None and body.given is context):
+        if body.name == origin:
             return body
-    raise LookupError(f"a task is made in the context of {origin!r}, who has spawned nothing")
+    raise Violation("SPAWN-4", f"a task is made in the context of {origin!r}, who has spawned nothing")
 
 
 # What is run.
@@ -393,10 +394,6 @@ class ForeignCoroutine(Forwarding):
     def __init__(self, body: Body, inner: Any) -> None:
         super().__init__(inner)
         self.body = body
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        self.body.world.environment.met = True
-        return super().__await__()
 
 
 class ClosesBadly(ForeignCoroutine):
@@ -425,7 +422,6 @@ class Hides(ForeignCoroutine):
     def __getattribute__(self, name: str) -> Any:
         environment = object.__getattribute__(self, "body").world.environment
         if name in {"__name__", "__qualname__", "cr_frame", "cr_code"} and environment.acting:
-            environment.met = True
             raise LookupError(f"nobody may know {name}")
         return super().__getattribute__(name)
 
@@ -445,7 +441,6 @@ class OddFailure(BodyFailure):
     def object(self) -> None:
         """Refuse, unless it is only looked at."""
         if self.world.environment.acting:
-            self.world.environment.met = True
             raise LookupError("nobody may do that with this exception")
 
 
@@ -463,10 +458,8 @@ class LosesItself(OddFailure):
 
     def with_traceback(self, traceback: Any) -> Any:
         """Not what is expected of it."""
-        environment = self.world.environment
-        environment.met = environment.met or environment.acting
         super().with_traceback(traceback)
-        return None if environment.acting else self
+        return None if self.world.environment.acting else self
 
 
 _TRACEBACK: Final[Any] = vars(BaseException)["__traceback__"]

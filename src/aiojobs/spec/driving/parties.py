@@ -14,16 +14,18 @@ Deliberately not here: task factories and coroutines (`environment`), and what i
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiojobs.spec.driving.bounds import PLAIN
 from aiojobs.spec.driving.calls import Call
-from aiojobs.spec.driving.environment import COROUTINES, FACTORIES, install
+from aiojobs.spec.driving.environment import COROUTINES, FACTORIES, ClosesBadly, install
 from aiojobs.spec.driving.truth import BodyFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from aiojobs.spec.driving.driver import World
     from aiojobs.spec.driving.truth import Body
@@ -69,11 +71,21 @@ class Thrown:
 
 
 def _raise(environment: Environment, place: str) -> None:
-    raise environment.owe(PartyFailure(place), PLACES[place].words, owed=PLACES[place].told)
+    owed = PLACES[place].told and not _in_repr()
+    raise environment.owe(PartyFailure(place), PLACES[place].words, owed=owed)
 
 
 def _exit(environment: Environment, place: str) -> None:
-    raise environment.owe(PartyExit(place), PLACES[place].words, owed=PLACES[place].ends)
+    owed = PLACES[place].ends and not _in_repr()
+    raise environment.owe(PartyExit(place), PLACES[place].words, owed=owed)
+
+
+def _in_repr() -> bool:
+    """Whether it is a repr that will fail: of that the text tells that it was wanted for."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "__repr__":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _look(environment: Environment, place: str) -> None:
@@ -97,12 +109,13 @@ def _close_job(environment: Environment, _: str) -> None:
 def _shut(environment: Environment, _: str) -> None:
     world = environment.world
     if not world.scheduler.closed:
-        world.note_doomed()
-        _ask_by_hand(world, "shut", None, world.scheduler.close())
+        doomed = world.doomed()
+        if _ask_by_hand(world, "shut", None, world.scheduler.close()):
+            world.note("closing", doomed)
 
 
-def _ask_by_hand(world: World, kind: str, body: Body | None, asking: Any) -> None:
-    """Take the first step of a call, and leave: what was asked for is under way."""
+def _ask_by_hand(world: World, kind: str, body: Body | None, asking: Any) -> bool:
+    """Take the first step of a call, and leave: what was asked for is under way, unless it was refused."""
     call = Call(world, -1, kind, body)
     call.called_at, call.answered = world.now(), True
     world.by_hand.append(call)
@@ -113,12 +126,14 @@ def _ask_by_hand(world: World, kind: str, body: Body | None, asking: Any) -> Non
     except RuntimeError:  # from inside a job (WAIT-4): nothing was asked
         world.by_hand.remove(call)
     except BodyFailure as error:
+        error.__context__ = None  # what was handled where this is called from
         if body is not None and body.caused(error):
             body.receivers += 1
     except Exception as error:  # noqa: BLE001 - where it is raised, Python may keep it to itself
         world.note("failed_inside", kind, error.with_traceback(None))
     finally:
         asking.close()
+    return call in world.by_hand
 
 
 DEEDS: Final[dict[str, Callable[[Environment, str], None]]] = {
@@ -278,6 +293,8 @@ class Environment:
         self.met = False
         """A stranger has done what it is strange for."""
         self.strangers = {factory, coroutine, party} - PLAIN
+        self.copies_contexts = self.factory.by == "old factory"
+        """A context that is given can only be copied: nobody is able to pass it on."""
         self.is_strange = bool(self.strangers)
         self.served: Body | None = None
         """For whom the loop is making a task just now: its job has started."""
@@ -342,12 +359,18 @@ class Environment:
     def given(self, body: Body, coroutine: Any) -> Any:
         """What is given away for it."""
         kind = self.coroutine.given
-        return coroutine if kind is None or body.shielded else kind(body, coroutine)
+        if kind is None or body.shielded:
+            return coroutine
+        self.met = self.met or not issubclass(kind, ClosesBadly)
+        return kind(body, coroutine)
 
     def failure(self, body: Body) -> BodyFailure:
         """What the coroutine fails with."""
         kind = self.coroutine.failure
-        return BodyFailure(body.name) if kind is None or body.shielded else kind(body.name, self.world)
+        if kind is None or body.shielded:
+            return BodyFailure(body.name)
+        self.met = True
+        return kind(body.name, self.world)
 
     def greet(self, job: Any) -> None:
         """A job has been returned by its spawn."""

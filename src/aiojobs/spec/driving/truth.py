@@ -236,7 +236,8 @@ class Body:
         """Whether this is the context that was promised; from now on it can be told from the spawner's."""
         found, inside = ORIGIN.get(), f"inside {self.name}"
         ORIGIN.set(inside)
-        return found == self.name if self.given is None else self.given.get(ORIGIN) == inside
+        copied = self.given is None or self.world.environment.copies_contexts
+        return found == self.name if copied or self.given is None else self.given.get(ORIGIN) == inside
 
     def _end(self, how: str) -> None:
         self.ended = how

@@ -124,8 +124,9 @@ def with_stranger(scope: Scope, name: str) -> Scope:
     kind = next(kind for kind, names in registries.items() if name in names)
     # A factory has to be able to tell for whom it is called.
     contexts = "copied" if scope.contexts == "shared" else scope.contexts
+    handler = "keeps" if name.startswith("handler") else scope.handler
     chosen: dict[str, Any] = {kind: (name,)}
-    return replace(scope, misuse=False, sweeps=0, contexts=contexts, **chosen)
+    return replace(scope, misuse=False, sweeps=0, contexts=contexts, handler=handler, **chosen)
 
 
 def _for_another(scope: Scope) -> Scope:
