@@ -31,7 +31,9 @@ ONE_JOB = {
 
 def scope_with(stranger):
     """The scope of the smoke tier that explores this stranger, with nobody else in it."""
-    case = next(case for case in SMOKE if any(stranger in kinds for kinds in case.scope.surroundings().values()))
+    case = next(
+        case for case in SMOKE if any(stranger in kinds for kinds in case.scope.surroundings().values())
+    )
     return with_stranger(case.scope, stranger)
 
 
@@ -95,7 +97,9 @@ def test_a_walk_among_strangers_is_a_function_of_its_seed():
 
     scopes = [chosen(seed) for seed in range(400)]
     assert scopes == [chosen(seed) for seed in range(400)]
-    strange = [scope for scope in scopes if any(set(kinds) - PLAIN for kinds in scope.surroundings().values())]
+    strange = [
+        scope for scope in scopes if any(set(kinds) - PLAIN for kinds in scope.surroundings().values())
+    ]
     assert 100 < len(strange) < 300
 
 
@@ -120,7 +124,9 @@ def test_a_planted_fault_is_found_at_random_among_strangers(fault):
     package, walked = planted(fault), Walked()
     with watching():
         for seed in range(400):
-            walked.add(walk(package, seed, with_stranger(random_scope(random.Random(seed), eager=False), stranger)))
+            walked.add(
+                walk(package, seed, with_stranger(random_scope(random.Random(seed), eager=False), stranger))
+            )
             if requirements & walked.findings.keys():
                 break
     assert requirements & walked.findings.keys()

@@ -145,6 +145,10 @@ class World:
         """Whether the job of this body says that it has ended."""
         return body.job is not None and self.package.ended(body.job)
 
+    def is_active(self, body: Body) -> bool:
+        """Whether the job of this body says that it runs and was not asked to stop."""
+        return self.package.states and bool(body.job.active)
+
     async def call_from_inside(self, body: Body, order: str) -> None:
         """What a job tries that no job may do."""
         if order == "self-shut":

@@ -90,7 +90,8 @@ def _in_repr() -> bool:
 
 def _look(environment: Environment, place: str) -> None:
     world = environment.world
-    world.note("peeked", world.view(), place)
+    unasked = [body.name for body in world.bodies if body.job is not None and world.is_active(body)]
+    world.note("peeked", world.view(), place, unasked if world.scheduler.closed else [])
 
 
 def _spawn(environment: Environment, _: str) -> None:
