@@ -329,7 +329,7 @@ STRANGE_FAULTS = {
         {"BOOK-4", "EXC-2", "SHUT-5", "LIMIT-6", "CLOSE-3"},
     ),
 }
-"""Each fault that shows among strangers only: whom it needs, and the requirements of which one must be found broken."""
+"""Each fault that shows among strangers only: whom it needs, and requirements of which one must be found broken."""
 
 _numbers = itertools.count()
 _kept = []

@@ -68,8 +68,9 @@ class Bench:
         """Whether somebody has asked this job to stop."""
         if self.closing_since is not None or self.world.scheduler.closed or body.calling_cancelled:
             return True
-        calls = self.world.calls
-        return any(self._asks(call) for call in (*calls, *self.world.by_hand) if call.body is body)
+        if any(self._asks(call) for call in self.world.calls if call.body is body):
+            return True
+        return any(call.body is body for call in self.world.by_hand)
 
     def _asks(self, call: Call) -> bool:
         if call.called_at is None:

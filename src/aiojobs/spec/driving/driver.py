@@ -172,7 +172,7 @@ class World:
 
     def view(self) -> View:
         """What the scheduler says about itself now, whose job is unnamed being known."""
-        with self.environment.at_work(False):
+        with self.environment.looked_at:
             view = self.package.view(self.scheduler)
         if self.unnamed is None:
             return view
@@ -181,7 +181,7 @@ class World:
 
     def body_of(self, job: Any) -> Body:
         """What a job of the scheduler runs."""
-        with self.environment.at_work(False):
+        with self.environment.looked_at:
             body = self.by_name.get(job.get_name(), self.unnamed)
         assert body is not None
         return body
@@ -236,8 +236,11 @@ class World:
     def let_happen(self, event: Event) -> None:
         """Let an event happen, and nothing else."""
         self.facts.append(("event", event))
-        with self.environment.at_work(True):
+        before, self.environment.acting = self.environment.acting, True
+        try:
             _MOVES[event[0]](self, *event[1:])
+        finally:
+            self.environment.acting = before
         while _unraisable:
             self.note("left_to_python", _unraisable.pop(0))
 
@@ -356,7 +359,7 @@ class World:
                 self.spent.cancels -= 1
         for body in self.bodies:
             body.hit = body.hit or body.ended is None
-        with self.environment.at_work(False):
+        with self.environment.looked_at:
             for task in sorted(left.values(), key=lambda task: (len(task.get_name()), task.get_name())):
                 task.cancel()
 

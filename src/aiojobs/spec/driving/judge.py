@@ -79,9 +79,10 @@ class Judge(Told, Quiet):
     def read(self) -> None:
         """Read what was noted."""
         facts = self.world.facts
-        for body in self.world.bodies:
-            if body.carrier is not None:
-                body.carrier.look()
+        if self.world.environment.is_strange:
+            for body in self.world.bodies:
+                if body.carrier is not None:
+                    body.carrier.look()
         while self._read < len(facts):
             fact = facts[self._read]
             self._read += 1

@@ -263,19 +263,32 @@ class Argument:
             self.environment.act("finalizer")
 
 
-class _AtWork:
-    """No generator: what that raises at its end is seen in the state of a coroutine that uses it."""
+class _LookedAt:
+    """While it is entered the world does not act.
 
-    def __init__(self, environment: Environment, acting: bool) -> None:
+    It is no generator: what that raises at its end is seen in the state of a coroutine that uses it.
+    """
+
+    def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.before = environment.acting
-        environment.acting = acting
+        self.before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self.before.append(self.environment.acting)
+        self.environment.acting = False
+
+    def __exit__(self, *_: object) -> None:
+        self.environment.acting = self.before.pop()
+
+
+class _Nothing:
+    """Nobody is strange: nobody has to be kept from misbehaving."""
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
-        self.environment.acting = self.before
+        pass
 
 
 class Environment:
@@ -299,6 +312,8 @@ class Environment:
         self.is_strange = bool(self.strangers)
         self.served: Body | None = None
         """For whom the loop is making a task just now: its job has started."""
+        self.looked_at: _LookedAt | _Nothing = _LookedAt(self) if self.is_strange else _Nothing()
+        """For a while the world is only looked at."""
         self._busy = False
 
     def install(self) -> None:
@@ -307,10 +322,6 @@ class Environment:
         if self.party.place == "reports":
             loop: Any = self.world.virtual
             loop.call_exception_handler = self._report
-
-    def at_work(self, acting: bool) -> _AtWork:
-        """For a while the world acts, or is only looked at."""
-        return _AtWork(self, acting)
 
     def act(self, place: str) -> None:
         """Foreign code is called at this place."""
