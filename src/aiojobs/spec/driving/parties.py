@@ -90,7 +90,8 @@ def _in_repr() -> bool:
 
 def _look(environment: Environment, place: str) -> None:
     world = environment.world
-    unasked = [body.name for body in world.bodies if body.job is not None and world.is_active(body)]
+    here = [body for body in world.bodies if body.job is not None and body.ended is None]
+    unasked = [body.name for body in here if world.is_active(body)]
     world.note("peeked", world.view(), place, unasked if world.scheduler.closed else [])
 
 
