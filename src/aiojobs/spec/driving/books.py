@@ -125,6 +125,8 @@ class Books:
         self.cells: set[tuple[str, str]] = set()
         """Every transition that happened: source and event."""
         self._group: list[_Step] = []
+        self._interrupted: dict[Body, _Step] = {}
+        """Spawns that foreign code has made in the middle of an action, of which the observer hears before them."""
         self.between: list[View] = []
         """What was to be seen between closing and the ends that were told together with it."""
 
@@ -142,6 +144,7 @@ class Books:
 
     def turned_away(self, body: Body) -> None:
         """A spawn has raised: it was refused on the spot, or was blocked and gave up."""
+        self._interrupted.pop(body, None)
         if len(self._group) == 1 and self._group[0][:2] == ("called", body):
             self._group.clear()
             return
@@ -158,6 +161,8 @@ class Books:
             step = "drop"
         if not self._continues(step, body):
             self.interrupt()
+        if body in self._interrupted and event == "accept":
+            self._group.append(self._interrupted.pop(body))
         if event == "accept" and body in self.blocked:
             step = "admit"
         self._group.append(_Step(step, body, source))
@@ -167,11 +172,11 @@ class Books:
                 self._started.add(body)
 
     def interrupt(self) -> None:
-        """Something else begins, or somebody looks; a spawn that is being refused is none of it."""
+        """Something else begins; a spawn that does not wait, or is being refused, may be in the middle of it."""
         if len(self._group) == 1 and self._group[0].name == "called":
             body = self._group[0].body
             if body is not None and (body.call is None or self.phase != "open"):
-                self._group.clear()
+                self._interrupted[body] = self._group.pop()
                 return
         self.settle_group()
 
@@ -201,6 +206,8 @@ class Books:
         if not self._group:
             return True
         first, last = self._group[0], self._group[-1]
+        if body in self._interrupted:
+            return False
         if first.name == "called":
             follows = {"called": "accept", "accept": "start"}
             return first.body is body and step == follows.get(last.name)
