@@ -86,15 +86,15 @@ def failure_lost_with_its_waiter(package):
 
 def failure_told_twice(package):
     def make(original):
-        def wake(self, scheduler, *, received):
-            waited_for = bool(self._waiters)
-            original(self, scheduler, received=received)
-            if waited_for and self._outcome == "raised":
-                scheduler._report_failure(self)
+        def tell(self, job, received=False):
+            waited_for = bool(job._waiters)
+            original(self, job, received=received)
+            if waited_for and job._outcome == "raised":
+                self._report_failure(job)
 
-        return wake
+        return tell
 
-    _patch(_module(package, "_machine").JobMachine, "_wake", make)
+    _patch(_module(package, "_engine").Engine, "_tell", make)
 
 
 def expired_wait_closes_nothing(package):
@@ -224,13 +224,12 @@ def dropped_job_says_that_it_was_cancelled(package):
     cancelled = _module(package, "_lifecycle").Outcome.CANCELLED
 
     def make(original):
-        def dismiss(self, job):
-            original(self, job)
-            job._outcome = cancelled
+        def end(self, outcome, result):
+            original(self, cancelled if outcome == "never_started" else outcome, result)
 
-        return dismiss
+        return end
 
-    _patch(_module(package, "_engine").Engine, "_dismiss", make)
+    _patch(_module(package, "_machine").JobMachine, "_end", make)
 
 
 def returned_job_says_that_it_was_cancelled(package):

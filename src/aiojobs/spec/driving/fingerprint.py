@@ -80,6 +80,7 @@ def _harness(world: World) -> tuple[Any, ...]:
     over = sorted({_over(call) for call in world.calls if call.over})
     return (
         world.spent.key(),
+        world.settled_in,
         world.judge.key(),
         tuple(_body(body, world) for body in world.bodies),
         tuple(calls),
