@@ -145,9 +145,13 @@ class World:
         """Whether the job of this body says that it has ended."""
         return body.job is not None and self.package.ended(body.job)
 
-    def is_active(self, body: Body) -> bool:
-        """Whether the job of this body says that it runs and was not asked to stop."""
-        return self.package.states and bool(body.job.active)
+    def is_half_done(self, body: Body) -> bool:
+        """Whether the job of this body runs on though closing has begun, or has ended and is still counted."""
+        if not self.package.states:
+            return False
+        if self.scheduler.closed and body.ended is None and body.job.active:
+            return True
+        return str(body.job.state) in {"closed", "done"} and body.job in self.scheduler
 
     async def call_from_inside(self, body: Body, order: str) -> None:
         """What a job tries that no job may do."""

@@ -90,9 +90,9 @@ def _in_repr() -> bool:
 
 def _look(environment: Environment, place: str) -> None:
     world = environment.world
-    here = [body for body in world.bodies if body.job is not None and body.ended is None]
-    unasked = [body.name for body in here if world.is_active(body)]
-    world.note("peeked", world.view(), place, unasked if world.scheduler.closed else [])
+    here = [body for body in world.bodies if body.job is not None]
+    halves = [body.name for body in here if world.is_half_done(body)]
+    world.note("peeked", world.view(), place, halves)
 
 
 def _spawn(environment: Environment, _: str) -> None:

@@ -267,7 +267,7 @@ _SEEN: Final[dict[str, Callable[..., str]]] = {
     "tried": lambda body, order, answer: f"{body.name} tried {order} and got {answer}",
     "left_loop": lambda error: f"out of the loop comes {error!r}",
     "left_to_python": lambda error: f"nobody can be told of {error!r} but the interpreter",
-    "peeked": lambda view, place, _unasked: f"{PLACES[place].words} sees {view}",
+    "peeked": lambda view, place, _halves: f"{PLACES[place].words} sees {view}",
 }
 """What can be seen of each kind of fact."""
 

@@ -30,10 +30,10 @@ _TRUTH: Final = "EXC-5"
 class Strangers(Bench):
     """The rules about foreign code."""
 
-    def _on_peeked(self, view: View, place: str, unasked: list[str]) -> None:
+    def _on_peeked(self, view: View, place: str, halves: list[str]) -> None:
         """Foreign code has looked at the scheduler: it must have found it whole."""
-        asked = f"{place}: closing has begun, and {', '.join(unasked)} is not asked to stop"
-        self.demand(not unasked or place == "observer", _FOREIGN, asked)
+        half = f"{place}: {', '.join(halves)} runs on though closing has begun, or has ended and is counted"
+        self.demand(not halves or place == "observer", _FOREIGN, half)
         together = view.size == view.active + view.pending == len(view.listed)
         self.demand(together, _FOREIGN, f"{place}: the counts disagree: {view}")
         if self.books is not None and place != "observer" and not self.books.agree(view):
