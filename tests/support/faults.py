@@ -86,15 +86,15 @@ def failure_lost_with_its_waiter(package):
 
 def failure_told_twice(package):
     def make(original):
-        def wake(self, scheduler, *, received):
-            waited_for = bool(self._waiters)
-            original(self, scheduler, received=received)
-            if waited_for and self._outcome == "raised":
-                scheduler._report_failure(self)
+        def tell(self, job, received=False):
+            waited_for = bool(job._waiters)
+            original(self, job, received=received)
+            if waited_for and job._outcome == "raised":
+                self._report_failure(job)
 
-        return wake
+        return tell
 
-    _patch(_module(package, "_machine").JobMachine, "_wake", make)
+    _patch(_module(package, "_engine").Engine, "_tell", make)
 
 
 def expired_wait_closes_nothing(package):
@@ -224,13 +224,12 @@ def dropped_job_says_that_it_was_cancelled(package):
     cancelled = _module(package, "_lifecycle").Outcome.CANCELLED
 
     def make(original):
-        def dismiss(self, job):
-            original(self, job)
-            job._outcome = cancelled
+        def end(self, outcome, result):
+            original(self, cancelled if outcome == "never_started" else outcome, result)
 
-        return dismiss
+        return end
 
-    _patch(_module(package, "_engine").Engine, "_dismiss", make)
+    _patch(_module(package, "_machine").JobMachine, "_end", make)
 
 
 def returned_job_says_that_it_was_cancelled(package):
@@ -267,6 +266,69 @@ FAULTS = {
     returned_job_says_that_it_was_cancelled: {"WAIT-5", "WAIT-3"},
 }
 """Each fault, and the requirements of which one must be found broken."""
+
+
+def wrapped_job_never_ends(package):
+    _patch(_module(package, "_engine").Engine, "_task_ended", lambda original: lambda self, job, task: None)
+
+
+def failure_beside_its_coroutine_is_lost(package):
+    _patch(_module(package, "_engine"), "_is_expected", lambda original: lambda failure, end: True)
+
+
+def closing_a_coroutine_is_not_guarded(package):
+    def make(original):
+        def close_coroutine(self, coro, job):
+            coro.close()
+
+        return close_coroutine
+
+    _patch(_module(package, "_engine").Engine, "_close_coroutine", make)
+
+
+def failed_cleanup_is_told_twice(package):
+    def make(original):
+        def report_cleanup(self, job, exc):
+            original(self, job, exc)
+            original(self, job, exc)
+
+        return report_cleanup
+
+    _patch(_module(package, "_outside").Outside, "_report_cleanup", make)
+
+
+def foreign_code_is_not_guarded(package):
+    def make(original):
+        def call_out(self, what, function, *args):
+            return function(*args)
+
+        return call_out
+
+    _patch(_module(package, "_outside").Outside, "_call_out", make)
+
+
+def foreign_code_stops_the_loop_at_once(package):
+    def make(original):
+        def stop_loop(loop, exc):
+            raise exc
+
+        return stop_loop
+
+    _patch(_module(package, "_calling"), "stop_loop", make)
+
+
+STRANGE_FAULTS = {
+    wrapped_job_never_ends: ("wraps", {"LIMIT-6", "START-3"}),
+    failure_beside_its_coroutine_is_lost: ("fails-after", {"BOOK-4"}),
+    closing_a_coroutine_is_not_guarded: ("close-raises", {"SPAWN-2", "SHUT-5", "CLOSE-3"}),
+    failed_cleanup_is_told_twice: ("close-raises", {"BOOK-4"}),
+    foreign_code_is_not_guarded: ("cancel raises", {"SHUT-5", "CLOSE-3", "LIMIT-6"}),
+    foreign_code_stops_the_loop_at_once: (
+        "handler exits",
+        {"BOOK-4", "EXC-2", "SHUT-5", "LIMIT-6", "CLOSE-3"},
+    ),
+}
+"""Each fault that shows among strangers only: whom it needs, and requirements of which one must be found broken."""
 
 _numbers = itertools.count()
 _kept = []

@@ -211,7 +211,9 @@ async def test_a_task_that_was_cancelled_before_its_first_step_says_how_its_coro
 
 @unfaithful
 @pytest.mark.requirement("START-3", "LIMIT-6", "WAIT-4", "SPAWN-1")
-async def test_a_slot_comes_back_and_every_waiter_is_answered_though_the_task_did_something_else(making, kind):
+async def test_a_slot_comes_back_and_every_waiter_is_answered_though_the_task_did_something_else(
+    making, kind
+):
     handler = Recorder()
     scheduler = Scheduler(limit=1, exception_handler=handler)
     making.by(kind)

@@ -24,6 +24,7 @@ from aiojobs.spec.commands import FAILED, NOT_HERE, PASSED, add_json, stream_bes
 from aiojobs.spec.driving import packages
 from aiojobs.spec.driving.books import action_names, moves
 from aiojobs.spec.driving.explorer import Found, explore
+from aiojobs.spec.driving.parties import strangers
 from aiojobs.spec.driving.scopes import Case, pin, read_cases
 from aiojobs.spec.driving.story import tell
 from aiojobs.spec.reading.locate import find_repository
@@ -172,6 +173,8 @@ def _unseen(results: _Results) -> list[str]:
     """Those that never did."""
     actions, cells = _seen(results)
     wrong = [f"the action {action} never came about" for action in sorted(action_names() - actions)]
+    met = {name for _, found in results for name in found.met}
+    wrong += [f"the stranger '{name}' never came about" for name in sorted(strangers() - met)]
     wrong += [f"no {state} job ever had the event {event}" for state, event in sorted(moves() - cells)]
     return wrong
 
@@ -218,6 +221,7 @@ def _account(results: _Results) -> dict[str, Any]:
         "steps with replays": sum(found.steps for _, found in results),
         "actions seen": f"{len(actions)} of {len(action_names())}",
         "transitions seen": f"{len(cells)} of {len(moves())}",
+        "strangers met": f"{len({name for _, found in results for name in found.met})} of {len(strangers())}",
     }
     return {"figures": figures, "covers": {name: sorted(by) for name, by in sorted(speakers.items())}}
 

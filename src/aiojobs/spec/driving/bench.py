@@ -16,6 +16,7 @@ from aiojobs.spec.driving.books import Books, Violation
 if TYPE_CHECKING:
     from aiojobs.spec.driving.calls import Call
     from aiojobs.spec.driving.driver import World
+    from aiojobs.spec.driving.packages import View
     from aiojobs.spec.driving.truth import Body
 
 __all__ = ["EPS", "Bench", "how"]
@@ -44,6 +45,8 @@ class Bench:
         """How much later than its deadline an answer may come; nothing in virtual time."""
         self.coarse = EPS
         """By how much a timer may fire early."""
+        self.seen_inside: list[tuple[str, View]] = []
+        """What foreign code has seen while the library called it, as long as no action explains it."""
         self._read = 0
         self._complaints = 0
 
@@ -65,7 +68,9 @@ class Bench:
         """Whether somebody has asked this job to stop."""
         if self.closing_since is not None or self.world.scheduler.closed or body.calling_cancelled:
             return True
-        return any(self._asks(call) for call in self.world.calls if call.body is body)
+        if any(self._asks(call) for call in self.world.calls if call.body is body):
+            return True
+        return any(call.body is body for call in self.world.by_hand)
 
     def _asks(self, call: Call) -> bool:
         if call.called_at is None:
@@ -76,10 +81,10 @@ class Bench:
 
     def _idle(self) -> bool:
         """Nothing runs and nothing waits to."""
-        return not any(body.alive or self._waits(body) for body in self.world.bodies)
+        return not any(body.lives or self._waits(body) for body in self.world.bodies)
 
     def _waits(self, body: Body) -> bool:
-        return not body.began and body.ended is None and body.job is not None
+        return not body.began and body.fate is None and body.job is not None
 
     def _drain_deadline(self, call: Call) -> float:
         since = call.left_at if call.kind == "with" else call.called_at

@@ -19,6 +19,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from aiojobs.spec.driving.packages import View
 from aiojobs.spec.reading.interpret import Interpreter, parameters
 from aiojobs.spec.reading.job import read_job
 from aiojobs.spec.reading.locate import find_spec
@@ -27,10 +28,9 @@ from aiojobs.spec.reading.scheduler import read_scheduler
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiojobs.spec.driving.packages import View
     from aiojobs.spec.driving.truth import Body
 
-__all__ = ["Books", "Violation", "action_names", "moves"]
+__all__ = ["CRASH", "Books", "Violation", "action_names", "moves"]
 
 _UNEXPLAINED: Final = {
     "spawn_start": ("LIMIT-1", "a job starts although no slot is free for it"),
@@ -58,6 +58,10 @@ class _Step(NamedTuple):
     name: str
     body: Body | None
     source: str | None
+
+
+CRASH: Final = "CRASH"
+"""In place of a requirement: an error of the library's own comes out of it, and speaks for no promise."""
 
 
 class Violation(Exception):  # noqa: N818 - it names what was found
@@ -121,6 +125,10 @@ class Books:
         self.cells: set[tuple[str, str]] = set()
         """Every transition that happened: source and event."""
         self._group: list[_Step] = []
+        self._interrupted: dict[Body, _Step] = {}
+        """Spawns that foreign code has made in the middle of an action, of which the observer hears before them."""
+        self.between: list[View] = []
+        """What was to be seen between closing and the ends that were told together with it."""
 
     @property
     def phase(self) -> str:
@@ -131,11 +139,12 @@ class Books:
 
     def called(self, body: Body) -> None:
         """A spawn was called; unless it is accepted by the next record, it waits outside."""
-        self.settle_group()
+        self.interrupt()
         self._group.append(_Step("called", body, None))
 
     def turned_away(self, body: Body) -> None:
         """A spawn has raised: it was refused on the spot, or was blocked and gave up."""
+        self._interrupted.pop(body, None)
         if len(self._group) == 1 and self._group[0][:2] == ("called", body):
             self._group.clear()
             return
@@ -151,7 +160,9 @@ class Books:
         if event == "close" and source == "pending":
             step = "drop"
         if not self._continues(step, body):
-            self.settle_group()
+            self.interrupt()
+        if body in self._interrupted and event == "accept":
+            self._group.append(self._interrupted.pop(body))
         if event == "accept" and body in self.blocked:
             step = "admit"
         self._group.append(_Step(step, body, source))
@@ -159,6 +170,15 @@ class Books:
             self.states[body] = dest
             if event == "start":
                 self._started.add(body)
+
+    def interrupt(self) -> None:
+        """Something else begins; a spawn that does not wait, or is being refused, may be in the middle of it."""
+        if len(self._group) == 1 and self._group[0].name == "called":
+            body = self._group[0].body
+            if body is not None and (body.call is None or self.phase != "open"):
+                self._interrupted[body] = self._group.pop()
+                return
+        self.settle_group()
 
     def settle_group(self) -> None:
         """What was noted since the last step is complete: take it as one action."""
@@ -186,6 +206,8 @@ class Books:
         if not self._group:
             return True
         first, last = self._group[0], self._group[-1]
+        if body in self._interrupted:
+            return False
         if first.name == "called":
             follows = {"called": "accept", "accept": "start"}
             return first.body is body and step == follows.get(last.name)
@@ -254,7 +276,9 @@ class Books:
         self.queue.clear()
         self.blocked.clear()
         self._do("shutdown")
+        self.between = []
         for body in ended:
+            self.between.append(self._wanted())
             self.running.remove(body)
             self._do("end_closing_idle")
 
@@ -297,6 +321,16 @@ class Books:
         return body in self._started
 
     # Comparison.
+
+    def agree(self, view: View) -> bool:
+        """Whether this is what is written here, or was between two actions that were taken together."""
+        return view in (self._wanted(), *self.between)
+
+    def _wanted(self) -> View:
+        """What the scheduler has to say of itself."""
+        pending, active = len(self.queue), len(self.running)
+        jobs = sorted([*self.running, *self.queue], key=lambda body: body.arrival)
+        return View(self.phase, active, pending, active + pending, tuple([body.name for body in jobs]))
 
     def compare(self, view: View) -> None:
         """What the scheduler says of itself must be what is written here."""

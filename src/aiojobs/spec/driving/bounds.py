@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-__all__ = ["CALLS", "EPOCH", "JOB_CALLS", "SCHEDULER_CALLS", "Event", "Scope", "Spent"]
+__all__ = ["CALLS", "EPOCH", "JOB_CALLS", "PLAIN", "SCHEDULER_CALLS", "Event", "Scope", "Spent"]
 
 Event: TypeAlias = tuple[Any, ...]
 """What happens from outside: its kind, and what it is about."""
@@ -30,6 +30,9 @@ JOB_CALLS: Final = ("wait", "await", "wait-for", "close", "close-for")
 SCHEDULER_CALLS: Final = ("shut", "drain", "drain-for", "with", "shield")
 CALLS: Final = (*JOB_CALLS, *SCHEDULER_CALLS)
 """What a caller can do besides spawning: about a job, and about the scheduler."""
+
+PLAIN: Final = frozenset({"stock", "ordinary", "polite"})
+"""The factory, the coroutines and the other parties of a world without strangers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,12 @@ class Scope:
     """In which context a job is to run, see `truth.CONTEXTS`."""
     misuse: bool = False
     """At any time somebody does what nobody may do."""
+    factories: tuple[str, ...] = ("stock",)
+    """What the loop may make of the coroutine of a job, see `environment.FACTORIES`."""
+    coroutines: tuple[str, ...] = ("ordinary",)
+    """What kind of coroutines jobs may be, see `environment.COROUTINES`."""
+    parties: tuple[str, ...] = ("polite",)
+    """What foreign code may do where it is called, see `parties.PARTIES`."""
     close_timeout: float = 1.0
     wait_timeout: float = 16.0
     timeout: float = 4.0
@@ -74,6 +83,10 @@ class Scope:
             given[name] = tuple(value) if isinstance(value, list) else value
         return cls(**given)
 
+    def surroundings(self) -> dict[str, tuple[str, ...]]:
+        """What a scheduler may live among, by its dimensions."""
+        return {"factories": self.factories, "coroutines": self.coroutines, "parties": self.parties}
+
     def describe(self) -> str:
         """The bounds that matter most, in a few words."""
         extras = [name for name in ("eager", "slow") if getattr(self, name)]
@@ -81,6 +94,11 @@ class Scope:
         extras += ["sweep"] if self.sweeps else []
         extras += [f"contexts {self.contexts}"] if self.contexts != "copied" else []
         extras += ["misuse"] if self.misuse else []
+        extras += [
+            f"{noun} {kinds[0]}" if len(kinds) == 1 else f"{len(kinds)} {noun}"
+            for noun, kinds in self.surroundings().items()
+            if set(kinds) - PLAIN
+        ]
         limits = (
             "no limit" if self.limit is None else f"limit {self.limit}, pending limit {self.pending_limit}"
         )

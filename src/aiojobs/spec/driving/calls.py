@@ -81,7 +81,10 @@ class Call:
 
     def start(self) -> None:
         """Have it called in a task of its own."""
-        self.task = asyncio.get_running_loop().create_task(self._run(), name=self.name)
+        loop = asyncio.get_running_loop()
+        # Where strangers make the tasks of jobs, those of callers are made by nobody but asyncio.
+        strange = self.world.environment.is_strange
+        self.task = (asyncio.Task if strange else loop.create_task)(self._run(), name=self.name)
 
     async def _run(self) -> None:
         world = self.world
@@ -119,6 +122,7 @@ class Call:
         # No name for the coroutine: the traceback of an eager task that fails holds this frame.
         world = self.world
         body.job = await world.scheduler.spawn(world.make(body), **world.options(body))
+        world.environment.greet(body.job)
         return body.job
 
     async def _ask(self, job: Any) -> Any:

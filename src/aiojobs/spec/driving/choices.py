@@ -8,17 +8,20 @@ Deliberately not here: letting it happen (`driver`), choosing (`explorer`, `walk
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from aiojobs.spec.driving.bounds import JOB_CALLS, SCHEDULER_CALLS, Event
+from aiojobs.spec.driving.environment import FACTORIES
 from aiojobs.spec.driving.truth import SELF_CALLS
 
 if TYPE_CHECKING:
+    from aiojobs.spec.driving.bounds import Scope
     from aiojobs.spec.driving.driver import World
     from aiojobs.spec.driving.truth import Body
     from aiojobs.spec.driving.virtual_loop import VirtualLoop
 
-__all__ = ["MISUSE", "TURN", "enabled"]
+__all__ = ["MISUSE", "TURN", "enabled", "environments"]
 
 TURN: Final[Event] = ("turn",)
 MISUSE: Final[Event] = ("misuse",)
@@ -27,6 +30,8 @@ MISUSE: Final[Event] = ("misuse",)
 
 def enabled(world: World) -> list[Event]:
     """Every event that can happen now, in a fixed order."""
+    if not world.settled_in:
+        return environments(world.scope)
     events = _passing(world) + _spawns(world)
     for body in world.bodies:
         if body.idle():
@@ -39,6 +44,12 @@ def enabled(world: World) -> list[Event]:
     if world.scope.misuse and events:
         events.append(MISUSE)
     return events
+
+
+def environments(scope: Scope) -> list[Event]:
+    """What the scheduler may live among: in a scope with several kinds this is chosen first of all."""
+    kinds = product(scope.factories, scope.coroutines, scope.parties)
+    return [("environment", *names) for names in kinds if FACTORIES[names[0]].here]
 
 
 def _passing(world: World) -> list[Event]:

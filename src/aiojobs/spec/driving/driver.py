@@ -21,18 +21,21 @@ what is right (`judge`).
 from __future__ import annotations
 
 import asyncio
+import sys
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final
 
+from aiojobs.spec.driving.books import CRASH, Violation
 from aiojobs.spec.driving.bounds import CALLS, EPOCH, JOB_CALLS, SCHEDULER_CALLS, Event, Scope, Spent
 from aiojobs.spec.driving.calls import Call
-from aiojobs.spec.driving.choices import enabled
+from aiojobs.spec.driving.choices import enabled, environments
 from aiojobs.spec.driving.ending import dispose
 from aiojobs.spec.driving.judge import Judge
 from aiojobs.spec.driving.misuse import misuse
+from aiojobs.spec.driving.parties import Environment, PartyExit, PartyFailure
 from aiojobs.spec.driving.truth import ENDS, ORIGIN, SELF_CALLS, Body
 from aiojobs.spec.driving.virtual_loop import VirtualLoop
 
@@ -74,6 +77,8 @@ class World:
         """Everything is being brought to its end."""
         self.bodies: list[Body] = []
         self.calls: list[Call] = []
+        self.by_hand: list[Call] = []
+        """Calls that foreign code has made while the library called it; it does not wait for the answers."""
         self.by_name: dict[str | None, Body] = {}
         self.unnamed: Body | None = None
         """The body whose job is given no name."""
@@ -87,12 +92,16 @@ class World:
         self.warnings: list[warnings.WarningMessage] = []
         """What Python warned of, such as a coroutine that was never awaited."""
         self.scheduler: Any = None
+        self.settled_in = False
+        """It is chosen what the scheduler lives among."""
+        self.environment = Environment(self, "stock", "ordinary", "polite")
         self.judge = Judge(self)
         self._entered: Any = None
 
     def __enter__(self) -> Self:
         self.warnings = _warned
         self.warnings.clear()
+        _unraisable.clear()
         if self.virtual is not None:
             self.virtual.set_exception_handler(lambda _, context: self.complaints.append(context))
             self._entered = self.virtual.entered()
@@ -108,6 +117,9 @@ class World:
             exception_handler=None if self.scope.handler == "loop" else self._handle,
             observer=self._observe,
         )
+        chosen = environments(self.scope)
+        if len(chosen) == 1:
+            self._settle_in(*chosen[0][1:])
         return self
 
     def __exit__(
@@ -133,6 +145,14 @@ class World:
         """Whether the job of this body says that it has ended."""
         return body.job is not None and self.package.ended(body.job)
 
+    def is_half_done(self, body: Body) -> bool:
+        """Whether the job of this body runs on though closing has begun, or has ended and is still counted."""
+        if not self.package.states:
+            return False
+        if self.scheduler.closed and body.ended is None and body.job.active:
+            return True
+        return str(body.job.state) in {"closed", "done"} and body.job in self.scheduler
+
     async def call_from_inside(self, body: Body, order: str) -> None:
         """What a job tries that no job may do."""
         if order == "self-shut":
@@ -148,13 +168,16 @@ class World:
     def options(self, body: Body) -> dict[str, Any]:
         """What is said of a job when it is spawned."""
         options: dict[str, Any] = {} if body is self.unnamed else {"name": body.name}
+        if "name" in options:
+            options["name"] = self.environment.name(body)
         if body.given is not None:
             options["context"] = body.given
         return options
 
     def view(self) -> View:
         """What the scheduler says about itself now, whose job is unnamed being known."""
-        view = self.package.view(self.scheduler)
+        with self.environment.looked_at:
+            view = self.package.view(self.scheduler)
         if self.unnamed is None:
             return view
         unnamed, known = self.unnamed.name, self.by_name
@@ -162,23 +185,29 @@ class World:
 
     def body_of(self, job: Any) -> Body:
         """What a job of the scheduler runs."""
-        body = self.by_name.get(job.get_name(), self.unnamed)
+        with self.environment.looked_at:
+            body = self.by_name.get(job.get_name(), self.unnamed)
         assert body is not None
         return body
 
     def note_doomed(self) -> None:
         """Closing begins with the next step: what waits now must never run (SHUT-1)."""
         if not self.scheduler.closed:
-            doomed = [
-                body
-                for body in self.bodies
-                if not body.began
-                and (body.job.pending if body.job is not None else body.call and body.call.open)
-            ]
-            self.note("closing", doomed)
+            self.note("closing", self.doomed())
+
+    def doomed(self) -> list[Body]:
+        """Whoever must never run if closing begins now."""
+        return [
+            body
+            for body in self.bodies
+            if not body.began
+            and body is not self.environment.served
+            and (body.job.pending if body.job is not None else body.call and body.call.open)
+        ]
 
     def _handle(self, _: Any, context: dict[str, Any]) -> None:
         self.note("report", context)
+        self.environment.act("handler")
         if self.scope.handler == "raises":
             raise HandlerFailure
 
@@ -188,6 +217,7 @@ class World:
         body = None if record.job is None else self.body_of(record.job)
         source = None if record.source is None else str(record.source)
         self.note("record", body, str(record.event), source, str(record.dest))
+        self.environment.act("observer")
 
     # Letting it happen.
 
@@ -197,13 +227,26 @@ class World:
 
     def apply(self, event: Event, *, again: bool = False) -> None:
         """Let an event happen and have the judge look, who raises `Violation`; in a replay, glance."""
-        self.let_happen(event)
-        self.look(again=again)
+        try:
+            self.let_happen(event)
+            self.look(again=again)
+        except Violation:
+            raise
+        except Exception as error:
+            if not self.package.raised(error):
+                raise
+            raise Violation(CRASH, f"the library fails with {error!r}") from error
 
     def let_happen(self, event: Event) -> None:
         """Let an event happen, and nothing else."""
         self.facts.append(("event", event))
-        _MOVES[event[0]](self, *event[1:])
+        before, self.environment.acting = self.environment.acting, True
+        try:
+            _MOVES[event[0]](self, *event[1:])
+        finally:
+            self.environment.acting = before
+        while _unraisable:
+            self.note("left_to_python", _unraisable.pop(0))
 
     def look(self, *, again: bool = False) -> None:
         """Have the judge look at everything since the last time."""
@@ -213,13 +256,21 @@ class World:
         else:
             self.judge.look(quiet=quiet)
 
+    def _settle_in(self, *names: str) -> None:
+        """Let the scheduler live among these: a task factory, a kind of coroutines, and foreign code."""
+        self.settled_in = True
+        self.environment = Environment(self, *names)
+        self.environment.install()
+
     def _turn(self) -> None:
         assert self.virtual is not None
         self.turns += 1
         try:
             self.virtual.turn()
-        except SystemExit as error:
-            if all(error is not body.error for body in self.bodies):
+        except BaseException as error:
+            if self.environment.owns(error):
+                self.note("left_loop", error)
+            elif not isinstance(error, SystemExit) or not any(body.exits_with(error) for body in self.bodies):
                 raise
 
     def _tick(self) -> None:
@@ -234,6 +285,8 @@ class World:
         body = self._new_body(temper)
         if self.scope.contexts in {"given", "shared"}:
             body.given = self._shared if self.scope.contexts == "shared" else Context()
+        if body.given is not None and self.environment.is_strange:
+            body.given.run(ORIGIN.set, body.name)  # a task factory has to tell for whom it is called
         if self.spent.jobs == self.scope.jobs:
             self.unnamed = body
         else:
@@ -264,8 +317,10 @@ class World:
         error: BaseException | None = None
         try:
             body.job = self.scheduler.spawn_nowait(self.make(body), **self.options(body))
-        except Exception as caught:  # noqa: BLE001 - the judge wants to know
-            error = caught.with_traceback(None)
+            self.environment.greet(body.job)
+        except (Exception, SystemExit) as caught:  # noqa: BLE001 - the judge wants to know
+            error = BaseException.with_traceback(caught, None)
+            error.__context__ = None  # it may have been handled where foreign code spawns this
         return error, ORIGIN.get() == body.name
 
     def start_call(self, kind: str, target: Any) -> None:
@@ -308,8 +363,9 @@ class World:
                 self.spent.cancels -= 1
         for body in self.bodies:
             body.hit = body.hit or body.ended is None
-        for task in sorted(left.values(), key=lambda task: (len(task.get_name()), task.get_name())):
-            task.cancel()
+        with self.environment.looked_at:
+            for task in sorted(left.values(), key=lambda task: (len(task.get_name()), task.get_name())):
+                task.cancel()
 
 
 _warned: list[warnings.WarningMessage] = []
@@ -323,10 +379,24 @@ def watching() -> Generator[None]:
         warnings.simplefilter("always")
         global _warned  # noqa: PLW0603 - there is one such list in a process, as there is one set of filters
         before, _warned = _warned, caught
+        hook = sys.unraisablehook
+        sys.unraisablehook = _keep_unraisable
         try:
             yield
         finally:
             _warned = before
+            sys.unraisablehook = hook
+
+
+_unraisable: list[BaseException] = []
+"""What Python was left with that nobody could receive, in the present world."""
+
+
+def _keep_unraisable(about: sys.UnraisableHookArgs) -> None:
+    if isinstance(about.exc_value, (PartyFailure, PartyExit, HandlerFailure)):
+        _unraisable.append(about.exc_value)
+    else:
+        sys.__unraisablehook__(about)
 
 
 def _moves() -> dict[str, Callable[..., None]]:
@@ -337,6 +407,7 @@ def _moves() -> dict[str, Callable[..., None]]:
         "nowait": World._spawn_nowait,
         "cancel": lambda world, number: world._cancel_call(world.calls[number]),
         "sweep": World._sweep,
+        "environment": World._settle_in,
         "misuse": misuse,
         "leave": lambda world, number: world._leave(number, "leave"),
         "leave-raise": lambda world, number: world._leave(number, "leave-raise"),

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs.spec.driving.choices import TURN
+from aiojobs.spec.driving.parties import PARTIES
 
 if TYPE_CHECKING:
     from aiojobs.spec.driving.driver import World
@@ -72,6 +73,7 @@ def _run_quiet(world: World) -> None:
 def dispose(world: World) -> None:
     """Let what still runs end, so that the garbage collector finds nothing of this world to run."""
     assert world.virtual is not None
+    world.environment.party = PARTIES["polite"]
     for body in world.bodies:
         body.temper = "obedient"
     for _ in range(_ROUNDS):
@@ -89,15 +91,23 @@ def dispose(world: World) -> None:
 
 def untie(world: World) -> None:
     """Have everybody in a world that is over forget everybody else, so that all of it goes at once."""
-    for somebody in (*world.bodies, *world.calls, world.judge, world.virtual, world):
+    loop = world.virtual
+    for somebody in (*world.bodies, *world.calls, world.judge, world.environment, world.virtual, world):
         vars(somebody).clear()
+    if loop is not None:
+        loop.__dict__["call_exception_handler"] = _hear_nothing  # of a task that goes with it
 
 
-def _tasks(world: World) -> list[asyncio.Task[Any]]:
+def _hear_nothing(_: object) -> None:
+    """Of a world that is over nobody wants to know."""
+
+
+def _tasks(world: World) -> list[asyncio.Future[Any]]:
     """Every task that has not ended."""
     assert world.virtual is not None
     if not world.package.observed:
         return list(asyncio.all_tasks(world.virtual))
-    own: list[asyncio.Task[Any] | None] = [call.task for call in world.calls]
+    own: list[asyncio.Future[Any] | None] = [call.task for call in world.calls]
+    own += [body.carrier.task for body in world.bodies if body.carrier is not None]
     own += [body.task() for body in world.bodies if body.task is not None]
     return [task for task in own if task is not None and not task.done()]

@@ -68,6 +68,8 @@ class Found:
     """The requirements that had something to say."""
     actions: set[str] = field(default_factory=set)
     cells: set[tuple[str, str]] = field(default_factory=set)
+    met: set[str] = field(default_factory=set)
+    """The strangers that have done what they are strange for: kinds of factories, coroutines and parties."""
     findings: dict[str, Finding] = field(default_factory=dict)
     """For each requirement that is broken, a shortest story."""
 
@@ -210,6 +212,8 @@ class _Explorer:
 
     def _note_coverage(self, world: World) -> None:
         self.found.spoken |= world.judge.spoken
+        if world.environment.met:
+            self.found.met |= world.environment.strangers
         if world.judge.books is not None:
             self.found.actions |= world.judge.books.actions
             self.found.cells |= world.judge.books.cells

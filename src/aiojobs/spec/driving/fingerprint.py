@@ -33,7 +33,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from aiojobs.spec.driving.bounds import EPOCH
 from aiojobs.spec.driving.calls import Call
 from aiojobs.spec.driving.driver import World
+from aiojobs.spec.driving.environment import Carrier
 from aiojobs.spec.driving.handles import TurnHandle, TurnTimer
+from aiojobs.spec.driving.parties import Environment
 from aiojobs.spec.driving.truth import ORIGIN, Body
 from aiojobs.spec.driving.virtual_loop import VirtualLoop
 
@@ -78,11 +80,20 @@ def _harness(world: World) -> tuple[Any, ...]:
     over = sorted({_over(call) for call in world.calls if call.over})
     return (
         world.spent.key(),
+        world.settled_in,
         world.judge.key(),
         tuple(_body(body, world) for body in world.bodies),
         tuple(calls),
         tuple(over),
+        *(_strange(world) if world.environment.is_strange else ()),
     )
+
+
+def _strange(world: World) -> tuple[Any, ...]:
+    """Who lives there, what became of the tasks of a factory, and what foreign code has asked for."""
+    carried = [None if body.carrier is None else body.carrier.how or "" for body in world.bodies]
+    asked = sorted({(call.kind, -1 if call.body is None else call.body.number) for call in world.by_hand})
+    return (world.environment.names, tuple(carried), tuple(asked))
 
 
 def _body(body: Body, world: World) -> tuple[Any, ...]:
@@ -271,6 +282,8 @@ _KNOWN: Final[tuple[tuple[Any, _Taker], ...]] = (
     (Body, lambda body: (("body", body.number), [])),
     (Call, lambda call: (("call", call.number), [])),
     (World, lambda _: ("world", [])),
+    (Environment, lambda _: ("environment", [])),
+    (Carrier, lambda _: ("carrier", [])),
     (enum.Enum, lambda member: (str(member), [])),
     (asyncio.Task, _of_task),
     (asyncio.Future, _of_future),

@@ -79,12 +79,20 @@ class Judge(Told, Quiet):
     def read(self) -> None:
         """Read what was noted."""
         facts = self.world.facts
+        if self.world.environment.is_strange:
+            for body in self.world.bodies:
+                if body.carrier is not None:
+                    body.carrier.look()
         while self._read < len(facts):
             fact = facts[self._read]
             self._read += 1
             getattr(self, f"_on_{fact[0]}")(*fact[1:])
+            if self.seen_inside:
+                self._explain_seen(over=False)
         if self.books is not None:
             self.books.settle_group()
+            if self.seen_inside:
+                self._explain_seen(over=True)
         for body in self.world.bodies:
             if not body.began and body.coroutine is not None:
                 body.look()
@@ -138,6 +146,7 @@ class Judge(Told, Quiet):
             raise Violation("START-1", f"the running coroutine of {body.name} was thrown away")
         if body.ended == "never" and not body.shielded and not body.hit:
             began_before = body.job is not None and self.books is not None and self.books.was_active(body)
+            began_before = began_before and self.world.environment.factory.prompt
             self.demand(not began_before, "START-1", f"{body.name} was active, and never took its first step")
 
     def _on_tried(self, body: Body, order: str, answer: str) -> None:
@@ -158,7 +167,7 @@ class Judge(Told, Quiet):
         elif event in {"finish", "cancel"}:
             body.look()
             right = {"finish": {"returned", "raised"}, "cancel": {"cancelled", "never"}}[event]
-            really = body.ended in right or body.hit
+            really = body.fate in right or body.hit
             self.demand(really, "LIMIT-6", f"{event} of {body.name}, whose coroutine {how(body)}")
         self.books.record(body, event, source, dest)
 
@@ -171,7 +180,7 @@ class Judge(Told, Quiet):
 
     def _demand_reason_to_close(self) -> None:
         world = self.world
-        for call in world.calls:
+        for call in (*world.calls, *world.by_hand):
             if call.called_at is None:
                 continue
             if call.kind == "shut" or (call.kind == "with" and call.left_at is not None):
@@ -188,7 +197,7 @@ class Judge(Told, Quiet):
 
     def _demand_settled(self) -> None:
         """Closing is over when nothing runs any more, or at its deadline."""
-        running = [body.name for body in self.world.bodies if body.alive]
+        running = [body.name for body in self.world.bodies if body.lives]
         self.demand(
             not running or self._close_deadline_has_come(),
             "SHUT-2",
@@ -257,7 +266,7 @@ class Judge(Told, Quiet):
             )
             self.demand(right, "WAIT-5", f"{body.name} has not ended and answers {result!r}, {exception!r}")
             return
-        way = body.ended or "cancelled"
+        way = body.fate or "cancelled"
         assert self.books is not None
         if not self.books.was_active(body):
             self.demand(way == "never", "START-2", f"{body.name} was dropped, and its coroutine is open")
@@ -268,7 +277,7 @@ class Judge(Told, Quiet):
         if way == "returned":
             right = result == body.value and exception is None
         elif way == "raised":
-            right = result is body.error and exception is body.error
+            right = result is exception and body.caused(exception)
         else:
             right = all(isinstance(answer, self.world.package.stopped) for answer in (result, exception))
         self.demand(right, "WAIT-5", f"{body.name} {how(body)} and answers {result!r}, {exception!r}")
@@ -294,7 +303,7 @@ class Judge(Told, Quiet):
             self.demand(not left, "COST-1", f"timers are left behind: {left}")
 
     def _check_freed(self, body: Body) -> None:
-        if body.failed_inside:
+        if body.failed_inside or (body.carrier is not None and body.fate != body.ended):
             return  # its traceback holds the frames that called it, the caller's own among them
         kept = [what for what in (body.trace, body.task) if what is not None and what() is not None]
         self.demand(not kept, "BOOK-3", f"of {body.name} there is left: {[what() for what in kept]}")
@@ -310,7 +319,8 @@ class Judge(Told, Quiet):
         now = self.world.now()
         since = None if self.closing_since is None else round(min(now - self.closing_since, _FAR), 6)
         base = None if self.closing_base is None else round(min(now - self.closing_base, _FAR), 6)
-        return (since, base, tuple(sorted(body.number for body in self.doomed)), self.handled)
+        untold = self.world.environment.untold()
+        return (since, base, tuple(sorted(body.number for body in self.doomed)), self.handled, untold)
 
 
 def _ask(question: Any) -> Any:

@@ -28,9 +28,10 @@ from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.driver import CALLS, JOB_CALLS, SCHEDULER_CALLS, Event, Scope, World
 from aiojobs.spec.driving.ending import wind_up
 from aiojobs.spec.driving.packages import Package, own
+from aiojobs.spec.driving.parties import strangers
 from aiojobs.spec.driving.story import WIND_UP, Finding
 from aiojobs.spec.driving.truth import ENDS, SELF_CALLS, TEMPERS
-from aiojobs.spec.driving.walk import Walked, pair
+from aiojobs.spec.driving.walk import Walked, pair, with_stranger
 
 __all__ = ["MACHINES", "ExceptionMachine", "LimitMachine", "ShutdownMachine", "WorldMachine"]
 
@@ -63,6 +64,9 @@ class WorldMachine(RuleBasedStateMachine):
             contexts=data.draw(st.sampled_from(("copied", "given", "shared"))),
             misuse=data.draw(st.booleans()),
         )
+        stranger = data.draw(st.sampled_from(("", *sorted(strangers()))))
+        if stranger and not self.eager and self.package.observed:
+            scope = with_stranger(scope, stranger)
         self.world = World(scope, self.package)
         self.world.__enter__()
         self.walked.worlds += 1

@@ -53,6 +53,9 @@ class Package:
         self.awaitable = hasattr(module.Job, "__await__")
         self.states = hasattr(module.Job, "state")
         self.phases = hasattr(module.Scheduler, "phase")
+        self.truthful = hasattr(module.Job, "cancelled")
+        """Its tasks end as the coroutines of its jobs do."""
+        self.folder = str(Path(module.__file__).parent)
         self.stopped: type[BaseException] = getattr(module, "JobClosed", asyncio.CancelledError)
         """What a waiter of a stopped job gets."""
         self.full: type[BaseException] = getattr(module, "PendingQueueFull", asyncio.QueueFull)
@@ -86,7 +89,18 @@ class Package:
         """What the scheduler says about itself now."""
         phase = str(scheduler.phase) if self.phases else ("not open" if scheduler.closed else "open")
         listed = tuple([job.get_name() for job in scheduler])
-        return View(phase, scheduler.active_count, scheduler.pending_count, len(scheduler), listed)
+        try:
+            size = len(scheduler)
+        except ValueError:  # below zero, says Python
+            size = -1
+        return View(phase, scheduler.active_count, scheduler.pending_count, size, listed)
+
+    def raised(self, error: BaseException) -> bool:
+        """Whether this comes out of the package itself."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        return trace is not None and str(Path(trace.tb_frame.f_code.co_filename).parent) == self.folder
 
     def ended(self, job: Any) -> bool:
         """Whether the job says that it has ended."""

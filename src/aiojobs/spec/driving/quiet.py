@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiojobs.spec.driving.bench import EPS, Bench
+from aiojobs.spec.driving.bench import EPS
 from aiojobs.spec.driving.books import Violation
+from aiojobs.spec.driving.strangers import Strangers
 
 if TYPE_CHECKING:
     from aiojobs.spec.driving.calls import Call
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Quiet"]
 
 
-class Quiet(Bench):
+class Quiet(Strangers):
     """The rules about quiet moments."""
 
     def _note_quiet(self) -> None:
@@ -30,8 +31,10 @@ class Quiet(Bench):
         if self.closing_since is not None and self.closing_base is None:
             self.closing_base = now
         for body in self.world.bodies:
-            if body.ended is not None and body.quiet_at is None:
+            if body.quiet_at is None and body.fate is not None:
                 body.quiet_at = now
+            if body.kept is not None and body.fate is not None:
+                self._check_task(body)
         for call in self.world.calls:
             if call.kind == "wait-for" and call.open and call.expired_at is None:
                 assert call.called_at is not None
@@ -40,7 +43,7 @@ class Quiet(Bench):
 
     def _when_quiet(self, view: View) -> None:
         self._note_quiet()
-        alive = [body for body in self.world.bodies if body.alive and not body.shielded]
+        alive = [body for body in self.world.bodies if body.lives and not body.shielded]
         self._check_slots(view, alive)
         for body in self.world.bodies:
             self._check_body(body, view)
@@ -52,6 +55,8 @@ class Quiet(Bench):
             self.demand(self.handled == 0, "EXC-2", "the loop never hears that the handler has failed")
         if view.phase in {"closed", "not open"}:
             self._check_closed()
+        if self.world.environment.is_strange:
+            self._check_strangers()
 
     def _check_slots(self, view: View, alive: list[Body]) -> None:
         if view.phase != "not open":
@@ -86,7 +91,7 @@ class Quiet(Bench):
         """At the end of closing everything that still runs has been reported, once."""
         if self.world.package.phases:
             for body in self.world.bodies:
-                if body.alive:
+                if body.lives:
                     late = body.late_reports == 1
                     self.demand(
                         late, "SHUT-2", f"{body.name} outlives closing; reports of that: {body.late_reports}"
@@ -95,12 +100,12 @@ class Quiet(Bench):
     # Jobs and their failures.
 
     def _check_body(self, body: Body, view: View) -> None:
-        if body.ended is None:
+        if body.fate is None:
             if body.began and body.cancels == 0 and self._certainly_asked(body, view):
                 requirement = "SHUT-2" if body.shielded else "CLOSE-1"
                 raise Violation(requirement, f"{body.name} was asked to stop, and is never told")
             return
-        if body.ended == "raised":
+        if body.fate == "raised":
             self._check_received(body)
 
     def _certainly_asked(self, body: Body, view: View) -> bool:
@@ -110,7 +115,7 @@ class Quiet(Bench):
             return True
         return any(
             call.body is body and call.kind in {"close", "close-for"} and call.called_at is not None
-            for call in self.world.calls
+            for call in (*self.world.calls, *self.world.by_hand)
         )
 
     def _check_received(self, body: Body) -> None:
@@ -156,7 +161,7 @@ class Quiet(Bench):
         body, now, scope = call.body, self.world.now(), self.world.scope
         assert body is not None
         assert call.called_at is not None
-        self.demand(body.ended is None, "WAIT-4", f"{body.name} has ended, and {call.name} is never answered")
+        self.demand(body.fate is None, "WAIT-4", f"{body.name} has ended, and {call.name} is never answered")
         if call.expired_at is not None:
             over = now >= call.expired_at + scope.close_timeout + self.grace - EPS
             self.demand(not over, "WAIT-2", f"{call.name} has expired twice over, and is not answered")

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.driver import Event, Scope, World
 from aiojobs.spec.driving.ending import wind_up
+from aiojobs.spec.driving.environment import COROUTINES, FACTORIES
+from aiojobs.spec.driving.parties import PARTIES, PLACES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from aiojobs.spec.driving.packages import Package
 
@@ -159,6 +161,7 @@ _WORDS: Final = {
     "leave-raise": "The inside of the `async with` of call {target} is about to raise.",
     "cancel": "The caller of call {target} is cancelled.",
     "sweep": "Every task of the loop is cancelled.",
+    "environment": "{environment}",
     "misuse": "Somebody makes every mistake that can be made in a call of spawn or shield.",
     "wind-up": "Everything is brought to its end: the scheduler is closed, what still runs is let go.",
 }
@@ -176,6 +179,9 @@ def tell(finding: Finding, package: Package) -> str:
     extras = f"{handler[scope.handler]}{eager}{contexts.get(scope.contexts, '')}"
     lines = [f"A scheduler of {package.label} with {limits}{extras}."]
     with World(scope, package) as world:
+        if world.environment.is_strange:
+            words = _surroundings(world.environment.names)
+            lines.append(words[0].upper() + words[1:])
         for number, event in enumerate(finding.events, 1):
             lines.append(f"{number:3}. {_say(event, world)}")
             before = len(world.facts)
@@ -185,6 +191,17 @@ def tell(finding: Finding, package: Package) -> str:
                 break
     lines.append(f"  => {finding.requirement} is broken: {finding.text}.")
     return "\n".join(lines)
+
+
+def _surroundings(names: Sequence[str]) -> str:
+    """What the scheduler lives among, in words; nothing if nobody is strange."""
+    factory, coroutine, party = names
+    parts = {
+        f"the loop {FACTORIES[factory].words}": factory != "stock",
+        f"jobs {COROUTINES[coroutine].words}": coroutine != "ordinary",
+        PARTIES[party].words: party != "polite",
+    }
+    return "; ".join(words for words, strange in parts.items() if strange) + "."
 
 
 def _let_happen(event: Event, world: World) -> Violation | None:
@@ -210,34 +227,21 @@ def _say(event: Event, world: World) -> str:
         }[kind]
         return f"{what}; {_TEMPERS[str(target)]}."
     job = world.bodies[target].name if isinstance(target, int) and kind not in _ABOUT_CALL else ""
-    words = _WORDS[kind].format(call=call, job=job, target=target, timeout=world.scope.timeout)
+    environment = _surroundings(event[1:]) if kind == "environment" else ""
+    words = _WORDS[kind].format(
+        call=call, job=job, target=target, timeout=world.scope.timeout, environment=environment
+    )
     return words[0].upper() + words[1:]
 
 
 def _seen(facts: Sequence[tuple[Any, ...]]) -> list[str]:
-    lines: list[str] = []
-    for kind, *rest in facts:
-        if kind == "began":
-            lines.append(f"{rest[0].name} takes its first step")
-        elif kind == "hit":
-            lines.append(f"{rest[0].name} receives a cancellation")
-        elif kind == "ended":
-            ways = {"never": "is closed before its first step", "destroyed": "is destroyed while it runs"}
-            how = "" if rest[0].error is None else f": {type(rest[0].error).__name__}"
-            lines.append(f"{rest[0].name} {ways.get(rest[0].ended, rest[0].ended)}{how}")
-        elif kind == "record":
-            lines.append(_seen_record(*rest))
-        elif kind == "report":
-            lines.append(
-                f"the exception handler hears: {rest[0].get('message')!r} of {rest[0].get('exception')!r}"
-            )
-        elif kind == "answered":
-            lines.append(f"{rest[0].name} has its answer")
-        elif kind == "nowait":
-            lines.append("spawn_nowait " + ("returns" if rest[2] is None else f"raises {rest[2]!r}"))
-        elif kind == "tried":
-            lines.append(f"{rest[0].name} tried {rest[1]} and got {rest[2]}")
-    return lines
+    return [_SEEN[kind](*rest) for kind, *rest in facts if kind in _SEEN]
+
+
+def _seen_end(body: Any) -> str:
+    ways = {"never": "is closed before its first step", "destroyed": "is destroyed while it runs"}
+    how = "" if body.error is None else f": {type(body.error).__name__}"
+    return f"{body.name} {ways.get(body.ended, body.ended)}{how}"
 
 
 def _seen_record(body: Any, event: str, source: str | None, dest: str) -> str:
@@ -246,6 +250,26 @@ def _seen_record(body: Any, event: str, source: str | None, dest: str) -> str:
     if source is None:
         return f"{body.name} is accepted"
     return f"{body.name} goes from {source} to {dest} ({event})"
+
+
+_SEEN: Final[dict[str, Callable[..., str]]] = {
+    "began": lambda body: f"{body.name} takes its first step",
+    "hit": lambda body: f"{body.name} receives a cancellation",
+    "ended": _seen_end,
+    "record": _seen_record,
+    "report": lambda about: (
+        f"the exception handler hears: {about.get('message')!r} of {about.get('exception')!r}"
+    ),
+    "answered": lambda call: f"{call.name} has its answer",
+    "nowait": lambda _body, _before, error, _at_home: (
+        "spawn_nowait " + ("returns" if error is None else f"raises {error!r}")
+    ),
+    "tried": lambda body, order, answer: f"{body.name} tried {order} and got {answer}",
+    "left_loop": lambda error: f"out of the loop comes {error!r}",
+    "left_to_python": lambda error: f"nobody can be told of {error!r} but the interpreter",
+    "peeked": lambda view, place, _halves: f"{PLACES[place].words} sees {view}",
+}
+"""What can be seen of each kind of fact."""
 
 
 def paste(finding: Finding) -> str:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from aiojobs.spec.driving.bench import Bench, how
+from aiojobs.spec.driving.bench import how
 from aiojobs.spec.driving.books import Violation
+from aiojobs.spec.driving.strangers import Strangers
 from aiojobs.spec.driving.truth import WithFailure
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _ON_CANCEL: Final = {
 """Which promise a caller relies on when it is cancelled."""
 
 
-class Told(Bench):
+class Told(Strangers):
     """The rules about answers and reports."""
 
     # Answers.
@@ -50,6 +51,8 @@ class Told(Bench):
         full = full and 0 < scope.pending_limit <= before.pending
         if error is not None and self.books is not None:
             self.books.turned_away(body)
+        if self._refused_by_loop(body, error):
+            return
         if before.phase != "open":
             self.demand(
                 isinstance(error, RuntimeError), "SPAWN-2", f"spawn_nowait after close gives {error!r}"
@@ -60,6 +63,14 @@ class Told(Bench):
         else:
             self.demand(error is None, "SPAWN-5", f"spawn_nowait raises {error!r} although there is a place")
         self._demand_own_context(at_home, f"spawn_nowait of {body.name}")
+
+    def _refused_by_loop(self, body: Body, error: BaseException | None) -> bool:
+        """A spawn raises what the loop has raised instead of making a task: the caller has received it."""
+        carrier = body.carrier
+        refused = carrier is not None and carrier.how == "refused" and body.caused(error)
+        if refused and self.books is not None and self.books.was_active(body):
+            body.receivers += 1
+        return refused
 
     def _demand_own_context(self, at_home: bool, what: str) -> None:
         if self.world.scope.contexts != "unwatched":
@@ -102,6 +113,8 @@ class Told(Bench):
         waited = call.called_in != call.answered_in
         if error is not None and self.books is not None:
             self.books.turned_away(body)
+        if self._refused_by_loop(body, error):
+            return
         if not call.open_before or (waited and not call.open_after):
             self.demand(
                 isinstance(error, RuntimeError), "SPAWN-2", f"{call.name} answers {error!r} after close"
@@ -115,16 +128,16 @@ class Told(Bench):
         if call.kind == "wait-for" and isinstance(error, TimeoutError):
             self._timeout_answer(call)
             return
-        self.demand(body.ended is not None, "WAIT-3", f"{call.name} answers {error!r} while {body.name} runs")
+        self.demand(body.fate is not None, "WAIT-3", f"{call.name} answers {error!r} while {body.name} runs")
         if call.expired_at is not None:
             raise Violation(
                 "WAIT-2", f"{call.name} has expired, and answers {error!r} instead of TimeoutError"
             )
-        if body.ended == "returned":
+        if body.fate == "returned":
             right = error is None and call.value == body.value
             self.demand(right, "WAIT-3", f"{call.name} answers {error!r} of a job that returned")
-        elif body.ended == "raised":
-            self.demand(error is body.error, "WAIT-3", f"{call.name} answers {error!r} of a job that raised")
+        elif body.fate == "raised":
+            self.demand(body.caused(error), "WAIT-3", f"{call.name} answers {error!r} of a job that raised")
             self._received(call)
         else:
             stopped = isinstance(error, self.world.package.stopped)
@@ -142,7 +155,7 @@ class Told(Bench):
         self.demand(now >= deadline - self.coarse, "WAIT-2", f"{call.name} expires before its time")
         in_time = body.quiet_at is not None and body.quiet_at < deadline - self.coarse
         self.demand(not in_time, "WAIT-2", f"{call.name} expires, but {body.name} had ended in time")
-        if body.ended is None:
+        if body.fate is None:
             late = now >= deadline + scope.close_timeout - self.coarse
             self.demand(late, "WAIT-2", f"{call.name} does not wait for the end of {body.name}")
         self.demand(body.job.closed, "WAIT-2", f"{call.name} expires, and {body.name} is not closed")
@@ -159,16 +172,14 @@ class Told(Bench):
             in_time = body.quiet_at is not None and body.quiet_at < deadline - self.coarse
             on_time = self.world.now() >= deadline - self.coarse and not in_time
             self.demand(on_time, "CLOSE-2", f"{call.name} times out, and {body.name} {how(body)}")
-        elif body.ended == "raised":
-            self.demand(error is body.error, "CLOSE-3", f"{call.name} answers {error!r} of a job that raised")
+        elif body.fate == "raised":
+            self.demand(body.caused(error), "CLOSE-3", f"{call.name} answers {error!r} of a job that raised")
             self._received(call)
         else:
             own = not isinstance(error, asyncio.CancelledError)
             self.demand(own, "CLOSE-4", f"{call.name} answers {error!r} although nobody cancelled the caller")
             self.demand(error is None, "CLOSE-3", f"{call.name} answers {error!r}")
-            self.demand(
-                body.ended is not None, "CLOSE-2", f"{call.name} returns, and {body.name} {how(body)}"
-            )
+            self.demand(body.fate is not None, "CLOSE-2", f"{call.name} returns, and {body.name} {how(body)}")
 
     def _end_answer(self, call: Call) -> None:
         """Of `close`, `wait_and_close` and `async with`."""
@@ -181,7 +192,7 @@ class Told(Bench):
         self._demand_closed(call, {"shut": "SHUT-3", "with": "SHUT-6"}.get(call.kind, "SHUT-4"))
 
     def _demand_closed(self, call: Call, requirement: str) -> None:
-        running = [body.name for body in self.world.bodies if body.alive]
+        running = [body.name for body in self.world.bodies if body.lives]
         over = not running or self._close_deadline_has_come()
         self.demand(
             over, requirement, f"{call.name} returns before closing is over: {', '.join(running)} still runs"
@@ -213,13 +224,23 @@ class Told(Bench):
             "EXC-2",
             f"the handler gets {sorted(context)} with {error!r}",
         )
+        if self._on_stranger_report(context):
+            return
         body = next((body for body in self.world.bodies if body.error is error), None)
+        body = body or self._carried(context)
         if body is not None:
             self._on_failure(body, context)
         elif "timed out" in str(message):
             self._on_late(context)
         else:
             raise Violation("EXC-1", f"the handler hears {message!r} of {error!r}, which no job raised")
+
+    def _carried(self, context: dict[str, Any]) -> Body | None:
+        """The job of a report, if it failed with its task and not with its coroutine."""
+        if context["job"] is None:
+            return None
+        body = self.world.body_of(context["job"])
+        return body if body.carrier is not None and body.caused(context.get("exception")) else None
 
     def _on_failure(self, body: Body, context: dict[str, Any]) -> None:
         body.reports += 1
@@ -233,7 +254,7 @@ class Told(Bench):
         body = self._late_body(context)
         body.late_reports += 1
         self.demand(body.late_reports == 1, "SHUT-2", f"{body.name} is reported twice as late")
-        self.demand(body.ended is None, "SHUT-2", f"{body.name} is reported as late, and it {how(body)}")
+        self.demand(body.fate is None, "SHUT-2", f"{body.name} is reported as late, and it {how(body)}")
         self.demand(
             self._close_deadline_has_come(), "SHUT-2", f"{body.name} is reported as late before the deadline"
         )
@@ -263,6 +284,8 @@ class Told(Bench):
                 )
             elif world.scope.handler == "loop" and "job" in context:
                 self._on_report(context)
+            elif self._tell_stranger(error):
+                continue
             elif not self._passed_over(error):
                 raise Violation("EXC-1", f"the loop complains: {context.get('message')!r} of {error!r}")
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from aiojobs.spec.driving.calls import Call
     from aiojobs.spec.driving.driver import World
+    from aiojobs.spec.driving.environment import Carrier
 
 __all__ = [
     "CONTEXTS",
@@ -87,6 +88,8 @@ class Body:
         self.trace: weakref.ref[Any] | None = None
         """The coroutine, without holding it."""
         self.task: weakref.ref[asyncio.Task[Any]] | None = None
+        self.kept: Any = None
+        """The same, until the judge has compared how it ended with how the coroutine did."""
         self.arrival = -1
         """The place of its spawn among all calls of `spawn`, in the order in which they were made."""
         self.call: Call | None = None
@@ -97,6 +100,8 @@ class Body:
         """The context that it was given to run in, if it is not a copy of the spawner's."""
         self.at_home = True
         """It runs in the context that it was promised."""
+        self.carrier: Carrier | None = None
+        """What a task factory has made of it, if that is more than a task."""
         self.gate: asyncio.Future[str] | None = None
         self.began = False
         self.cancels = 0
@@ -124,10 +129,12 @@ class Body:
 
     def make(self) -> Coroutine[Any, Any, Any]:
         """The coroutine, to be given away."""
-        coroutine = self._run()
+        environment = self.world.environment
+        coroutine = environment.coroutine_of(self)
         self.coroutine = coroutine
         self.trace = weakref.ref(coroutine)
-        return coroutine
+        given: Coroutine[Any, Any, Any] = environment.given(self, coroutine)
+        return given
 
     @property
     def call_cancelled(self) -> bool:
@@ -148,6 +155,31 @@ class Body:
     def alive(self) -> bool:
         """It has begun and not ended."""
         return self.began and self.ended is None
+
+    @property
+    def fate(self) -> str | None:
+        """How its job has to end, as in `ended`; None as long as it must not.
+
+        As the coroutine did; if that never came to its end, as the task that was to run it (START-3).
+        """
+        carrier = self.carrier
+        if carrier is None or self.ended is None:
+            return self.ended if carrier is None else carrier.fate(None)
+        return carrier.fate(self.ended)
+
+    @property
+    def lives(self) -> bool:
+        """Its job has to hold a slot."""
+        return self.alive if self.carrier is None else self.carrier.how is None
+
+    def exits_with(self, error: BaseException) -> bool:
+        """Whether the loop may end with this, for it or for the task that was to run it."""
+        return error is self.error or (self.carrier is not None and error is self.carrier.error)
+
+    def caused(self, error: object) -> bool:
+        """Whether this is what its job fails with."""
+        carrier = self.carrier
+        return error is self.error if carrier is None or self.ended == "raised" else carrier.caused(error)
 
     @property
     def value(self) -> str:
@@ -171,12 +203,18 @@ class Body:
             self.coroutine = None
             self._end("never")
 
-    async def _run(self) -> str:
+    async def run_with(self, _argument: object) -> str:
+        """The coroutine, called with something."""
+        return await self.run()
+
+    async def run(self) -> str:
+        """The coroutine."""
         self.began = True
         self.coroutine = None
         task = asyncio.current_task()
         assert task is not None
         self.task = weakref.ref(task)
+        self.kept = task
         del task
         self.at_home = self._looks_around()
         self.world.note("began", self)
@@ -198,7 +236,8 @@ class Body:
         """Whether this is the context that was promised; from now on it can be told from the spawner's."""
         found, inside = ORIGIN.get(), f"inside {self.name}"
         ORIGIN.set(inside)
-        return found == self.name if self.given is None else self.given.get(ORIGIN) == inside
+        copied = self.given is None or self.world.environment.copies_contexts
+        return found == self.name if copied or self.given is None else self.given.get(ORIGIN) == inside
 
     def _end(self, how: str) -> None:
         self.ended = how
@@ -212,7 +251,7 @@ class Body:
         if self.temper == "instant":
             return
         if self.temper == "failing":
-            self.error = BodyFailure(self.name)
+            self.error = self.world.environment.failure(self)
             raise self.error
         loop = asyncio.get_running_loop()
         while True:
@@ -248,8 +287,10 @@ class Body:
             return
         if order == "quit":
             raise asyncio.CancelledError
-        kind = {"raise": BodyFailure, "base": BaseFailure, "exit": SystemExit}[order]
-        self.error = kind(self.name)
+        if order == "raise":
+            self.error = self.world.environment.failure(self)
+        else:
+            self.error = (BaseFailure if order == "base" else SystemExit)(self.name)
         raise self.error
 
     async def _try(self, order: str) -> None:

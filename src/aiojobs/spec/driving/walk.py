@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 from aiojobs.spec.driving.books import Violation
 from aiojobs.spec.driving.driver import CALLS, Event, Scope, World
 from aiojobs.spec.driving.ending import wind_up
+from aiojobs.spec.driving.environment import COROUTINES, FACTORIES
+from aiojobs.spec.driving.parties import PARTIES, strangers
 from aiojobs.spec.driving.story import WIND_UP, Finding
 from aiojobs.spec.driving.truth import ENDS, SELF_CALLS, TEMPERS
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from aiojobs.spec.driving.packages import Package
 
-__all__ = ["Walked", "choose", "pair", "random_scope", "walk"]
+__all__ = ["Walked", "among_strangers", "choose", "pair", "random_scope", "walk", "with_stranger"]
 
 _WEIGHTS: Final = {
     "turn": 8.0,
@@ -107,10 +109,35 @@ def random_scope(chance: random.Random, *, eager: bool | None = None) -> Scope:
     )
 
 
+def among_strangers(scope: Scope, chance: random.Random) -> Scope:
+    """The same world, in every second case with strangers in it, by a chance of their own."""
+    if scope.eager or chance.choice([False, True]):
+        return scope
+    registry: Any = chance.choice([FACTORIES, COROUTINES, PARTIES])
+    names = sorted(registry.keys() & strangers())
+    return with_stranger(scope, chance.choice(names))
+
+
+def with_stranger(scope: Scope, name: str) -> Scope:
+    """The same world with one stranger in it."""
+    registries: dict[str, Any] = {"factories": FACTORIES, "coroutines": COROUTINES, "parties": PARTIES}
+    kind = next(kind for kind, names in registries.items() if name in names)
+    # A factory has to be able to tell for whom it is called.
+    contexts = "copied" if scope.contexts == "shared" else scope.contexts
+    handler = "keeps" if name.startswith("handler") else scope.handler
+    chosen: dict[str, Any] = {kind: (name,)}
+    return replace(scope, misuse=False, sweeps=0, contexts=contexts, handler=handler, **chosen)
+
+
 def _for_another(scope: Scope) -> Scope:
     """For a package without what is new in this one; a wrong context shall not hide everything else."""
     contexts = "copied" if scope.contexts == "copied" else "unwatched"
-    return replace(scope, eager=False, misuse=False, contexts=contexts)
+    plain: dict[str, Any] = {
+        "factories": ("stock",),
+        "coroutines": ("ordinary",),
+        "parties": ("polite",),
+    }
+    return replace(scope, eager=False, misuse=False, contexts=contexts, **plain)
 
 
 def choose(chance: random.Random, events: Sequence[Event]) -> Event:
@@ -122,7 +149,7 @@ def choose(chance: random.Random, events: Sequence[Event]) -> Event:
 def walk(package: Package, seed: int | str, scope: Scope | None = None) -> Walked:
     """Walk through one world; the scope, too, comes from the seed unless it is given."""
     chance = random.Random(seed)  # noqa: S311 - it has to be repeatable
-    scope = scope or random_scope(chance)
+    scope = scope or among_strangers(random_scope(chance), random.Random(f"strangers {seed}"))  # noqa: S311
     if not package.observed:
         scope = _for_another(scope)
     length = chance.choice([20, 50, _LONGEST])
