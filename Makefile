@@ -1,6 +1,6 @@
 # The front door. Every target makes the environment it needs by itself; nothing has to be installed or activated first.
 #
-#   PYTHON=/path/to/python3   use this one       (default: the first usable of python3, 3.13, 3.12, 3.11)
+#   PYTHON=/path/to/python3   use this one       (default: python3 if it is usable, or else the newest of 3.11 to 3.15)
 #   TIER=smoke|full           how far `make verify` goes
 #   STRICT=1                  `make verify` also fails when its verdict is INCOMPLETE
 #   QUICK=1 or FULL=1         how far `make bench` goes: below a minute, or up to a million jobs
@@ -40,7 +40,7 @@ test: ## the tests of the library with 100 % branch coverage, then once more wit
 	@printf '==> Tests, asyncio debug mode\n'
 	@PYTHONASYNCIODEBUG=1 $(ENV) python -W error -m pytest -q -m "not slow" $(LIBRARY) || { printf '\nA test fails only in debug mode: PYTHONASYNCIODEBUG=1 .ci/env python -m pytest <file>::<name>\n' >&2; exit 1; }
 
-test-all: ## `make test` on each of Python 3.11, 3.12 and 3.13 that this machine has
+test-all: ## `make test` on each of Python 3.11 to 3.15 that this machine has; it says which are not there
 	@sh .ci/test-all "$(MAKE)"
 
 test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers

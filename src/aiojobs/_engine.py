@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import _reports
 from ._admission import Admission, Next
+from ._callgraph import CALL_GRAPH, link, unlink, unlink_each
 from ._calling import make_room, shown, stop_loop, tell
 from ._claims import foreign, qualified_name, release
 from ._lifecycle import Event, Outcome, PhaseEvent, State
@@ -80,6 +81,7 @@ _PENDING, _ACTIVE = State.PENDING, State.ACTIVE
 _GIVE_SLOT, _CLOSE = Event.START, Event.CLOSE
 _RETURNED, _RAISED, _NEVER_STARTED = Outcome.RETURNED, Outcome.RAISED, Outcome.NEVER_STARTED
 _Failure = tuple[BaseException, Any]
+Caller = asyncio.Task[Any] | None
 
 
 class Engine(Outside):
@@ -110,8 +112,8 @@ class Engine(Outside):
         # Jobs that were accepted for a blocked spawn which has not returned yet.
         self._arriving: dict[JobMachine, None] = {}
         self._shielded: dict[asyncio.Future[Any], Shielded] = {}
-        # What to call after the end of a job, each in the context of whoever asked for it.
-        self._callbacks: dict[JobMachine, list[tuple[Callable[[Any], object], Context]]] = {}
+        # What to call after the end of a job, in the context of whoever asked for it, and who waits for the call.
+        self._callbacks: dict[JobMachine, list[tuple[Callable[[Any], object], Context, Caller]]] = {}
         # Jobs whose start has fired and whose task is to be created, in order. Nothing stays here for more
         # than a loop pass.
         self._to_launch: deque[JobMachine] = deque()
@@ -172,6 +174,8 @@ class Engine(Outside):
                 job._task = task
                 job._context = None
                 run.send(None)
+                if CALL_GRAPH and (job._waiters is not None or self._callbacks or self._shutdown.is_awaited):
+                    self._show_callers(link, job, task)
                 if job._state is not _ACTIVE:
                     self._cancel_task(job)  # closing has begun while the task was made
             else:
@@ -206,6 +210,8 @@ class Engine(Outside):
             raise TypeError(f"the loop's task factory must return a task, got {shown(task)}")
         job._task = task
         job._context = None
+        if CALL_GRAPH and job._outcome is None:
+            self._show_callers(link, job, task)
         if (followed is None or followed.end is None) and drives(task, run):
             self._followed.pop(job, None)
             if not entered:
@@ -222,6 +228,19 @@ class Engine(Outside):
                 task.add_done_callback(partial(self._task_ended, job))
         if job._state is not _ACTIVE and job._outcome is None:
             self._cancel_task(job)
+
+    def _show_callers(self, act: Callable[[object, object], None], job: JobMachine, task: object) -> None:
+        """Link the task of a job with those of all who wait for it, or for everything, or part them (``WAIT-6``)."""
+        try:
+            if job._waiters is not None:
+                for caller in job._waiters.values():
+                    act(task, caller)
+            for _, _, watcher in self._callbacks.get(job, ()):
+                act(task, watcher)
+            for drainer in self._shutdown.callers():
+                act(task, drainer)
+        except BaseException as exc:  # noqa: BLE001 - a task of somebody's own may object
+            tell(self._loop, "the call graph", exc)
 
     def _not_launched(self, job: JobMachine, exc: BaseException, run: Any, task: Any) -> _Failure:
         """Leave nothing of what could not be launched, and return the reason."""
@@ -437,6 +456,8 @@ class Engine(Outside):
             if next_ is not _START_NEXT:
                 self._admit_blocked()
         # Whole: from here on it calls out, and to free what the job has let go of may run anything.
+        if CALL_GRAPH and (job._waiters is not None or self._callbacks or self._shutdown.is_awaited):
+            self._show_callers(unlink, job, task)
         if outcome is not _RETURNED or foreign or self._observer is not None or gone:
             self._say_farewell(job, coro, task, gone)
         del coro, task, context
@@ -534,7 +555,7 @@ class Engine(Outside):
         """Wake those who wait for a job that has ended."""
         if job._waiters is not None:
             job._wake(self._loop, received=received)
-        for callback, context in self._callbacks.pop(job, ()) if self._callbacks else ():
+        for callback, context, _ in self._callbacks.pop(job, ()) if self._callbacks else ():
             try:
                 self._loop.call_soon(callback, job, context=context)
             except BaseException as exc:  # noqa: BLE001 - a debug loop refuses what it can't call
@@ -543,6 +564,8 @@ class Engine(Outside):
     def _shielded_ended(self, inner: asyncio.Future[Any], unreceived: BaseException | None) -> None:
         shielded = self._shielded.pop(inner)
         release(shielded.arg)
+        if CALL_GRAPH:
+            self._call_out("the call graph", unlink_each, (inner,), self._shutdown.callers())
         self._shutdown.consider()
         if unreceived is not None:
             self._report(None, _reports.shield_failure(inner, unreceived))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from . import _arguments
+from ._callgraph import CALL_GRAPH, link, link_each, unlink_each, waits_by
 from ._calling import shown
 from ._lifecycle import SEEN_AS_CLOSED, Outcome, State
 from ._machine import JobMachine
@@ -149,8 +150,11 @@ class Job(JobMachine, Generic[_T_co]):
         if self._outcome is not None:
             asyncio.get_running_loop().call_soon(fn, self)
             return
-        entry = (fn, contextvars.copy_context())
-        cast("Engine", self._scheduler)._callbacks.setdefault(self, []).append(entry)
+        scheduler = cast("Engine", self._scheduler)
+        caller = waits_by(fn, scheduler._loop) if CALL_GRAPH else None
+        if CALL_GRAPH:
+            link(self._task, caller)
+        scheduler._callbacks.setdefault(self, []).append((fn, contextvars.copy_context(), caller))
 
     def remove_done_callback(self, fn: Callable[[Job[Any]], object]) -> int:
         """Have ``fn`` not be called after the end of the job; how many times it would have been (``WAIT-6``)."""
@@ -163,6 +167,9 @@ class Job(JobMachine, Generic[_T_co]):
             scheduler._callbacks[self] = kept
         else:
             scheduler._callbacks.pop(self, None)
+        if CALL_GRAPH:
+            unlink_each((self._task,), [caller for _, _, caller in entries])
+            link_each((self._task,), [caller for _, _, caller in kept])
         return len(entries) - len(kept)
 
     # --- Waiting and closing ----------------------------------------------------------------------

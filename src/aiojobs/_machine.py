@@ -53,6 +53,7 @@ from collections.abc import Awaitable, Coroutine, Generator
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from ._callgraph import CALL_GRAPH, link, unlink
 from ._calling import make_room, shown, tell
 from ._exceptions import IllegalTransition, JobClosed
 from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
@@ -111,8 +112,9 @@ class JobMachine(Link):
     _scheduler: Engine | None
     """None after the end, and only then."""
     _name: str | None
-    _waiters: dict[asyncio.Future[bool], None] | None
-    """Before the end, who waits; after a failure, who may still receive it. In order of arrival."""
+    _waiters: dict[asyncio.Future[bool], asyncio.Task[Any] | None] | None
+    """Before the end, who waits; after a failure, who may still receive it. In order of arrival, each with the
+    task of the caller where there is a call graph."""
 
     def __init__(
         self,
@@ -246,9 +248,12 @@ class JobMachine(Link):
         waiter = scheduler._new_waiter()
         if self._waiters is None:
             self._waiters = {}
-        self._waiters[waiter] = None
+        # Not kept in this frame, which the traceback of the caller's task may hold (BOOK-3).
+        self._waiters[waiter] = asyncio.current_task(scheduler._loop) if CALL_GRAPH else None
         timer = None
         try:
+            if CALL_GRAPH:
+                link(self._task, self._waiters[waiter])
             if within is not None:
                 timer = scheduler._call_later(within, self._expire, waiter)
             if ask:
@@ -278,7 +283,9 @@ class JobMachine(Link):
         """A waiter goes without the outcome; the last one to go leaves a failure to the handler."""
         if self._waiters is None:
             return
-        del self._waiters[waiter]
+        caller = self._waiters.pop(waiter)
+        if CALL_GRAPH:
+            unlink(self._task, caller)
         if not self._waiters:
             self._waiters = None
             if self._outcome is _RAISED:
@@ -289,7 +296,7 @@ class JobMachine(Link):
 
         A failure stays open until one of them has received it, unless somebody has already.
         """
-        waiters = cast("dict[asyncio.Future[bool], None]", self._waiters)
+        waiters = cast("dict[asyncio.Future[bool], asyncio.Task[Any] | None]", self._waiters)
         if received or self._outcome is not _RAISED:
             self._waiters = None
         for waiter in waiters:

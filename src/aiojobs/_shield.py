@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ._callgraph import CALL_GRAPH, link, link_each, unlink
 from ._tasks import failure_of
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ class Shielded:
     """What the user gave: if it is a coroutine, the scheduler has claimed it."""
     inner: asyncio.Future[Any]
     """What is shielded: a task, or a future of the user's."""
-    _outers: dict[asyncio.Future[Any], None]
-    """Those that callers still await, in order: one for each call of ``shield``, gone when it is cancelled."""
+    _outers: dict[asyncio.Future[Any], asyncio.Task[Any] | None]
+    """Those that callers still await, in order: one for each call of ``shield``, gone when it is cancelled. With
+    the caller's task where there is a call graph: as with ``asyncio.shield`` that one waits for the inner."""
 
     def __init__(self, arg: Awaitable[Any], inner: asyncio.Future[Any], scheduler: Engine) -> None:
         """Have the scheduler keep track of `inner` until it is done.
@@ -49,17 +51,24 @@ class Shielded:
         self._scheduler = scheduler
         inner.add_done_callback(self._on_inner_done)
         scheduler._shielded[inner] = self
+        if CALL_GRAPH:
+            scheduler._call_out("the call graph", link_each, (inner,), scheduler._shutdown.callers())
 
     def new_outer(self) -> asyncio.Future[Any]:
         """A future that gets what the inner one gets."""
         outer = self.inner.get_loop().create_future()
-        self._outers[outer] = None
+        caller = asyncio.current_task(outer.get_loop()) if CALL_GRAPH else None
+        if CALL_GRAPH:
+            link(self.inner, caller)
+        self._outers[outer] = caller
         outer.add_done_callback(self._forget)
         return outer
 
     def _forget(self, outer: asyncio.Future[Any]) -> None:
         """A caller has gone: a long run of them must not grow (``BOOK-3``)."""
-        self._outers.pop(outer, None)
+        caller = self._outers.pop(outer, None)
+        if CALL_GRAPH:
+            unlink(self.inner, caller)
 
     def _on_inner_done(self, inner: asyncio.Future[Any]) -> None:
         failure = failure_of(inner)

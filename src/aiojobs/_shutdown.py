@@ -27,22 +27,24 @@ No second cancellation: a job that swallowed the first one is reported, and its 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import _reports
+from ._callgraph import CALL_GRAPH, link_each, unlink_each
 from ._calling import make_room
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent
 from ._tasks import cancel, is_done, resolve
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ._engine import Engine
     from ._machine import JobMachine
 
 __all__ = ("Shutdown",)
 
+_Waiters = dict[asyncio.Future[bool], asyncio.Task[Any] | None]
+"""Futures that callers await, each with the caller's task where there is a call graph."""
 _OPEN, _CLOSING = Phase.OPEN, Phase.CLOSING
 _CLOSE, _NEVER_STARTED = Event.CLOSE, Outcome.NEVER_STARTED
 
@@ -50,13 +52,17 @@ _CLOSE, _NEVER_STARTED = Event.CLOSE, Outcome.NEVER_STARTED
 class Shutdown:
     """The closing of one scheduler, and the waiting for its end."""
 
-    __slots__ = ("_closers", "_deadline", "_drainers", "_scheduler")
+    __slots__ = ("_closers", "_deadline", "_drainers", "_scheduler", "is_awaited")
+
+    is_awaited: bool
+    """Whether somebody waits for the end of everything."""
 
     def __init__(self, scheduler: Engine) -> None:
         self._scheduler = scheduler
+        self.is_awaited = False
         # Who waits for the end of closing, and who for the moment when nothing is left, in order of arrival.
-        self._closers: dict[asyncio.Future[bool], None] = {}
-        self._drainers: dict[asyncio.Future[bool], None] = {}
+        self._closers: _Waiters = {}
+        self._drainers: _Waiters = {}
         # Armed from step 2 until closing is over.
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -96,21 +102,40 @@ class Shutdown:
         return not (self._scheduler._running or self._scheduler._shielded)
 
     async def _wait_among(
-        self, waiters: dict[asyncio.Future[bool], None], deadline: float | None = None
+        self, waiters: _Waiters, deadline: float | None = None
     ) -> bool:
         """Wait to be woken together with the others; False if `deadline`, on the loop's clock, came first."""
         scheduler = self._scheduler
         waiter = scheduler._new_waiter()
-        waiters[waiter] = None
+        # Not kept in this frame, which the traceback of the caller's task may hold (BOOK-3).
+        waiters[waiter] = asyncio.current_task(scheduler._loop) if CALL_GRAPH else None
+        self.is_awaited = True
         timer = None
         if deadline is not None:
             timer = scheduler._loop.call_at(deadline, self._wake, (waiter,), False)
         try:
+            if CALL_GRAPH:
+                link_each(self._awaited(), (waiters[waiter],))
             return await waiter
         finally:
-            waiters.pop(waiter, None)
+            self._leave(waiters, waiter)
             if timer is not None:
                 scheduler._call_out("a timer", cancel, timer)
+
+    def _leave(self, waiters: _Waiters, waiter: asyncio.Future[bool]) -> None:
+        """Somebody does not wait any more, and is not seen to."""
+        caller = waiters.pop(waiter)
+        self.is_awaited = bool(self._drainers or self._closers)
+        if CALL_GRAPH:
+            unlink_each(self._awaited(), (caller,))
+
+    def callers(self) -> list[object]:
+        """The tasks that wait for the end of everything (``WAIT-6``)."""
+        return [*self._drainers.values(), *self._closers.values()]
+
+    def _awaited(self) -> list[object]:
+        """Everything that they wait for."""
+        return [*(job._task for job in self._scheduler._running), *self._scheduler._shielded]
 
     def _begin(self) -> None:
         """Step 1: nothing starts any more, and everything that is left is asked to stop."""

@@ -3,10 +3,9 @@
 `Numbers.sound` says once more, in the words of the design and without a look at the code, which numbers a
 scheduler may have. `GUARDS` and `EFFECTS` are the actions of `spec/scheduler.toml`, as the proofs read them.
 
-Deliberately not here: a leading `assert`. CrossHair takes a function that begins with one for a contract.
+Deliberately not here: a leading `assert`. CrossHair takes a function that begins with one for a contract. And
+`from __future__ import annotations`: from Python 3.14 on CrossHair is blind to the types behind it.
 """
-
-from __future__ import annotations
 
 from typing import NamedTuple
 

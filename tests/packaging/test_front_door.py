@@ -74,3 +74,31 @@ def test_a_python_that_does_not_start_is_said_so(python):
     )  # fmt: skip
     assert done.returncode == 1
     assert f"PYTHON={python} does not start" in done.stderr
+
+
+def test_the_versions_of_python_that_are_tested_are_those_that_are_said_to_be():
+    said = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text("utf-8"))
+    done = subprocess.run(
+        ["sh", ".ci/pythons", "tested"], cwd=ROOT, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    assert done.stdout.split() == said
+
+
+def test_every_tested_python_is_tested_or_said_not_to_be_there(tmp_path):
+    """`make` is played by a program that fails for one version."""
+    fake = tmp_path / "make"
+    fake.write_text('#!/bin/sh\nfor last; do :; done\necho "$last" >>"$0.asked"\n[ "$last" = PYTHON=/some/where ]\n')
+    fake.chmod(0o755)
+    folder = tmp_path / "tree"
+    (folder / ".ci").mkdir(parents=True)
+    (folder / ".ci" / "test-all").write_bytes((ROOT / ".ci" / "test-all").read_bytes())
+    (folder / ".ci" / "pythons").write_text(
+        'case "$1" in tested) echo 3.1 3.2 3.3 ;; all) echo "3.3 /the/other one"; echo "3.1 /some/where" ;; esac\n'
+    )
+    done = subprocess.run(
+        ["sh", ".ci/test-all", str(fake)], cwd=folder, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "passed: 3.1   failed: 3.3   not on this machine, so not tested: 3.2" in done.stdout
+    asked = (tmp_path / "make.asked").read_text("utf-8").splitlines()
+    assert asked == ["PYTHON=/some/where", "PYTHON=/the/other one"]

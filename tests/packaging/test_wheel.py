@@ -69,7 +69,8 @@ def test_nothing_outside_the_standard_library_is_imported(python):
         "import json; print(json.dumps([sorted(new - sys.stdlib_module_names), aiojobs.__file__]))"
     )
     imported, place = json.loads(alone(python, "-c", code).stdout)
-    assert imported == ["aiojobs"]
+    # A part of the standard library of Python 3.15 that its own list leaves out.
+    assert set(imported) - {"_missing_stdlib_info"} == {"aiojobs"}
     assert not Path(place).is_relative_to(ROOT), "the source tree was imported, not the wheel"
 
 

@@ -408,10 +408,10 @@ def test_a_goal_about_nothing_that_there_is_is_refused(tmp_path, entry):
 
 def test_calls_are_counted_exactly_and_only_in_the_part_that_is_measured():
     found = calls.profile(make(BARE), workloads.WORKLOADS["close pending"], 300, "asyncio")
-    assert {one.name: one.calls for one in found if one.calls >= 1} == {
-        "method 'close' of 'coroutine' objects": 1.0,
-        "stage.Bodies.park": 1.0,
-    }
+    counted = {one.name: one.calls for one in found if one.calls >= 1}
+    # Only Python 3.11 enters a coroutine that never began, to close it.
+    assert counted.pop("stage.Bodies.park", 0.0) == (sys.version_info < (3, 12))
+    assert counted == {"method 'close' of 'coroutine' objects": 1.0}
     assert sum(one.share for one in found) == pytest.approx(1)
     assert "| all " in calls.table(found)
     assert calls.profile(make("TaskGroup"), workloads.WORKLOADS["close pending"], 3, "asyncio") == (

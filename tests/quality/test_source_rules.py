@@ -19,7 +19,7 @@ MODULES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(SOURCE
 # no circle comes of it.
 LAYERS = [
     {"_lifecycle"},
-    {"_admission", "_calling", "_queue"},
+    {"_admission", "_callgraph", "_calling", "_queue"},
     {"_arguments", "_claims", "_exceptions", "_tasks"},
     {"_records", "_reports", "_shield", "_shutdown"},
     {"_machine", "_outside"},

@@ -21,8 +21,12 @@ async def forever():
 
 
 async def until(future):
-    """Run until the test decides how it ends: by result, exception or cancellation of a future."""
-    return await asyncio.shield(future)
+    """Run until the test decides how it ends: by result, exception or cancellation of a future.
+
+    Not by `asyncio.shield`: since Python 3.14 that one complains of a failure after its caller was cancelled.
+    """
+    await asyncio.wait([future])
+    return future.result()
 
 
 class Body:
@@ -53,7 +57,7 @@ class Body:
         try:
             while True:
                 try:
-                    return await asyncio.shield(self._end)
+                    return await until(self._end)
                 except asyncio.CancelledError:
                     self.log.append("cancelled")
                     if self.cancellations > self.swallows:

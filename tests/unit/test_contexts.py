@@ -243,3 +243,24 @@ async def test_a_done_callback_runs_in_the_context_of_whoever_added_it(scheduler
     assert job.done()
     assert seen == ["bob", "eve"]
     await scheduler.close()
+
+
+@pytest.mark.requirement("WAIT-4", "LIMIT-6")
+@pytest.mark.loops("virtual", "eager", "stock", "stock-eager", "uvloop")
+async def test_a_job_may_run_in_the_very_context_that_its_spawner_runs_in():
+    """An eager task would enter it a second time, and asyncio leaves such a task where it is (gh-157301)."""
+    context = contextvars.copy_context()
+    context.run(user.set, "ann")
+
+    async def whoami_later():
+        await asyncio.sleep(0)
+        return user.get()
+
+    async def spawns():
+        scheduler = Scheduler(limit=2)
+        jobs = [await scheduler.spawn(whoami_later(), context=context) for _ in range(4)]
+        at_once = scheduler.spawn_nowait(whoami(), context=context)
+        assert [await job for job in (*jobs, at_once)] == ["ann"] * 5
+        assert books(scheduler) == (0, 0, 0)
+
+    await asyncio.get_running_loop().create_task(spawns(), context=context)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiojobs._queue import Link, Queue
@@ -30,6 +30,7 @@ def linked(member):
 STEPS = st.sampled_from(["join", "join", "join", "pop", "leave", "clear"])
 
 
+@settings(derandomize=True)
 @given(st.lists(STEPS, max_size=40), st.randoms())
 def test_the_queue_does_what_an_ordered_dict_does(steps, random):
     queue, model, numbers = Queue(), OrderedDict(), count()

@@ -1,6 +1,7 @@
 """Spawning is all or nothing, whatever comes between the call and its answer (SPAWN-1, SPAWN-2, SPAWN-5)."""
 
 import asyncio
+import inspect
 
 import pytest
 
@@ -51,7 +52,7 @@ async def test_spawn_nowait_is_a_plain_function_and_works_from_a_callback():
     scheduler, jobs = Scheduler(), []
     asyncio.get_running_loop().call_soon(lambda: jobs.append(scheduler.spawn_nowait(returns(1))))
     await settle(1)
-    assert not asyncio.iscoroutinefunction(Scheduler.spawn_nowait)
+    assert not inspect.iscoroutinefunction(Scheduler.spawn_nowait)
     assert await jobs[0] == 1
 
 
