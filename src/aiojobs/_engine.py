@@ -488,7 +488,9 @@ class Engine(Outside):
         """``close`` was asked of a job that has not ended (``CLOSE-1``, ``CLOSE-3``, ``START-2``)."""
         if job._state is _PENDING:
             self._stop_pending(job)
-        elif job in self._arriving:
+            return
+        make_room()
+        if job in self._arriving:
             self._stop_arriving(job)
         elif not self._see_end(job) and job._fire(_CLOSE):
             if self._observer is not None:

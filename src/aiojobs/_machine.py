@@ -54,7 +54,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from ._callgraph import CALL_GRAPH, link, unlink
-from ._calling import make_room, shown, tell
+from ._calling import shown, tell
 from ._exceptions import IllegalTransition, JobClosed
 from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
 from ._queue import Link
@@ -243,8 +243,6 @@ class JobMachine(Link):
         if ask and self._state is _PENDING:
             scheduler._ask_to_stop(self)
             return True
-        if ask:
-            make_room()
         waiter = scheduler._new_waiter()
         if self._waiters is None:
             self._waiters = {}
