@@ -184,7 +184,7 @@ class Engine(Outside):
         except BaseException as exc:  # noqa: BLE001 - whatever a task factory or an eager first step raises
             failure: _Failure = (exc, None)
             try:
-                failure = self._not_launched(job, exc, run, task)
+                failure = self._not_launched(job, exc, coro, run, task)
             except RecursionError:  # there is no room on the stack even for that
                 for unfinished in (run, coro):
                     with suppress(BaseException):
@@ -202,15 +202,13 @@ class Engine(Outside):
             BaseException: this can't be done: `task` is no future.
         """
         self._is_special = True
-        if job._outcome is not None:
-            return
         followed = self._followed.get(job)
         entered = followed is not None
         if not callable(getattr(task, "add_done_callback", None)):
             raise TypeError(f"the loop's task factory must return a task, got {shown(task)}")
         job._task = task
         job._context = None
-        if CALL_GRAPH and job._outcome is None:
+        if CALL_GRAPH:
             self._show_callers(link, job, task)
         if (followed is None or followed.end is None) and drives(task, run):
             self._followed.pop(job, None)
@@ -242,7 +240,7 @@ class Engine(Outside):
         except BaseException as exc:  # noqa: BLE001 - a task of somebody's own may object
             tell(self._loop, "the call graph", exc)
 
-    def _not_launched(self, job: JobMachine, exc: BaseException, run: Any, task: Any) -> _Failure:
+    def _not_launched(self, job: JobMachine, exc: BaseException, coro: Any, run: Any, task: Any) -> _Failure:
         """Leave nothing of what could not be launched, and return the reason."""
         failure = without_frames(exc, (Engine._launch.__code__,))
         followed = self._followed.get(job)
@@ -258,9 +256,9 @@ class Engine(Outside):
                 run.send(None)
             finally:
                 job._task = None
-        for unfinished in (run, job._coro):
-            if unfinished is not None and not isinstance(unfinished, str):
-                self._close_coroutine(unfinished, job)
+        if run is not None:
+            self._close_coroutine(run, job)
+        self._close_coroutine(coro, job)
         self._followed.pop(job, None)
         if end is not None:
             self._call_out("exception of a task", failure_of, job._task)  # it is received here
@@ -269,15 +267,13 @@ class Engine(Outside):
         try:
             return failure
         finally:
-            del job, exc, run, task, failure
+            del job, exc, coro, run, task, failure
 
     def _entered(self, job: JobMachine) -> bool:
         """The coroutine of a job is begun by a task that is not known to drive it, or not known yet.
 
         Returns whether the job was asked to stop before that, which its task has to be told after this step.
         """
-        if job._outcome is not None:
-            return False
         task = asyncio.current_task()
         followed = self._followed.get(job)
         if followed is None:
@@ -503,10 +499,11 @@ class Engine(Outside):
             job._see_failure()
             return True
         followed = self._followed.get(job) if self._followed else None
-        task = job._task
-        if followed is None or followed.end is None or not self._call_out("a task", is_done, task):
+        if followed is None or followed.run is None or followed.end is None:
             return False
-        self._task_ended(job, task)
+        if not self._call_out("a task", is_done, job._task):
+            return False
+        self._task_ended(job, job._task)
         return True
 
     def _stop_pending(self, job: JobMachine) -> None:

@@ -193,8 +193,7 @@ class Shutdown:
         """Step 3, the hard way: the deadline has passed, and what still runs is reported."""
         scheduler = self._scheduler
         for job in list(scheduler._running):
-            if job._outcome is None:
-                scheduler._see_end(job)
+            scheduler._see_end(job)
         if scheduler._admission.phase is not _CLOSING:
             return
         late_jobs = list(scheduler._running)

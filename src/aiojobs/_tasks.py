@@ -140,15 +140,16 @@ def create_inside(
 
 
 def is_replaced(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the ``create_task`` of a loop is neither asyncio's own nor that of a compiled loop."""
-    method: Any = loop.create_task
-    if isinstance(method, types.BuiltinMethodType):
-        return False
-    function = getattr(method, "__func__", None)
-    if type(function) is not types.FunctionType or function.__module__ != "asyncio.base_events":
+    """Whether the ``create_task`` of a loop is not the one with which its class was written."""
+    if isinstance(loop.create_task, types.BuiltinMethodType):
+        return False  # a compiled loop, whose methods nobody can exchange
+    owner = next(kind for kind in type(loop).__mro__ if "create_task" in vars(kind))
+    function = vars(owner)["create_task"]
+    if "create_task" in getattr(loop, "__dict__", ()) or type(function) is not types.FunctionType:
         return True
     # Some tools leave the function and exchange its code for one that calls what they have put among its constants.
-    return any(callable(constant) for constant in function.__code__.co_consts)
+    is_rewritten = any(callable(constant) for constant in function.__code__.co_consts)
+    return is_rewritten or function.__module__ != owner.__module__
 
 
 def as_future(made: Any) -> asyncio.Future[Any]:

@@ -673,3 +673,4 @@ async def test_an_action_near_the_limit_of_recursion_is_done_whole_or_not_at_all
         assert max(body.cancellations for body in bodies) <= 1
         gc.collect()
     assert outcomes == {"refused", "done"}
+    asyncio.get_running_loop().complaints.clear()

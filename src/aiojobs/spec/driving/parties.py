@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -217,7 +218,29 @@ PARTIES: Final[dict[str, Party]] = {
 def strangers() -> frozenset[str]:
     """Every kind of stranger that there can be on this Python."""
     factories = {name for name, kind in FACTORIES.items() if kind.here}
-    return frozenset(factories | COROUTINES.keys() | PARTIES.keys()) - PLAIN
+    parties = {name for name, party in PARTIES.items() if party.place != "finalizer" or _frees_on_close()}
+    return frozenset(factories | COROUTINES.keys() | parties) - PLAIN
+
+
+def _frees_on_close() -> bool:
+    """Whether a coroutine that has not begun lets go of its arguments when it is closed.
+
+    In CPython 3.12 and 3.13 it does so when it is freed itself, and here the world holds it, to look at it.
+    """
+
+    async def holds(_argument: object) -> None:
+        """Never begun."""
+
+    argument = _Argument()
+    freed = weakref.ref(argument)
+    coroutine = holds(argument)
+    del argument
+    coroutine.close()
+    return freed() is None
+
+
+class _Argument:
+    """Something that can be told to be gone."""
 
 
 # Strangers.
