@@ -266,7 +266,7 @@ async def test_a_waiter_that_cannot_be_woken_keeps_no_other_asleep(monkeypatch):
 
 
 @pytest.mark.requirement("SPAWN-1")
-async def test_a_blocked_caller_whose_job_ended_while_its_task_was_made_is_told_what_the_factory_raised(factory):
+async def test_a_blocked_caller_whose_job_ended_while_its_task_was_made_is_told_what_that_raised(monkeypatch):
     scheduler, bodies = Scheduler(limit=2, pending_limit=1), [Body(), Body()]
     for body in bodies:
         await scheduler.spawn(body.run())
@@ -274,14 +274,16 @@ async def test_a_blocked_caller_whose_job_ended_while_its_task_was_made_is_told_
     call = asyncio.ensure_future(scheduler.spawn(returns("done before")))
     await settle()
 
-    def begins_and_fails(loop, coro, **_):
+    create_task = asyncio.get_running_loop().create_task
+
+    def begins_and_fails(coro, **options):
         if pending._task is None:
-            return asyncio.Task(coro, loop=loop)
+            return create_task(coro, **options)
         with pytest.raises(StopIteration):
             coro.send(None)
         raise OSError("no task after all")
 
-    factory(begins_and_fails)
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_task", begins_and_fails)
     for body in bodies:
         body.finish()
     with pytest.raises(OSError, match="no task after all"):
