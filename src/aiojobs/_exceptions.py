@@ -39,6 +39,10 @@ class JobClosed(asyncio.CancelledError):
 
     A subclass of :exc:`asyncio.CancelledError`, as code written for aiojobs 1.4 expects. A waiter that
     was cancelled itself gets a plain ``CancelledError``: ``except JobClosed`` tells the two apart.
+
+    Before CPython 3.13 ``asyncio.TaskGroup`` and ``asyncio.timeout`` compare exact types: out of the body of a
+    group it comes in a ``BaseExceptionGroup`` there, and out of a timeout that has expired as it is; from 3.13 on
+    it is a cancellation to both. ``except JobClosed`` inside the block does the same on every version.
     """
 
 

@@ -186,7 +186,8 @@ class Job(JobMachine, Generic[_T_co]):
 
         Raises:
             TimeoutError: `timeout` expired.
-            JobClosed: the job was closed or cancelled, by whomever (``WAIT-3``).
+            JobClosed: the job was closed or cancelled, by whomever (``WAIT-3``). Catch it inside the body of an
+                ``asyncio.TaskGroup``, which takes it for a failure before CPython 3.13.
             RuntimeError: the job waits for itself (``WAIT-4``), or the loop is another one.
             TypeError, ValueError: `timeout` makes no sense.
             BaseException: what the coroutine raised.

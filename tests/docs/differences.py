@@ -380,6 +380,14 @@ async def argument_timeouts(aiojobs):
     return ", ".join(f"{n!r}: {called(aiojobs.Scheduler, close_timeout=n)}" for n in values)
 
 
+@difference(before="accepted", now="TypeError")
+async def argument_async_handler(aiojobs):
+    async def handler(_scheduler, _context):
+        pass
+
+    return called(aiojobs.Scheduler, exception_handler=handler)
+
+
 @difference(before="-1: TimeoutError, job closed", now="-1: ValueError, job active")
 async def argument_wait(aiojobs):
     job = await aiojobs.Scheduler().spawn(sleeps())
@@ -410,6 +418,40 @@ async def task_coroutine(aiojobs):
 
     job = await aiojobs.Scheduler().spawn(looks())
     return await job.wait()
+
+
+@difference(before="differences.py", now="_machine.py")
+async def task_location(aiojobs):
+    async def looks():
+        return repr(asyncio.current_task())
+
+    shown = await (await aiojobs.Scheduler().spawn(looks())).wait()
+    return next(file for file in ("_machine.py", "differences.py") if f"{file}:" in shown)
+
+
+@difference(before="looks of its caller, result 42", now="looks of the library, result 42")
+async def task_factory(aiojobs):
+    given = []
+
+    def wrap(loop, coro, **options):
+        async def traced():
+            return await coro
+
+        given.append(coro)
+        return asyncio.Task(traced(), loop=loop, **options)
+
+    async def looks():
+        return 42
+
+    loop = asyncio.get_running_loop()
+    scheduler = aiojobs.Scheduler()
+    loop.set_task_factory(wrap)
+    job = await scheduler.spawn(looks())
+    loop.set_task_factory(None)
+    result = await job.wait()
+    coro = next(coro for coro in given if coro.__name__ == "looks")
+    whose = "its caller" if coro.cr_code is looks.__code__ else "the library"
+    return f"looks of {whose}, result {result}"
 
 
 # --- Waiting ------------------------------------------------------------------------------------------------
@@ -459,6 +501,41 @@ async def wait_closed(aiojobs):
     job = await aiojobs.Scheduler().spawn(sleeps())
     await job.close()
     return await caught(job.wait())
+
+
+@difference(
+    before="CancelledError",
+    now="BaseExceptionGroup" if sys.version_info < (3, 13) else "JobClosed",
+)
+async def wait_closed_in_task_group(aiojobs):
+    job = await aiojobs.Scheduler().spawn(sleeps())
+    await job.close()
+
+    async def body():
+        async with asyncio.TaskGroup():
+            await job.wait()
+
+    return await caught(body())
+
+
+@difference(before="wait: AttributeError, gather: TypeError", now="wait: a job, gather: [42]")
+async def wait_by_asyncio(aiojobs):
+    job = await aiojobs.Scheduler().spawn(returns(42))
+
+    async def wait():
+        done, _ = await asyncio.wait([job])
+        return "a job" if done == {job} else "something else"
+
+    async def gather():
+        return await asyncio.gather(job)
+
+    seen = []
+    for function in (wait, gather):
+        try:
+            seen.append(f"{function.__name__}: {await function()}")
+        except (AttributeError, TypeError) as exc:
+            seen.append(f"{function.__name__}: {type(exc).__name__}")
+    return ", ".join(seen)
 
 
 @difference(before="cleanup interrupted", now="cleanup complete")
@@ -674,17 +751,33 @@ async def shield_after_close(aiojobs):
     return "shielded"
 
 
-@difference(before="CancelledError", now="RuntimeError")
+def elsewhere(function, *args):
+    """Call a function in another thread, where it may run another loop, and wait for its end."""
+    thread = threading.Thread(target=function, args=args)
+    thread.start()
+    thread.join()
+
+
+@difference(before="CancelledError", now="nothing")
 async def close_other_loop(aiojobs):
     scheduler = aiojobs.Scheduler()
 
     async def use():
         await scheduler.spawn(returns())
 
-    elsewhere = threading.Thread(target=lambda: asyncio.run(use()))
-    elsewhere.start()
-    elsewhere.join()
+    elsewhere(lambda: asyncio.run(use()))
     return await caught(scheduler.close())
+
+
+@difference(before="RuntimeError, 0 jobs left", now="RuntimeError, 1 jobs left")
+async def close_other_loop_with_job(aiojobs):
+    scheduler = aiojobs.Scheduler()
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda _loop, _context: None)
+    elsewhere(lambda: loop.run_until_complete(scheduler.spawn(sleeps())))
+    seen = f"{await answer(scheduler.close(), within=5)}, {len(scheduler)} jobs left"
+    elsewhere(discard, loop)
+    return seen
 
 
 # --- Exceptions ---------------------------------------------------------------------------------------------
