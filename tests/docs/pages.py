@@ -17,6 +17,7 @@ Deliberately not here: what is checked about all this.
 
 import contextlib
 import io
+import logging
 import os
 import re
 import subprocess
@@ -223,6 +224,17 @@ def _execute(example):
     return names
 
 
+@contextlib.contextmanager
+def _handlers_taken_back():
+    """A program may say where the library's log goes; the next one has not."""
+    log = logging.getLogger("aiojobs.signals")
+    before = log.handlers[:]
+    try:
+        yield
+    finally:
+        log.handlers[:] = before
+
+
 def _run_program(example, loop_factory):
     import asyncio
 
@@ -234,7 +246,7 @@ def _run_program(example, loop_factory):
     really_run = asyncio.run
     asyncio.run = on_virtual_time
     try:
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), _handlers_taken_back():
             _execute(example)
     finally:
         asyncio.run = really_run
