@@ -131,10 +131,8 @@ class Entrance(Engine):
         raise self._refusal(verdict)
 
     def _start_with_care(self, job: JobMachine) -> tuple[BaseException, Any] | None:
-        """Launch a job behind those started before it, or when its context is free, unless it has ended."""
+        """Launch a job behind those started before it, or when its context is free."""
         self._tell_of_acceptance(job)
-        if job._outcome is not None:
-            return None
         context = job._context
         is_entered = context is not None and self._is_special and is_within(context)
         if not is_entered and not self._to_launch:

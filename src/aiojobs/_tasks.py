@@ -141,15 +141,14 @@ def create_inside(
 
 def is_replaced(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether the ``create_task`` of a loop is not the one with which its class was written."""
-    if isinstance(loop.create_task, types.BuiltinMethodType):
-        return False  # a compiled loop, whose methods nobody can exchange
+    if "create_task" in getattr(loop, "__dict__", ()):
+        return True
     owner = next(kind for kind in type(loop).__mro__ if "create_task" in vars(kind))
     function = vars(owner)["create_task"]
-    if "create_task" in getattr(loop, "__dict__", ()) or type(function) is not types.FunctionType:
-        return True
     # Some tools leave the function and exchange its code for one that calls what they have put among its constants.
-    is_rewritten = any(callable(constant) for constant in function.__code__.co_consts)
-    return is_rewritten or function.__module__ != owner.__module__
+    code = getattr(function, "__code__", None)
+    is_rewritten = any(callable(constant) for constant in getattr(code, "co_consts", ()))
+    return is_rewritten or hasattr(function, "__wrapped__") or function.__module__ != owner.__module__
 
 
 def as_future(made: Any) -> asyncio.Future[Any]:

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextvars
+import functools
 import sys
 
 import pytest
 
-from aiojobs import Scheduler, _calling, _claims, _engine, _tasks
+from aiojobs import Scheduler, _calling, _claims, _engine, _machine, _tasks
 from support.observing import Complaints, Recorder, settle
 from unit.bodies import Body, books, fails, forever, is_closed, returns
 
@@ -358,7 +359,12 @@ def test_a_context_that_is_entered_is_seen_to_be():
     assert context.run(_tasks.is_within, context) is True
 
 
-async def test_a_create_task_that_was_replaced_or_rewritten_is_told_from_asyncios(monkeypatch):
+@pytest.mark.loops("virtual", "stock", "uvloop")
+async def test_the_loops_own_create_task_is_taken_for_that():
+    assert _tasks.is_replaced(asyncio.get_running_loop()) is False
+
+
+async def test_a_create_task_that_was_replaced_or_rewritten_is_told_from_the_loops_own(monkeypatch):
     loop = asyncio.get_running_loop()
     assert _tasks.is_replaced(loop) is False
 
@@ -371,6 +377,9 @@ async def test_a_create_task_that_was_replaced_or_rewritten_is_told_from_asyncio
         assert _tasks.is_replaced(loop) is True
     with monkeypatch.context() as patch:
         patch.setattr(type(loop), "create_task", lambda *_, **__: None)
+        assert _tasks.is_replaced(loop) is True
+    with monkeypatch.context() as patch:
+        patch.setattr(type(loop), "create_task", functools.wraps(type(loop).create_task)(lambda *_, **__: None))
         assert _tasks.is_replaced(loop) is True
     create_task = type(loop).create_task
     before = create_task.__code__
@@ -402,6 +411,67 @@ async def test_a_replaced_create_task_that_fails_when_it_has_begun_is_not_called
     monkeypatch.undo()
     task = context.run(_tasks.create_inside, loop, job(), "name", context)
     assert (task.get_name(), await task) == ("name", None)
+
+
+@pytest.mark.requirement("START-1", "CLOSE-1")
+async def test_a_job_that_takes_its_one_cancellation_for_a_reason_to_return_has_returned():
+    async def returns_when_told():
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            return "told"
+
+    async def goes_on():
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            await asyncio.sleep(1)
+            return "later"
+
+    scheduler = Scheduler(close_timeout=5)
+    jobs = [await scheduler.spawn(returns_when_told()), await scheduler.spawn(goes_on())]
+    await asyncio.gather(*(job.close() for job in jobs))
+    assert [job.result() for job in jobs] == ["told", "later"]
+
+
+async def test_a_create_task_that_refuses_every_keyword_and_none_is_given_up():
+    async def job():
+        """Never run."""
+
+    calls = []
+
+    class Refusing:
+        @staticmethod
+        def create_task(_, **options):
+            calls.append(sorted(options))
+            raise TypeError(f"refused {len(calls)}")
+
+    coro = job()
+    with pytest.raises(TypeError, match="refused 3"):
+        _tasks.create_plainly(Refusing, coro, "name", contextvars.copy_context(), TypeError("at first"))
+    assert calls == [["context"], ["name"], []]
+    coro.close()
+
+
+@pytest.mark.requirement("SPAWN-1")
+async def test_a_job_whose_own_coroutine_cannot_be_made_keeps_no_slot(monkeypatch):
+    def no_room(*_):
+        raise MemoryError("no room")
+
+    scheduler, coro = Scheduler(limit=1), returns()
+    with monkeypatch.context() as patch:
+        patch.setattr(_machine.JobMachine, "_run", no_room)
+        with pytest.raises(MemoryError, match="no room"):
+            await scheduler.spawn(coro)
+    assert is_closed(coro)
+    assert await (await scheduler.spawn(returns("next"))) == "next"
+
+
+async def test_of_what_is_no_task_or_was_cancelled_no_exception_is_received():
+    _machine._receive_later(None)
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    _machine._receive(cancelled)
 
 
 def test_outside_of_every_task_there_is_none_to_cancel(steps):
