@@ -334,9 +334,9 @@ class ForgetsCallers(Admission):
 
 class BlocksEarly(Admission):
     def offer(self, may_block):
-        if self.phase is Phase.OPEN and self.running == self.limit and may_block:
-            self.blocked += 1
-            return Verdict.BLOCK
+        if self.phase is Phase.OPEN and self.running == self.limit:
+            self.blocked += may_block
+            return Verdict.BLOCK if may_block else Verdict.FULL
         return super().offer(may_block)
 
 

@@ -355,10 +355,18 @@ def sets(module, text):
             use = parents[node]
             asked = isinstance(use, ast.Compare) and all(isinstance(op, ast.In | ast.NotIn) for op in use.ops)
             changed = isinstance(use, ast.Attribute) and use.attr in {"add", "discard"}
-            whether_any = isinstance(use, ast.If | ast.BoolOp)
+            whether_any = _is_asked(node, parents)
             if not (asked or changed or whether_any):
                 findings.append(f"{module}:{line} walks through {node.id}: {ast.unparse(use)[:60]}")
     return findings
+
+
+def _is_asked(node, parents):
+    """Whether all that matters of an expression is if it is true: it is, or is a part of, what an `if` asks."""
+    use = parents[node]
+    if isinstance(use, ast.BoolOp) or (isinstance(use, ast.UnaryOp) and isinstance(use.op, ast.Not)):
+        return _is_asked(use, parents)
+    return isinstance(use, ast.If) and use.test is node
 
 
 def _declared(tree, names):
@@ -402,7 +410,8 @@ def test_the_sets_of_the_generated_table_hold_states_alone():
         "numbers = [*foreign]",
         "number = foreign.pop()",
         "others = foreign",
-        "for number in first or [*foreign]: pass",
+        "others = foreign or jobs",
+        "if failed or list(foreign): pass",
         "foreign: set[Job] = set()",
         "foreign: set[int] = set(jobs)",
     ],
@@ -417,7 +426,7 @@ def test_every_set_is_found(breach):
         "foreign: set[int] = set()",
         "if id(coro) in foreign: foreign.discard(id(coro))",
         "if foreign: release(coro)",
-        "if job.failed or foreign: release(coro)",
+        "if failed or not (foreign and gone): release(coro)",
         "jobs = {}",
         "jobs = {job: None}",
         "jobs = dict.fromkeys(jobs)",
