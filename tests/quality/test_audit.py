@@ -372,8 +372,10 @@ def keeps_the_queue(scheduler):
 
 
 class AsksNobody(Shutdown):
-    def _ask_all(self):
-        self._finish()
+    def _begin(self):
+        running, self._scheduler._running = self._scheduler._running, {}
+        super()._begin()
+        self._scheduler._running = running
 
 
 def asks_nobody(scheduler):

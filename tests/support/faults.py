@@ -62,9 +62,9 @@ def lost_wakeup(package):
 
 def two_cancellations(package):
     def make(original):
-        def ask_all(self):
-            closing = [job for job in self._scheduler._running if job._state == "closing"]
-            original(self)
+        def ask_all(self, asked):
+            closing = [job for job in self._scheduler._running if job not in asked]
+            original(self, asked)
             for job in closing:
                 job._task.cancel()
 
