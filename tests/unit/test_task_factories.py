@@ -209,6 +209,42 @@ async def test_a_task_that_was_cancelled_before_its_first_step_says_how_its_coro
             await closing
 
 
+async def look_and_set():
+    try:
+        return REQUEST.get()
+    finally:
+        REQUEST.set("the job's")
+
+
+@pytest.mark.requirement("START-3", "SPAWN-4", "EXC-5")
+@pytest.mark.parametrize("known", [(), ("name",), ("context",), ("name", "context")], ids="-".join)
+@pytest.mark.parametrize("is_given", [False, True], ids=["own context", "context given"])
+@pytest.mark.parametrize("name", [None, "mine"])
+async def test_create_task_is_asked_for_what_is_needed_and_known(monkeypatch, known, is_given, name):
+    loop, scheduler = asyncio.get_running_loop(), Scheduler()
+    made = []
+
+    def create_task(coro, **options):
+        if options.keys() - set(known):
+            raise TypeError("an unexpected keyword argument")
+        made.append((asyncio.Task(coro, loop=loop, **options), sorted(options)))
+        return made[-1][0]
+
+    REQUEST.set("the caller's")
+    context = contextvars.Context()
+    context.run(REQUEST.set, "the one given")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "create_task", create_task)
+        job = await scheduler.spawn(look_and_set(), name, context=context if is_given else None)
+    [(task, options)] = made
+    needed = {"name": name is not None, "context": is_given}
+    assert options == sorted(keyword for keyword in known if needed[keyword])
+    assert task.get_name() == (name or job.get_name())
+    assert await job == ("the one given" if is_given else "the caller's")
+    assert context[REQUEST] == ("the job's" if is_given and "context" in known else "the one given")
+    assert REQUEST.get() == "the caller's"
+
+
 @unfaithful
 @pytest.mark.requirement("START-3", "LIMIT-6", "WAIT-4", "SPAWN-1")
 async def test_a_slot_comes_back_and_every_waiter_is_answered_though_the_task_did_something_else(
