@@ -585,6 +585,27 @@ def test_a_loop_that_is_closed_under_its_jobs_raises_nothing_out_of_their_ends()
     assert [str(one.exc_value) for one in unraisable if "closed" not in str(one.exc_value)] == []
 
 
+def a_closed_loop_of(scheduler):
+    """The loop of a scheduler that has been used, and is not any more."""
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(scheduler.spawn(returns()))
+    loop.run_until_complete(settle())
+    loop.close()
+    return loop
+
+
+@pytest.mark.requirement("EXC-2")
+@pytest.mark.parametrize("kind", [ForeignError, Worse, SystemExit, KeyboardInterrupt])
+def test_what_no_loop_can_be_told_is_handed_to_the_interpreter(monkeypatch, kind):
+    error, handed = kind("foreign"), []
+    scheduler = Scheduler(exception_handler=raising(error))
+    loop = a_closed_loop_of(scheduler)
+    monkeypatch.setattr(loop, "call_exception_handler", raising(Worse("the loop's")))
+    monkeypatch.setattr(sys, "unraisablehook", lambda one: handed.append(one.exc_value))
+    scheduler.call_exception_handler({"message": "mine"})
+    assert handed == [error]
+
+
 # The stack
 
 
