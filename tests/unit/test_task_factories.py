@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import sys
+import types
 
 import pytest
 
@@ -243,6 +244,100 @@ async def test_create_task_is_asked_for_what_is_needed_and_known(monkeypatch, kn
     assert await job == ("the one given" if is_given else "the caller's")
     assert context[REQUEST] == ("the job's" if is_given and "context" in known else "the one given")
     assert REQUEST.get() == "the caller's"
+
+
+def exchange_code(create_task):
+    """What tools do that leave asyncio's function and have it run something of theirs."""
+    code = create_task.__code__
+    create_task.__module__ = "asyncio.base_events"
+    create_task.__code__ = code.replace(co_consts=(*code.co_consts, print))
+
+
+@pytest.fixture
+def replaced(monkeypatch):
+    """Puts a function in the place of the loop's `create_task`, for jobs alone, or lets the loop's run its code."""
+
+    def replace(create_task, kind="method"):
+        loop = asyncio.get_running_loop()
+        plain = loop.create_task
+
+        def for_jobs(loop, coro, **options):
+            if coro.cr_code.co_name != "_run":
+                return plain(coro, **options)
+            return create_task(loop, coro, **options)
+
+        if kind == "exchanged code":
+            exchange_code(create_task)
+        method = for_jobs if kind == "method" else create_task
+        monkeypatch.setattr(loop, "create_task", types.MethodType(method, loop))
+
+    return replace
+
+
+@pytest.mark.requirement("START-3", "SPAWN-4")
+@pytest.mark.parametrize("kind", ["method", "exchanged code"])
+async def test_a_replaced_create_task_is_called_in_the_context_of_the_job_and_not_of_who_freed_its_slot(
+    replaced, kind
+):
+    seen = []
+
+    def create_task(loop, coro, **options):
+        seen.append(REQUEST.get())
+        return asyncio.Task(coro, loop=loop, **options)
+
+    replaced(create_task, kind)
+    scheduler = Scheduler(limit=1)
+    for caller in ("ann", "bob"):
+        REQUEST.set(caller)
+        job = await scheduler.spawn(asyncio.sleep(1))
+    REQUEST.set("nobody")
+    await job
+    assert seen == ["ann", "bob"]
+
+
+@pytest.mark.requirement("START-3", "SPAWN-4", "LIMIT-2")
+async def test_jobs_that_share_a_context_follow_each_other_under_a_replaced_create_task(replaced):
+    replaced(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
+    handler, context = Recorder(), contextvars.Context()
+    scheduler = Scheduler(limit=1, exception_handler=handler)
+    jobs = [await scheduler.spawn(look_and_set(), context=context) for _ in range(3)]
+    assert [await job for job in jobs] == ["none", "the job's", "the job's"]
+    assert handler.calls == []
+
+
+@pytest.mark.requirement("START-3", "SPAWN-1")
+@pytest.mark.parametrize("kind", [RuntimeError, TypeError])
+async def test_a_create_task_that_fails_with_a_coroutine_that_it_has_touched_is_not_asked_again(
+    replaced, kind
+):
+    asked = []
+
+    def create_task(loop, coro, **options):
+        asked.append(options)
+        coro.close()
+        raise kind(f"attempt {len(asked)}")
+
+    replaced(create_task)
+    coro = returns()
+    with pytest.raises(kind, match="attempt 1"):
+        await Scheduler().spawn(coro, "mine", context=contextvars.Context())
+    assert (len(asked), is_closed(coro)) == (1, True)
+
+
+@pytest.mark.requirement("START-3", "SPAWN-1")
+async def test_what_the_last_attempt_to_make_a_task_raised_is_raised(replaced):
+    asked = []
+
+    def create_task(loop, coro, **options):
+        asked.append(sorted(options))
+        raise TypeError(f"attempt {len(asked)}")
+
+    replaced(create_task)
+    coro = returns()
+    with pytest.raises(TypeError, match="attempt 4"):
+        await Scheduler().spawn(coro, "mine", context=contextvars.Context())
+    assert asked == [["context", "name"], ["context"], ["name"], []]
+    assert is_closed(coro)
 
 
 @unfaithful
