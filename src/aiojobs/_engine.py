@@ -359,11 +359,7 @@ class Engine(Outside):
         that another one follows, such a task would find the context entered that both may share, and one that
         ended at once would start the next one ever deeper.
         """
-        try:
-            soon = self._to_launch or self._begins_at_once or self._loop.get_task_factory() is not None
-        except BaseException:  # noqa: BLE001 - a loop need not have factories
-            soon = self._begins_at_once
-        if soon or job in self._arriving:
+        if self._to_launch or job in self._arriving or (self._is_special and self._may_begin_at_once()):
             self._to_launch.append(job)
             self._launch_soon()
         elif job._outcome is None and (failure := self._launch(job)) is not None:
@@ -438,7 +434,11 @@ class Engine(Outside):
         self, job: JobMachine, event: Event, outcome: Outcome, result: object, received: bool = False
     ) -> None:
         """A running job has really ended: complete its registries, wake who waits, start the next, report."""
-        coro, task, context = job._coro, job._task, job._context
+        # To free what a job lets go of may run anything: it is held to the end of the first half, here or by _run.
+        held = None
+        if outcome is not _RETURNED or self._is_special or foreign:
+            held = (job._coro, job._task, job._context)
+        task = job._task
         job._fire(event)
         del self._running[job]
         job._end(outcome, result)
@@ -451,12 +451,12 @@ class Engine(Outside):
             following._fire(_GIVE_SLOT)
             if next_ is not _START_NEXT:
                 self._admit_blocked()
-        # Whole: from here on it calls out, and to free what the job has let go of may run anything.
+        # Whole: from here on it calls out.
         if CALL_GRAPH and (job._waiters is not None or self._callbacks or self._shutdown.is_awaited):
             self._show_callers(unlink, job, task)
-        if outcome is not _RETURNED or foreign or self._observer is not None or gone:
-            self._say_farewell(job, coro, task, gone)
-        del coro, task, context
+        if held is not None or gone:
+            self._say_farewell(job, held, gone)
+        del held, task
         if job._waiters is not None or self._callbacks:
             self._tell(job, received=received)
         unreceived = outcome is _RAISED and job._waiters is None and not received
@@ -468,13 +468,20 @@ class Engine(Outside):
         if unreceived:
             self._report_failure(job)
 
-    def _say_farewell(self, job: JobMachine, coro: Any, task: Any, gone: list[JobMachine] | None = None) -> None:
-        """What seldom has to be done for a job that has ended: names, claims, observer, callers that are gone."""
-        if type(coro) is not CoroutineType:
-            job._coro = qualified_name(coro)
-            release(coro)
-        if job._outcome is not _RETURNED and job._name is None and task is not None:
-            job._name = self._call_out("get_name of a task", name_of, task)
+    def _say_farewell(
+        self, job: JobMachine, held: tuple[Any, Any, Any] | None, gone: list[JobMachine] | None
+    ) -> None:
+        """What seldom has to be done for a job that has ended: names, claims, observer, callers that are gone.
+
+        `held` are its coroutine, its task and its context, of which nothing else may know any more.
+        """
+        if held is not None:
+            coro, task, _ = held
+            if type(coro) is not CoroutineType:
+                job._coro = qualified_name(coro)
+                release(coro)
+            if job._outcome is not _RETURNED and job._name is None and task is not None:
+                job._name = self._call_out("get_name of a task", name_of, task)
         for departed in gone or ():
             self._disown(departed)
         if self._observer is not None:
@@ -524,7 +531,7 @@ class Engine(Outside):
         except BaseException as exc:  # noqa: BLE001 - it changes nothing for anybody else
             self._report_cleanup(job, exc)
         if gone or self._is_special or type(coro) is not CoroutineType:
-            self._say_farewell(job, coro, None, gone)
+            self._say_farewell(job, (coro, None, None), gone)
         if job._waiters is not None or self._callbacks:
             self._tell(job)
 

@@ -64,8 +64,8 @@ class Entrance(Engine):
 
     def _enter(  # noqa: C901, PLR0912 - a call less is a call less, at every job
         self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None, may_block: bool
-    ) -> Job[_T] | Coroutine[Any, Any, Job[_T]]:
-        """Carry out the verdict on a coroutine; if its caller has to wait outside, that wait is returned.
+    ) -> Job[_T] | None:
+        """Carry out the verdict on a coroutine; None if its caller has to wait outside.
 
         A job that waits keeps a copy of the context of this moment; one that starts now gets one anyway.
         """
@@ -87,7 +87,10 @@ class Entrance(Engine):
                 self._tell_of_acceptance(job)
             return job
         if verdict is not _START:
-            return self._turn_away(job, verdict, may_block)
+            if verdict is _FULL and may_block:
+                return None
+            self._disown(job)
+            raise self._refusal(verdict)
         self._running[job] = None
         if is_special:
             self._accept(job)
@@ -118,17 +121,6 @@ class Entrance(Engine):
             release(coro)
             coro.close()
             raise
-
-    def _turn_away(
-        self, job: Job[_T], verdict: Verdict, may_block: bool
-    ) -> Coroutine[Any, Any, Job[_T]]:
-        """Have the caller wait outside, if it can, or tell it that there is no room."""
-        if verdict is _FULL and may_block:
-            if job._context is None:
-                job._context = copy_context()
-            return self._spawn_blocked(job)
-        self._disown(job)
-        raise self._refusal(verdict)
 
     def _start_with_care(self, job: JobMachine) -> tuple[BaseException, Any] | None:
         """Launch a job behind those started before it, or when its context is free."""
@@ -175,8 +167,11 @@ class Entrance(Engine):
         if self._observer is not None:
             self._tell_observer()
 
-    async def _spawn_blocked(self, job: Job[_T]) -> Job[_T]:
+    async def _spawn_blocked(
+        self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None
+    ) -> Job[_T]:
         """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
+        job: Job[_T] = Job(coro, self, name, copy_context() if context is None else context)
         try:
             place: asyncio.Future[None] = self._loop.create_future()
         except BaseException:

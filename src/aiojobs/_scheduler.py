@@ -153,10 +153,10 @@ class Scheduler(Entrance, Collection[Job[Any]]):
             RuntimeError: `coro` was started before or belongs to another job, or the loop is another
                 one, and it is untouched; or closing has begun, and it has been closed (``SPAWN-2``).
         """
-        entered = self._enter(coro, name, context, True)
-        if type(entered) is Job:
-            return entered
-        return await cast("Coroutine[Any, Any, Job[_T]]", entered)
+        job = self._enter(coro, name, context, True)
+        if job is not None:
+            return job
+        return await self._spawn_blocked(coro, name, context)
 
     def spawn_nowait(
         self,

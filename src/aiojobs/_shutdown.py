@@ -157,7 +157,7 @@ class Shutdown:
             scheduler._call_out("a waiter", resolve, place, None)
         for job, coro, _ in pending:
             scheduler._close_coroutine(coro, job)
-            scheduler._say_farewell(job, coro, None)
+            scheduler._say_farewell(job, (coro, None, None), None)
         if scheduler._observer is not None:
             scheduler._tell_observer()
         self._ask_all(asked)
