@@ -352,23 +352,16 @@ class Engine(Outside):
             followed.is_cancelled = True
             self._call_out("cancel of a task", cancel, job._task)
 
-    def _launch_next(self, job: JobMachine) -> None:
-        """Launch a job that got its slot from another.
+    def _fail_soon(self, job: JobMachine, failure: _Failure) -> None:
+        """End a job that got its slot from another and no task, but not at once: the next one may get none either.
 
-        At once, or after those before it, or soon if its task might begin at once. In the last step of a job
-        that another one follows, such a task would find the context entered that both may share, and one that
-        ended at once would start the next one ever deeper.
+        Each failure would start the next one ever deeper.
         """
-        if self._to_launch or job in self._arriving or (self._is_special and self._may_begin_at_once()):
-            self._to_launch.append(job)
-            self._launch_soon()
-        elif job._outcome is None and (failure := self._launch(job)) is not None:
-            # Not at once: when no task can be made, each failure would start the next one ever deeper.
-            try:
-                self._loop.call_soon(self._launch_failed, job, failure)
-            except BaseException:  # noqa: BLE001 - a loop that is closed has no later
-                self._launch_failed(job, failure)
-            del job, failure  # the traceback of the one holds this frame, which holds the other (BOOK-3)
+        try:
+            self._loop.call_soon(self._launch_failed, job, failure)
+        except BaseException:  # noqa: BLE001 - a loop that is closed has no later
+            self._launch_failed(job, failure)
+        del job, failure  # the traceback of the one holds this frame, which holds the other (BOOK-3)
 
     def _may_begin_at_once(self) -> bool:
         return self._begins_at_once or self._has_task_factory()
@@ -430,7 +423,7 @@ class Engine(Outside):
 
     # --- Ending ------------------------------------------------------------------------------------
 
-    def _ended(
+    def _ended(  # noqa: C901 - a call less is a call less, at every job
         self, job: JobMachine, event: Event, outcome: Outcome, result: object, received: bool = False
     ) -> None:
         """A running job has really ended: complete its registries, wake who waits, start the next, report."""
@@ -438,7 +431,7 @@ class Engine(Outside):
         held = None
         if outcome is not _RETURNED or self._is_special or foreign:
             held = (job._coro, job._task, job._context)
-        task = job._task
+        task = job._task if CALL_GRAPH else None
         job._fire(event)
         del self._running[job]
         job._end(outcome, result)
@@ -456,15 +449,22 @@ class Engine(Outside):
             self._show_callers(unlink, job, task)
         if held is not None or gone:
             self._say_farewell(job, held, gone)
-        del held, task
+        held = task = None
         if job._waiters is not None or self._callbacks:
             self._tell(job, received=received)
         unreceived = outcome is _RAISED and job._waiters is None and not received
-        if following is not None:
-            self._launch_next(following)
-            del following  # what it raised may hold this frame (BOOK-3)
-        elif not self._running:
-            self._shutdown.consider()
+        if following is None:
+            if not self._running:
+                self._shutdown.consider()
+        elif self._to_launch or following in self._arriving or (self._is_special and self._may_begin_at_once()):
+            # In the last step of a job that another one follows, a task that begins at once would find the context
+            # entered that both may share, and one that ended at once would start the next one ever deeper.
+            self._to_launch.append(following)
+            self._launch_soon()
+        elif (failure := self._launch(following)) is not None:
+            self._fail_soon(following, failure)
+            del failure
+        following = None  # what its task raised may hold this frame (BOOK-3)
         if unreceived:
             self._report_failure(job)
 
