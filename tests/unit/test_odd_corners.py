@@ -103,6 +103,7 @@ async def test_a_task_that_goes_on_with_a_coroutine_begun_on_the_spot_drives_it(
 async def test_a_coroutine_that_ended_before_the_factory_failed_has_ended_as_it_did(factory, queued, coro):
     handler = Recorder()
     scheduler = Scheduler(limit=1, exception_handler=handler)
+    factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
     first = await scheduler.spawn(forever())
 
     def begins_and_fails(loop, coro, **_):
@@ -430,8 +431,64 @@ async def test_a_job_that_takes_its_one_cancellation_for_a_reason_to_return_has_
 
     scheduler = Scheduler(close_timeout=5)
     jobs = [await scheduler.spawn(returns_when_told()), await scheduler.spawn(goes_on())]
-    await asyncio.gather(*(job.close() for job in jobs))
-    assert [job.result() for job in jobs] == ["told", "later"]
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()  # before its first step
+    assert [await job for job in jobs] == ["told", "later"]
+
+
+@pytest.mark.requirement("SPAWN-1")
+async def test_a_type_error_of_a_create_task_that_was_given_nothing_to_refuse_is_told(monkeypatch):
+    def refuse(_):
+        raise TypeError("not today")
+
+    scheduler = Scheduler()
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.get_running_loop(), "create_task", refuse)
+        with pytest.raises(TypeError, match="not today"):
+            await scheduler.spawn(returns())
+    assert books(scheduler) == (0, 0, 0)
+
+
+@pytest.mark.requirement("SPAWN-4", "LIMIT-5")
+async def test_a_job_that_finds_a_slot_behind_others_that_are_about_to_begin_keeps_its_context(factory):
+    factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
+    variable, seen = contextvars.ContextVar("variable"), []
+    scheduler, bodies = Scheduler(limit=2), [Body(), Body()]
+
+    async def note(name):
+        seen.append((name, variable.get()))
+
+    def spawn_late():
+        variable.set("late")
+        scheduler.spawn_nowait(note("second"))
+
+    for body in bodies:
+        await scheduler.spawn(body.run())
+    variable.set("early")
+    await scheduler.spawn(note("first"))
+    await settle()
+    for body in bodies:
+        body.finish()
+    for _ in range(3):
+        asyncio.get_running_loop().call_soon(spawn_late)
+        await asyncio.sleep(0)
+    await scheduler.wait_and_close()
+    assert seen == [("first", "early"), *[("second", "late")] * 3]
+
+
+@pytest.mark.requirement("LIMIT-4", "SPAWN-1")
+async def test_a_blocked_caller_that_is_cancelled_in_the_pass_of_a_return_is_let_go():
+    scheduler, body = Scheduler(limit=1, pending_limit=1), Body()
+    await scheduler.spawn(body.run())
+    pending = await scheduler.spawn(returns("next"))
+    coro = returns()
+    call = asyncio.ensure_future(scheduler.spawn(coro))
+    await settle()
+    body.finish()
+    await asyncio.sleep(0)
+    call.cancel()
+    assert await pending == "next"
+    assert (call.cancelled(), is_closed(coro), books(scheduler)) == (True, True, (0, 0, 0))
 
 
 async def test_a_create_task_that_refuses_every_keyword_and_none_is_given_up():
