@@ -574,3 +574,18 @@ def test_a_stack_without_room_for_anything_keeps_no_slot(steps, monkeypatch):
     assert is_closed(coro)
     assert books(scheduler) == (0, 0, 0)
     assert steps.run(steps.run(scheduler.spawn(returns("after"))).wait()) == "after"
+
+
+@pytest.mark.requirement("SPAWN-4", "START-1")
+async def test_a_job_in_a_context_that_is_entered_waits_until_it_is_free_where_tasks_may_begin_at_once(factory):
+    factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
+    context, variable = contextvars.copy_context(), contextvars.ContextVar("variable")
+    context.run(variable.set, "mine")
+    scheduler = Scheduler()
+
+    async def job():
+        return variable.get()
+
+    spawned = context.run(lambda: scheduler.spawn_nowait(job(), context=context))
+    assert (spawned.state, spawned._task) == ("active", None)
+    assert await spawned == "mine"
