@@ -548,7 +548,10 @@ class Engine(Outside):
         job._coro = qualified_name(coro)
         if foreign:
             release(coro)
-        self._close_coroutine(coro, job)
+        try:
+            self._close_coroutine(coro, job)
+        finally:
+            del coro  # as below
 
     def _close_coroutine(self, coro: Any, job: JobMachine) -> None:
         """Close what will not run any more; what its cleanup raises goes to the handler (``START-2``)."""
@@ -556,6 +559,8 @@ class Engine(Outside):
             coro.close()
         except BaseException as exc:  # noqa: BLE001 - it changes nothing for anybody else
             self._report_cleanup(job, exc)
+        finally:
+            del coro  # what is raised while it is closed may hold this frame (BOOK-3)
 
     def _tell(self, job: JobMachine, received: bool = False) -> None:
         """Wake those who wait for a job that has ended."""

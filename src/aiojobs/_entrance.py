@@ -172,6 +172,7 @@ class Entrance(Engine):
     ) -> Job[_T]:
         """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
         job: Job[_T] = Job(coro, self, name, copy_context() if context is None else context)
+        del coro  # what is raised while it is closed may hold this frame (BOOK-3)
         try:
             place: asyncio.Future[None] = self._loop.create_future()
         except BaseException:

@@ -156,7 +156,9 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         job = self._enter(coro, name, context, True)
         if job is not None:
             return job
-        return await self._spawn_blocked(coro, name, context)
+        blocked = self._spawn_blocked(coro, name, context)
+        del coro  # what is raised while it is closed may hold this frame (BOOK-3)
+        return await blocked
 
     def spawn_nowait(
         self,

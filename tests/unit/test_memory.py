@@ -521,3 +521,44 @@ async def _raised_below():
         await failure()
     except Mine as caught:
         return caught
+
+
+@pytest.mark.requirement("BOOK-3", "BOOK-4")
+async def test_what_is_raised_while_a_coroutine_is_closed_does_not_keep_it():
+    kept = []
+
+    class Finalized:
+        def __del__(self):
+            try:
+                raise Mine
+            except Mine as error:
+                kept.append(error)
+
+    async def never(_argument):
+        """Not run."""
+
+    async def blocked(refs):
+        coro = never(Finalized())
+        refs.append(weakref.ref(coro))
+        return await scheduler.spawn(coro)
+
+    scheduler, refs = Scheduler(limit=1, pending_limit=1), []
+    for _ in range(2):
+        await scheduler.spawn(forever())
+    call = asyncio.ensure_future(blocked(refs))
+    await settle()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    del call
+    gc.collect()
+    assert len(kept) == 1
+    # The frame of the caller itself has a name for its coroutine; those of the library have let go of it.
+    frame, holders = kept[0].__traceback__.tb_frame, []
+    while frame is not None:
+        if frame.f_code.co_name != "blocked":
+            holders += [name for name, value in frame.f_locals.items() if value is refs[0]() is not None]
+        frame = None if frame.f_code.co_name == "blocked" else frame.f_back
+    assert holders == []
+    kept.clear()
+    await scheduler.close()
