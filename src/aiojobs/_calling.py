@@ -21,7 +21,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ("call_out", "make_room", "shown", "stop_loop", "tell")
+__all__ = ("call_out", "exits", "is_a", "make_room", "shown", "stop_loop", "tell")
 
 _T = TypeVar("_T")
 
@@ -39,7 +39,7 @@ def call_out(
 
 def tell(loop: asyncio.AbstractEventLoop, what: str, exc: BaseException) -> None:
     """Tell of what foreign code has raised where it could not be handed on."""
-    if issubclass(type(exc), (SystemExit, KeyboardInterrupt)):
+    if exits(exc):
         stop_loop(loop, exc)
         return
     try:
@@ -58,6 +58,16 @@ def stop_loop(loop: asyncio.AbstractEventLoop, exc: BaseException) -> None:
         loop.call_soon(_raise, exc)
     except BaseException:  # noqa: BLE001 - a loop that is closed has nothing left to stop
         _Unreceived(exc)
+
+
+def is_a(exc: BaseException, kind: type[BaseException]) -> bool:
+    """What ``isinstance`` would say, but that asks the exception, whose class may answer anything."""
+    return issubclass(type(exc), kind)
+
+
+def exits(exc: BaseException) -> bool:
+    """Whether it is one with which asyncio lets a program leave its loop."""
+    return is_a(exc, SystemExit) or is_a(exc, KeyboardInterrupt)
 
 
 def make_room(frames: int = 40) -> None:

@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Any, cast
 from . import _reports
 from ._admission import Admission, Next
 from ._callgraph import CALL_GRAPH, link, unlink, unlink_each
-from ._calling import make_room, shown, stop_loop, tell
+from ._calling import exits, is_a, make_room, shown, stop_loop, tell
 from ._claims import foreign, qualified_name, release
 from ._lifecycle import Event, Outcome, PhaseEvent, State
 from ._machine import JobMachine
@@ -393,7 +393,7 @@ class Engine(Outside):
         """There is no caller left to tell that a task could not be made: the handler hears of it."""
         if job._outcome is None:
             self._ended(job, Event.FINISH, _RAISED, failure)
-        if isinstance(failure[0], (SystemExit, KeyboardInterrupt)):
+        if exits(failure[0]):
             stop_loop(self._loop, failure[0])
 
     def _forget_gone(self) -> list[JobMachine]:
@@ -602,6 +602,6 @@ def _take_name(run: Any, coro: Any) -> None:
 
 def _is_expected(failure: BaseException, end: End) -> bool:
     """Whether a task came to what its coroutine did: its exception, or a cancellation."""
-    if issubclass(type(failure), asyncio.CancelledError):
+    if is_a(failure, asyncio.CancelledError):
         return True
     return end[1] is _RAISED and end[2][0] is failure

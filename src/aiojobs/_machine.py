@@ -54,7 +54,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from ._callgraph import CALL_GRAPH, link, unlink
-from ._calling import shown, tell
+from ._calling import is_a, shown, tell
 from ._exceptions import IllegalTransition, JobClosed
 from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
 from ._queue import Link
@@ -369,7 +369,7 @@ def _after_gate(
     scheduler: Engine, job: JobMachine, coro: Coroutine[Any, Any, Any], exc: BaseException
 ) -> Awaitable[Any]:
     """What is to be awaited after `exc` was raised at the gate."""
-    if isinstance(exc, asyncio.CancelledError):
+    if is_a(exc, asyncio.CancelledError):
         return _cancelled_after_first_step(scheduler, job, coro, exc.args)
     return _raised_instead(scheduler, job, exc)
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from . import _reports
-from ._calling import call_out, shown, stop_loop
+from ._calling import call_out, exits, shown, stop_loop
 from ._records import ExceptionContext, ExceptionHandler, Observer, Record
 from ._tasks import is_replaced
 
@@ -92,7 +92,7 @@ class Outside:
 
     def _report_cleanup(self, job: JobMachine, exc: BaseException) -> None:
         """Closing a coroutine that will not run has raised."""
-        if issubclass(type(exc), (SystemExit, KeyboardInterrupt)):
+        if exits(exc):
             stop_loop(self._loop, exc)
         else:
             self._report(job, _reports.cleanup_failure(job, exc))

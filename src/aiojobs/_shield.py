@@ -16,6 +16,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ._callgraph import CALL_GRAPH, link, link_each, unlink
+from ._calling import is_a
 from ._tasks import failure_of
 
 if TYPE_CHECKING:
@@ -75,13 +76,14 @@ class Shielded:
         waiting = [outer for outer in self._outers if not outer.done()]
         for outer in waiting:
             self._scheduler._call_out("a shield", self._settle, outer, failure)
-        is_cancelled = isinstance(failure, asyncio.CancelledError)
-        self._scheduler._shielded_ended(inner, None if waiting or is_cancelled else failure)
+        if waiting or (failure is not None and is_a(failure, asyncio.CancelledError)):
+            failure = None  # somebody has received it, or nobody need
+        self._scheduler._shielded_ended(inner, failure)
 
     def _settle(self, outer: asyncio.Future[Any], failure: BaseException | None) -> None:
         if failure is None:
             outer.set_result(self.inner.result())
-        elif isinstance(failure, asyncio.CancelledError):
+        elif is_a(failure, asyncio.CancelledError):
             outer.cancel()
         else:
             outer.set_exception(failure)

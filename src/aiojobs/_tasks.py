@@ -28,7 +28,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ._calling import call_out, shown
+from ._calling import call_out, is_a, shown
 from ._lifecycle import Event, Outcome
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def end_of(failure: BaseException | None) -> End:
     """What a job came to whose task has ended with `failure`, or with none, and not run its coroutine to the end."""
     if failure is None:
         failure = RuntimeError("the job's task has ended without running its coroutine to the end")
-    elif issubclass(type(failure), asyncio.CancelledError):
+    elif is_a(failure, asyncio.CancelledError):
         return Event.CANCEL, Outcome.CANCELLED, None
     return Event.FINISH, Outcome.RAISED, without_frames(failure, ())
 

@@ -497,6 +497,48 @@ async def test_an_exception_that_objects_is_received_like_any_other(kind, how):
     await works_on(scheduler)
 
 
+@pytest.mark.requirement("EXC-4", "SHUT-4", "WAIT-4")
+@pytest.mark.parametrize("kind", [ObjectingError, VanishingError])
+@pytest.mark.parametrize("caller", ["there", "gone"])
+async def test_an_exception_that_objects_ends_what_is_shielded_like_any_other(kind, caller):
+    async def fails_later():
+        await asyncio.sleep(1)
+        raise kind
+
+    handler = Recorder()
+    scheduler = Scheduler(exception_handler=handler)
+    outer = scheduler.shield(fails_later())
+    if caller == "gone":
+        outer.cancel()
+    await asyncio.wait_for(scheduler.wait_and_close(), 5)
+    assert scheduler._shielded == {}
+    if caller == "gone":
+        assert [type(error) for error in handler.exceptions] == [kind]
+    else:
+        assert (type(outer.exception()), handler.calls) == (kind, [])
+
+
+@pytest.mark.requirement("EXC-1", "LIMIT-2")
+async def test_an_exception_that_objects_is_told_where_no_task_could_be_made(monkeypatch):
+    handler, loop = Recorder(), asyncio.get_running_loop()
+    scheduler = Scheduler(limit=1, exception_handler=handler)
+    body = Body()
+    await scheduler.spawn(body.run())
+    queued, last = await scheduler.spawn(returns()), await scheduler.spawn(returns("last"))
+    create_task = loop.create_task
+
+    def refuse_once(coro, **options):
+        monkeypatch.setattr(loop, "create_task", create_task)
+        raise ObjectingError
+
+    monkeypatch.setattr(loop, "create_task", refuse_once)
+    body.finish()
+    with Complaints() as complaints:
+        assert await last == "last"
+    assert ([type(error) for error in handler.exceptions], complaints.calls) == ([ObjectingError], [])
+    assert queued.outcome == "raised"
+
+
 # Finalizers
 
 
