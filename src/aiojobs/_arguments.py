@@ -48,12 +48,12 @@ def seconds(argument: str, value: object) -> float | None:
     return None if value > _LIFETIME else value
 
 
-def check_function(argument: str, value: object) -> None:
-    """Something that can be called and has then done its work, or None: nobody awaits what it returns."""
-    if value is None:
+def check_function(argument: str, value: object, *, or_none: bool = False) -> None:
+    """Something that can be called and has then done its work: nobody awaits what it returns. None too, if told."""
+    if value is None and or_none:
         return
     if not callable(value):
-        raise TypeError(f"{argument} must be callable or None, got {shown(value)}")
+        raise TypeError(f"{argument} must be callable{' or None' if or_none else ''}, got {shown(value)}")
     for called in (value, type(value).__call__):
         if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
             raise TypeError(

@@ -31,7 +31,6 @@ job by position or by hash (``COST-1``). No threads: one loop, its thread, and a
 from __future__ import annotations
 
 import asyncio
-import sys
 from asyncio import Task
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
@@ -43,7 +42,7 @@ from typing import TYPE_CHECKING, Any, cast
 from . import _reports
 from ._admission import Admission, Next
 from ._callgraph import CALL_GRAPH, link, unlink, unlink_each
-from ._calling import exits, is_a, make_room, shown, stop_loop, tell
+from ._calling import exits, is_a, make_room, stop_loop, tell
 from ._claims import foreign, qualified_name, release
 from ._lifecycle import Event, Outcome, PhaseEvent, State
 from ._machine import JobMachine
@@ -56,6 +55,7 @@ from ._tasks import (
     Followed,
     cancel,
     cancel_current,
+    coro_of_stock,
     create_inside,
     create_plainly,
     drives,
@@ -64,6 +64,7 @@ from ._tasks import (
     is_done,
     is_untouched,
     name_of,
+    no_task,
     resolve,
     without_frames,
 )
@@ -141,7 +142,9 @@ class Engine(Outside):
 
     # --- Starting ----------------------------------------------------------------------------------
 
-    def _launch(self, job: JobMachine) -> _Failure | None:  # noqa: C901, PLR0912 - a call less is a call less, at every job
+    def _launch(  # noqa: C901, PLR0912 - a call less is a call less, at every job
+        self, job: JobMachine
+    ) -> _Failure | None:
         """Create the task of a job that has started; what that raises is returned.
 
         A task that begins at once runs the first step in here, and the job may have ended on return.
@@ -170,7 +173,7 @@ class Engine(Outside):
                     task = loop.create_task(run, name=name, context=context)
             except TypeError as exc:
                 task = create_plainly(loop, run, name, context, exc)
-            if type(task) is Task and not self._followed and _coro_of(task) is run:
+            if type(task) is Task and not self._followed and coro_of_stock(task) is run:
                 job._task = task
                 job._context = None
                 run.send(None)
@@ -205,7 +208,7 @@ class Engine(Outside):
         followed = self._followed.get(job)
         entered = followed is not None
         if not callable(getattr(task, "add_done_callback", None)):
-            raise TypeError(f"the loop's task factory must return a task, got {shown(task)}")
+            raise no_task(task)
         job._task = task
         job._context = None
         if CALL_GRAPH:
@@ -321,6 +324,7 @@ class Engine(Outside):
             if not followed.entered:
                 self._close_coroutine(followed.run, job)
                 self._close_coroutine(coro, job)
+            del coro  # as there
             self._ended(job, *end)
         else:
             end = followed.end
@@ -532,6 +536,7 @@ class Engine(Outside):
             self._report_cleanup(job, exc)
         if gone or self._is_special or type(coro) is not CoroutineType:
             self._say_farewell(job, (coro, None, None), gone)
+        del coro  # as in _close_coroutine
         if job._waiters is not None or self._callbacks:
             self._tell(job)
 
@@ -541,6 +546,7 @@ class Engine(Outside):
         job._fire(_CLOSE)
         self._ended(job, Event.CANCEL, Outcome.CANCELLED, None)
         self._close_coroutine(coro, job)
+        del coro  # as there
 
     def _disown(self, job: JobMachine) -> None:
         """Close the coroutine of a job that was never accepted, and forget whose it was."""
@@ -551,16 +557,20 @@ class Engine(Outside):
         try:
             self._close_coroutine(coro, job)
         finally:
-            del coro  # as below
+            del coro  # as there
 
     def _close_coroutine(self, coro: Any, job: JobMachine) -> None:
-        """Close what will not run any more; what its cleanup raises goes to the handler (``START-2``)."""
+        """Close what will not run any more; what its cleanup raises goes to the handler (``START-2``).
+
+        A finalizer may call back meanwhile, and what is raised then holds the frames that led to it: here and in
+        whoever calls this, nothing bears the coroutine any more when it is closed (``BOOK-3``).
+        """
         try:
             coro.close()
         except BaseException as exc:  # noqa: BLE001 - it changes nothing for anybody else
             self._report_cleanup(job, exc)
         finally:
-            del coro  # what is raised while it is closed may hold this frame (BOOK-3)
+            del coro
 
     def _tell(self, job: JobMachine, received: bool = False) -> None:
         """Wake those who wait for a job that has ended."""
@@ -582,16 +592,8 @@ class Engine(Outside):
             self._report(None, _reports.shield_failure(inner, unreceived))
 
 
-def _done_or_coro(task: Task[Any]) -> Any:
-    """The coroutine of a task; to ask one that is done for it would crash these versions of Python."""
-    return None if task.done() else task.get_coro()
-
-
 _NO_TASK: Any = object()
 """What a job has in the place of a task that could not be made, while it is given up."""
-
-_CRASHES = (3, 12) <= sys.version_info < (3, 12, 5)
-_coro_of: Callable[[Any], Any] = _done_or_coro if _CRASHES else cast("Any", Task.get_coro)
 
 
 def _take_name(run: Any, coro: Any) -> None:

@@ -18,10 +18,8 @@ between the job is *arriving*: it has its place, even a slot, but no task, becau
 in that very pass and the job must then never run. The caller launches the job when it wakes, and
 ``_to_launch`` keeps those that were started behind it from overtaking (``LIMIT-5``).
 
-What is deliberately not here
------------------------------
-No check of arguments: see ``_scheduler``. By the time a coroutine comes here it is claimed, so whatever
-becomes of the call, somebody has to close it.
+*Checks come first* (``SPAWN-3``), then the claim on the coroutine, and for jobs that are more than ordinary a look
+whether the stack has room. From the claim on somebody has to close it, whatever becomes of the call.
 """
 
 from __future__ import annotations
@@ -149,9 +147,7 @@ class Entrance(Engine):
         if name is not None or context is not None:
             _arguments.check_name(name)
             _arguments.check_context(context)
-        loop = get_running_loop()
-        if loop is not self._loop and self._loop is not None:
-            self._refuse_loop()
+        loop = self._check_loop()
         claim(coro)
         self._bind(loop)
 

@@ -144,15 +144,14 @@ class Job(JobMachine, Generic[_T_co]):
         Raises:
             TypeError: `fn` can't be called, or nobody would await what it returns.
         """
-        if fn is None:
-            raise TypeError("fn must be callable, got None")
         _arguments.check_function("fn", fn)
         if self._outcome is not None:
             asyncio.get_running_loop().call_soon(fn, self)
             return
         scheduler = cast("Engine", self._scheduler)
-        caller = waits_by(fn, scheduler._loop) if CALL_GRAPH else None
+        caller = None
         if CALL_GRAPH:
+            caller = waits_by(fn, scheduler._loop)
             link(self._task, caller)
         scheduler._callbacks.setdefault(self, []).append((fn, contextvars.copy_context(), caller))
 

@@ -26,7 +26,7 @@ from weakref import WeakKeyDictionary
 from . import _reports
 from ._calling import call_out, exits, shown, stop_loop
 from ._records import ExceptionContext, ExceptionHandler, Observer, Record
-from ._tasks import is_replaced
+from ._tasks import get_debug, is_replaced, schedule
 
 if TYPE_CHECKING:
     from ._job import Job
@@ -131,7 +131,7 @@ class Outside:
         """The loop of the first use; nothing changes on any other."""
         if self._loop is None:
             self._loop = loop
-            self._is_debugged = bool(self._call_out("get_debug of the loop", loop.get_debug))
+            self._is_debugged = bool(self._call_out("get_debug of the loop", get_debug, loop))
             self._create_task_is_replaced = bool(self._call_out("create_task of the loop", is_replaced, loop))
             self._is_special |= self._is_debugged or self._create_task_is_replaced or self._has_task_factory()
 
@@ -149,7 +149,7 @@ class Outside:
 
     def _call_soon(self, callback: Callable[..., object], *args: Any) -> None:
         """Have the loop call something of this package's own soon, in the middle of an action."""
-        call_out(self._loop, "call_soon of the loop", self._loop.call_soon, callback, *args)
+        call_out(self._loop, "call_soon of the loop", schedule, self._loop, callback, *args)
 
     def _call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
         return cast("asyncio.TimerHandle", self._loop.call_later(seconds, callback, *args))

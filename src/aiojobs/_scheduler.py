@@ -1,6 +1,6 @@
 """The scheduler as a user meets it: what can be asked of it, every argument checked before anything changes.
 
-What happens then is in ``_entrance`` (letting in), ``_engine`` (books, order, tasks) and ``_shutdown``
+What happens then is in ``_entrance`` (checks and letting in), ``_engine`` (registries, order, tasks) and ``_shutdown``
 (closing); who starts and who waits is decided by ``_admission``. Nothing here changes a job.
 """
 
@@ -22,7 +22,7 @@ from ._job import Job
 from ._lifecycle import Phase
 from ._records import ExceptionHandler, Observer
 from ._shield import Shielded
-from ._tasks import as_future, cancel
+from ._tasks import cancel, close_coro, coro_of, no_task
 
 __all__ = ("Scheduler",)
 
@@ -64,8 +64,8 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         wait_within = _arguments.seconds("wait_timeout", wait_timeout)
         _arguments.check_count("limit", limit, least=1, none_means="no limit")
         _arguments.check_count("pending_limit", pending_limit, least=0)
-        _arguments.check_function("exception_handler", exception_handler)
-        _arguments.check_function("observer", observer)
+        _arguments.check_function("exception_handler", exception_handler, or_none=True)
+        _arguments.check_function("observer", observer, or_none=True)
         super().__init__(Admission(limit, pending_limit), close_within, exception_handler, observer)
         # Coroutines that are being given their tasks, which may begin them at once, in order to be shielded.
         self._shielding: list[object] = []
@@ -198,7 +198,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         if self.closed:
             if is_coroutine:
                 release(arg)
-                self._call_out("close of a coroutine", cast("Coroutine[Any, Any, Any]", arg).close)
+                self._call_out("close of a coroutine", close_coro, arg)
             raise RuntimeError("Shielding an awaitable after closing")
         self._bind(loop)
         inner = self._shield_coroutine(arg) if is_coroutine else asyncio.ensure_future(arg)
@@ -217,13 +217,16 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         """The task of a coroutine that is shielded; without one the coroutine has come to its end."""
         self._shielding.append(coro)
         try:
-            return as_future(asyncio.ensure_future(coro))
+            inner: asyncio.Future[Any] = asyncio.ensure_future(coro)
+            if not asyncio.isfuture(inner):
+                raise no_task(inner)  # noqa: TRY301 - as if it had not been made
         except BaseException:
             release(coro)
-            self._call_out("close of a coroutine", coro.close)
+            self._call_out("close of a coroutine", close_coro, coro)
             raise
         finally:
             self._shielding.pop()
+        return inner
 
     # --- Closing ----------------------------------------------------------------------------------
 
@@ -298,7 +301,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         if task is None:
             return
         # The task of a coroutine that begins while it is being shielded is not known yet.
-        begins = bool(self._shielding) and self._call_out("a task", task.get_coro) in self._shielding
+        begins = bool(self._shielding) and self._call_out("a task", coro_of, task) in self._shielding
         if begins or task in self._shielded or any(self._runs(job, task) for job in self._running):
             raise RuntimeError(
                 f"a job can't {verb} its own scheduler, which would have to wait for the job itself: "

@@ -58,8 +58,9 @@ class Shielded:
     def new_outer(self) -> asyncio.Future[Any]:
         """A future that gets what the inner one gets."""
         outer = self.inner.get_loop().create_future()
-        caller = asyncio.current_task(outer.get_loop()) if CALL_GRAPH else None
+        caller = None
         if CALL_GRAPH:
+            caller = asyncio.current_task(outer.get_loop())
             link(self.inner, caller)
         self._outers[outer] = caller
         outer.add_done_callback(self._forget)

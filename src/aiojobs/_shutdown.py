@@ -101,9 +101,7 @@ class Shutdown:
     def _is_idle(self) -> bool:
         return not (self._scheduler._running or self._scheduler._shielded)
 
-    async def _wait_among(
-        self, waiters: _Waiters, deadline: float | None = None
-    ) -> bool:
+    async def _wait_among(self, waiters: _Waiters, deadline: float | None = None) -> bool:
         """Wait to be woken together with the others; False if `deadline`, on the loop's clock, came first."""
         scheduler = self._scheduler
         waiter = scheduler._new_waiter()
@@ -142,11 +140,12 @@ class Shutdown:
         scheduler = self._scheduler
         make_room()
         blocked = list(scheduler._blocked.items())
+        dropped = scheduler._queue.clear()
         # To free what they let go of may run anything.
-        pending = [(job, job._coro, job._context) for job in scheduler._queue.clear()]
+        held: Any = [(job._coro, job._context) for job in dropped]
         scheduler._blocked.clear()
         scheduler._move(PhaseEvent.CLOSE)
-        for job, _, _ in pending:
+        for job in dropped:
             job._fire(_CLOSE)
             job._end(_NEVER_STARTED, None)
         # Those that have failed unseen end by that, and not by being asked.
@@ -155,13 +154,14 @@ class Shutdown:
         for place, job in blocked:
             scheduler._disown(job)
             scheduler._call_out("a waiter", resolve, place, None)
-        for job, coro, _ in pending:
+        for job, (coro, _) in zip(dropped, held, strict=True):
             scheduler._close_coroutine(coro, job)
             scheduler._say_farewell(job, (coro, None, None), None)
+        held = coro = None  # as in _close_coroutine
         if scheduler._observer is not None:
             scheduler._tell_observer()
         self._ask_all(asked)
-        for job, _, _ in pending:
+        for job in dropped:
             scheduler._tell(job)
         self._wake(self._drainers)
         self.consider()

@@ -23,10 +23,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import types
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ._calling import call_out, is_a, shown
 from ._lifecycle import Event, Outcome
@@ -35,23 +36,29 @@ if TYPE_CHECKING:
     import contextvars
 
 __all__ = (
+    "CRASHES",
     "End",
     "Followed",
-    "as_future",
     "cancel",
     "cancel_current",
+    "close_coro",
+    "coro_of",
+    "coro_of_stock",
     "create_inside",
     "create_plainly",
     "drives",
     "end_of",
     "failure_of",
+    "get_debug",
     "is_done",
     "is_replaced",
     "is_untouched",
     "is_within",
     "name_of",
+    "no_task",
     "rename",
     "resolve",
+    "schedule",
     "without_frames",
 )
 
@@ -72,7 +79,6 @@ class Followed:
     """Whether somebody has begun it."""
     end: End | None
     """What the user's coroutine came to, if it has ended before the task."""
-
     is_cancelled: bool
     """Whether the task was told that the job is to stop."""
 
@@ -152,11 +158,9 @@ def is_replaced(loop: asyncio.AbstractEventLoop) -> bool:
     return is_rewritten or hasattr(function, "__wrapped__") or function.__module__ != owner.__module__
 
 
-def as_future(made: Any) -> asyncio.Future[Any]:
-    """What a task factory has made, if it is what it has to be."""
-    if not asyncio.isfuture(made):
-        raise TypeError(f"the loop's task factory must return a task, got {shown(made)}")
-    return made
+def no_task(made: Any) -> TypeError:
+    """The error for what a task factory has made that can't be followed."""
+    return TypeError(f"the loop's task factory must return a task, got {shown(made)}")
 
 
 def is_within(context: contextvars.Context) -> bool:
@@ -176,14 +180,38 @@ def is_untouched(coro: Any) -> bool:
 def drives(task: Any, run: Any) -> bool:
     """Whether a task does nothing but drive `run`; one whose class says so in its own words is not believed."""
     try:
-        if task.done():
-            return False  # to ask it for its coroutine would crash Python 3.12.0 to 3.12.4
-        return type(task).get_coro is asyncio.Task.get_coro and task.get_coro() is run
+        coro = coro_of(task)
+        return coro is run and coro is not None and type(task).get_coro is asyncio.Task.get_coro
     except BaseException:  # noqa: BLE001 - what a factory returns may be anything
         return False
 
 
-# What is asked of a task or a future, for the gate: its methods may be missing, and to look one up may raise.
+# What is asked of loops, tasks and futures, for the gate: methods may be missing, and to look one up may raise.
+
+
+def get_debug(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether it is in debug mode."""
+    return loop.get_debug()
+
+
+def schedule(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any) -> None:
+    """Have it call something in its next pass."""
+    loop.call_soon(callback, *args)
+
+
+def coro_of(task: Any) -> Any:
+    """Its coroutine, unless it is done: to ask such a one for it crashes Python 3.12.0 to 3.12.4."""
+    return None if task.done() else task.get_coro()
+
+
+CRASHES: Final = (3, 12) <= sys.version_info < (3, 12, 5)
+coro_of_stock: Final[Callable[[Any], Any]] = coro_of if CRASHES else cast("Any", asyncio.Task.get_coro)
+"""The same for a task of asyncio's own kind, by no call of Python's where that is safe."""
+
+
+def close_coro(coro: Any) -> None:
+    """End a coroutine."""
+    coro.close()
 
 
 def cancel(task: Any) -> None:

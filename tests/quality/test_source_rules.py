@@ -450,7 +450,10 @@ FOREIGN_METHODS = {
 
 # Functions that are handed to the gate, and called by nothing else.
 BY_THE_GATE = {
-    "_tasks": {"cancel", "cancel_current", "is_done", "name_of", "rename", "resolve", "failure_of"},
+    "_tasks": {
+        *("cancel", "cancel_current", "close_coro", "failure_of", "get_debug", "is_done", "name_of", "rename"),
+        *("resolve", "schedule"),
+    },
     "_machine": {"_receive", "_receive_later"},
     "_outside": {"Outside._observe", "Outside._remember_caller"},
     "_shield": {"Shielded._settle"},
@@ -462,7 +465,6 @@ UNGUARDED = {
     "_engine.Engine._follow": "inside the guard of _launch",
     "_engine.Engine._forget_gone": "a future of the loop's own making is asked, not changed",
     "_engine.Engine._not_launched": "inside a guard of _launch",
-    "_engine._done_or_coro": "asyncio's own task, inside the guard of _launch",
     "_entrance.Entrance._make_room": "nothing has changed yet, and the coroutine is Python's own or its caller's",
     "_job.Job.add_done_callback": "the end of what its caller asked for",
     "_job.Job.get_name": "all that its caller asked for",
@@ -480,6 +482,7 @@ UNGUARDED = {
     "_shield.Shielded.__init__": "nothing has changed yet",
     "_shield.Shielded._on_inner_done": "a future of the loop's own making is asked, not changed",
     "_shield.Shielded.new_outer": "the end of what its caller asked for",
+    "_tasks.coro_of": "inside the guards of _launch and drives, or handed to the gate",
     "_shutdown.Shutdown._wait_among": "nothing has changed but who waits, which is undone",
     "_shutdown.Shutdown.drain": "nothing has changed yet",
 }

@@ -10,7 +10,7 @@ import pytest
 
 from aiojobs import JobClosed, Scheduler, _claims
 from support.observing import Recorder, settle
-from unit.bodies import Exotic, forever, returns
+from unit.bodies import Body, Exotic, forever, returns
 
 pytestmark = pytest.mark.requirement("BOOK-3")
 
@@ -524,7 +524,8 @@ async def _raised_below():
 
 
 @pytest.mark.requirement("BOOK-3", "BOOK-4")
-async def test_what_is_raised_while_a_coroutine_is_closed_does_not_keep_it():
+@pytest.mark.parametrize("how", ["blocked", "pending", "scheduler", "arriving"])
+async def test_what_is_raised_while_a_coroutine_is_closed_does_not_keep_it(how):
     kept = []
 
     class Finalized:
@@ -537,27 +538,39 @@ async def test_what_is_raised_while_a_coroutine_is_closed_does_not_keep_it():
     async def never(_argument):
         """Not run."""
 
-    async def blocked(refs):
+    async def spawns(refs):
         coro = never(Finalized())
         refs.append(weakref.ref(coro))
         return await scheduler.spawn(coro)
 
-    scheduler, refs = Scheduler(limit=1, pending_limit=1), []
-    for _ in range(2):
-        await scheduler.spawn(forever())
-    call = asyncio.ensure_future(blocked(refs))
+    places = {"pending": 2, "scheduler": 2}.get(how, 1)
+    scheduler, refs, bodies = Scheduler(limit=1, pending_limit=places), [], [Body(), Body()]
+    for body in bodies:
+        await scheduler.spawn(body.run())
+    call = asyncio.ensure_future(spawns(refs))
     await settle()
-    call.cancel()
-    await asyncio.wait([call])
+    if how in {"pending", "scheduler"}:
+        job = call.result()
+        await (job.close() if how == "pending" else scheduler.close())
+        del job
+    elif how == "arriving":
+        bodies[0].finish()
+        bodies[1].finish()
+        await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.wait([call])
+    else:
+        call.cancel()
+        await asyncio.wait([call])
     del call
     gc.collect()
     assert len(kept) == 1
     # The frame of the caller itself has a name for its coroutine; those of the library have let go of it.
     frame, holders = kept[0].__traceback__.tb_frame, []
     while frame is not None:
-        if frame.f_code.co_name != "blocked":
+        if frame.f_code.co_name != "spawns":
             holders += [name for name, value in frame.f_locals.items() if value is refs[0]() is not None]
-        frame = None if frame.f_code.co_name == "blocked" else frame.f_back
+        frame = None if frame.f_code.co_name == "spawns" else frame.f_back
     assert holders == []
     kept.clear()
     await scheduler.close()

@@ -345,13 +345,13 @@ async def test_a_job_that_its_observer_stops_when_it_is_accepted_never_runs():
 def test_a_task_that_is_done_is_not_asked_for_its_coroutine_where_that_crashes():
     async def main():
         task = asyncio.ensure_future(returns())
-        assert _engine._done_or_coro(task) is task.get_coro()
+        assert _tasks.coro_of(task) is task.get_coro()
         await task
-        assert _engine._done_or_coro(task) is None
+        assert _tasks.coro_of(task) is None
         assert _tasks.drives(task, None) is False
 
     asyncio.run(main())
-    assert ((3, 12) <= sys.version_info < (3, 12, 5)) is _engine._CRASHES
+    assert ((3, 12) <= sys.version_info < (3, 12, 5)) is _tasks.CRASHES
 
 
 def test_a_context_that_is_entered_is_seen_to_be():
