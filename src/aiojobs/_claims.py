@@ -69,11 +69,11 @@ class _Names(dict[str, Claimed]):
 
 _names = _Names()
 
-foreign: set[int] = set()
-"""The ids of claimed coroutines that are not of Python's own type."""
-
 _names_of_foreign: dict[int, str] = {}
-"""What they were called when they were claimed, by the same ids."""
+"""What claimed coroutines that are not of Python's own type were called when they were claimed, by their ids."""
+
+foreign = _names_of_foreign.keys()
+"""These ids."""
 
 
 def claim(coro: Any) -> None:
@@ -102,7 +102,6 @@ def _claim_foreign(coro: Any) -> None:
     is_claimed = id(coro) in foreign
     if is_claimed or _has_begun(coro):
         _refuse(coro, is_claimed)
-    foreign.add(id(coro))
     _names_of_foreign[id(coro)] = qualified_name(coro)
 
 
@@ -130,7 +129,6 @@ def _refuse(coro: Any, is_claimed: bool) -> NoReturn:
 
 def release(coro: Any) -> None:
     """Whoever `coro` belonged to has done with it."""
-    foreign.discard(id(coro))
     _names_of_foreign.pop(id(coro), None)
 
 
