@@ -137,7 +137,8 @@ def _wraps_eagerly(made: Making) -> Any:
     async def wrapper() -> Any:
         return await made.coro
 
-    return asyncio.eager_task_factory(made.world.loop, wrapper(), **made.options)  # type: ignore[attr-defined,unused-ignore]
+    factory = asyncio.eager_task_factory  # type: ignore[attr-defined,unused-ignore]
+    return factory(made.world.loop, wrapper(), **made.options)
 
 
 def _waits_first(made: Making) -> Any:
