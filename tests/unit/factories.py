@@ -7,11 +7,26 @@ to; `UNFAITHFUL` do not, each in a way of its own.
 import asyncio
 import types
 
+from aiojobs._machine import JobMachine
 from unit.bodies import Exotic, begin
 
 
 def _task(loop, coro, options):
     return asyncio.Task(coro, loop=loop, **options)
+
+
+def is_of_a_job(coro):
+    """Whether a coroutine is what a job gives the loop, and not the test's own."""
+    return getattr(coro, "cr_code", None) is JobMachine._run.__code__
+
+
+def for_jobs(make):
+    """A task factory for the coroutines of jobs; others get plain tasks."""
+
+    def factory(loop, coro, **options):
+        return make(loop, coro, **options) if is_of_a_job(coro) else _task(loop, coro, options)
+
+    return factory
 
 
 def plain(loop, coro, **options):

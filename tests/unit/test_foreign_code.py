@@ -15,6 +15,7 @@ import pytest
 from aiojobs import JobClosed, Scheduler
 from support.observing import Complaints, Recorder, settle
 from unit.bodies import Body, books, fails, forever, returns
+from unit.factories import for_jobs
 
 pytestmark = pytest.mark.requirement("BOOK-4")
 
@@ -198,11 +199,7 @@ class Task(asyncio.Task):
 async def tasks():
     loop = asyncio.get_running_loop()
     Task.raises = {}
-    loop.set_task_factory(
-        lambda loop, coro, **options: (
-            Task if getattr(coro, "cr_code", None) is not None and coro.cr_code.co_name == "_run" else asyncio.Task
-        )(coro, loop=loop, **options)
-    )
+    loop.set_task_factory(for_jobs(lambda loop, coro, **options: Task(coro, loop=loop, **options)))
     yield Task.raises
     loop.set_task_factory(None)
     Task.raises = {}

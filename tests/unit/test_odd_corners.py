@@ -10,18 +10,9 @@ import pytest
 from aiojobs import Scheduler, _calling, _claims, _engine, _machine, _tasks
 from support.observing import Complaints, Recorder, settle
 from unit.bodies import Body, books, fails, forever, is_closed, returns
+from unit.factories import for_jobs, plain
 
 pytestmark = pytest.mark.requirement("START-3", "BOOK-4")
-
-
-def for_jobs(make):
-    """A task factory for the coroutines of jobs; others get plain tasks."""
-
-    def factory(loop, coro, **options):
-        is_jobs = getattr(coro, "cr_code", None) is not None and coro.cr_code.co_name == "_run"
-        return make(loop, coro, **options) if is_jobs else asyncio.Task(coro, loop=loop, **options)
-
-    return factory
 
 
 @pytest.fixture
@@ -91,7 +82,7 @@ async def test_a_task_that_goes_on_with_a_coroutine_begun_on_the_spot_drives_it(
     assert scheduler._followed == {}
     assert await first == "third"
     body = Body()
-    factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
+    factory(plain)
     second = await scheduler.spawn(body.run())
     await second.close()
     assert (second.outcome, books(scheduler)) == ("cancelled", (0, 0, 0))
@@ -103,7 +94,7 @@ async def test_a_task_that_goes_on_with_a_coroutine_begun_on_the_spot_drives_it(
 async def test_a_coroutine_that_ended_before_the_factory_failed_has_ended_as_it_did(factory, queued, coro):
     handler = Recorder()
     scheduler = Scheduler(limit=1, exception_handler=handler)
-    factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
+    factory(plain)
     first = await scheduler.spawn(forever())
 
     def begins_and_fails(loop, coro, **_):
@@ -451,7 +442,7 @@ async def test_a_type_error_of_a_create_task_that_was_given_nothing_to_refuse_is
 
 @pytest.mark.requirement("SPAWN-4", "LIMIT-5")
 async def test_a_job_that_finds_a_slot_behind_others_that_are_about_to_begin_keeps_its_context(factory):
-    factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
+    factory(plain)
     variable, seen = contextvars.ContextVar("variable"), []
     scheduler, bodies = Scheduler(limit=2), [Body(), Body()]
 
@@ -578,7 +569,7 @@ def test_a_stack_without_room_for_anything_keeps_no_slot(steps, monkeypatch):
 
 @pytest.mark.requirement("SPAWN-4", "START-1")
 async def test_a_job_in_a_context_that_is_entered_waits_until_it_is_free_where_tasks_may_begin_at_once(factory):
-    factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
+    factory(plain)
     context, variable = contextvars.copy_context(), contextvars.ContextVar("variable")
     context.run(variable.set, "mine")
     scheduler = Scheduler()

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import sys
+from functools import partial
 
 import pytest
 
@@ -33,16 +34,15 @@ class Making:
         if picky and self.how == "factory" and "uvloop" in type(self.loop).__module__:
             pytest.skip("uvloop gives every keyword to a factory: such a one serves no task at all there")
 
-        def for_jobs(loop, coro, **options):
-            if getattr(coro, "cr_code", None) is None or coro.cr_code.co_name != "_run":
-                return asyncio.Task(coro, loop=loop, **options)
+        def make(loop, coro, **options):
             self.made.append(kind(loop, coro, **options))
             return self.made[-1]
 
+        factory = factories.for_jobs(make)
         if self.how == "factory":
-            self.loop.set_task_factory(for_jobs)
+            self.loop.set_task_factory(factory)
         else:
-            self.loop.create_task = lambda coro, **options: for_jobs(self.loop, coro, **options)
+            self.loop.create_task = partial(factory, self.loop)
 
     def stop(self):
         self.loop.set_task_factory(None)
@@ -261,9 +261,9 @@ def replaced(monkeypatch):
         plain = loop.create_task
 
         def for_jobs(coro, **options):
-            if coro.cr_code.co_name != "_run":
-                return plain(coro, **options)
-            return create_task(loop, coro, **options)
+            if factories.is_of_a_job(coro):
+                return create_task(loop, coro, **options)
+            return plain(coro, **options)
 
         monkeypatch.setattr(loop, "create_task", for_jobs)
 
