@@ -14,8 +14,8 @@ ENV := PYTHON="$(PYTHON)" sh .ci/env
 COVERAGE := $(ENV) python -W error -m coverage
 RESOLVE := $(ENV) uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command 'make lock' --output-file
 UNRESOLVED := || { printf '\nCould not resolve. uv reads UV_INDEX_URL and SSL_CERT_FILE, not the settings of pip.\n' >&2; exit 1; }
-# The tests of the library. Those of the checkers, in tests/quality, are `make verify`'s.
-LIBRARY := $(patsubst %,tests/%,unit regression conformance stateful aiohttp signals typing examples docs packaging) \
+# The tests of the library. Those of the checkers, in verification/tests, are `make verify`'s.
+LIBRARY := $(patsubst %,tests/%,unit testing regression conformance stateful aiohttp signals typing examples docs packaging) \
 	tests/quality/test_source_rules.py tests/quality/test_survivors.py
 
 .DEFAULT_GOAL := help
@@ -50,20 +50,20 @@ verify: ## the chain of evidence, TIER=smoke or full; the verdict is in build/re
 	@STRICT="$(STRICT)" $(ENV) sh .ci/verify $(TIER)
 
 generate: ## write the files that are derived from spec/
-	@$(ENV) python src/aiojobs/spec generate
-	@$(ENV) python -m aiojobs.spec draw
+	@$(ENV) python -m aiojobs_verification generate
+	@$(ENV) python -m aiojobs_verification draw
 
 check-generated: ## fail if a derived file is not what `make generate` would write
-	@$(ENV) python -m aiojobs.spec generate --check && $(ENV) python -m aiojobs.spec draw --check || { printf '\nDerived files are stale: run make generate and commit what it writes.\n' >&2; exit 1; }
+	@$(ENV) python -m aiojobs_verification generate --check && $(ENV) python -m aiojobs_verification draw --check || { printf '\nDerived files are stale: run make generate and commit what it writes.\n' >&2; exit 1; }
 
 lint: ## ruff, mypy --strict and pyright
 	@$(ENV) sh .ci/lint
 
 fuzz: ## drive the real scheduler at random until you stop it, on all cores; findings are kept in build/findings
-	@$(ENV) python -m aiojobs.spec fuzz
+	@$(ENV) python -m aiojobs_verification fuzz
 
 bench: ## what a job costs here, with aiojobs 1.4.0, and in plain asyncio: build/bench/bench.md, with pictures
-	@LOCK=bench $(ENV) python -m tests.bench run --tier $(if $(FULL),full,$(if $(QUICK),quick,default))
+	@LOCK=bench $(ENV) python -m benchmarks run --tier $(if $(FULL),full,$(if $(QUICK),quick,default))
 
 demo: ## a small aiohttp service under load, with clients that hang up and a shutdown in the middle
 	@$(ENV) python -m examples.orders_demo
@@ -80,7 +80,7 @@ dist: ## build the sdist and the wheel into dist/
 
 clean: ## remove what was built, measured and cached; keep the environments
 	@rm -rf build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache .coverage
-	@find src tests examples spec docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	@find src tests verification benchmarks examples spec docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean ## remove the environments too
 	@rm -rf .venv-3.* .venv-compat-3.* .venv-bench-3.*

@@ -9,7 +9,7 @@ quarters of the orders are sent the server is told to stop, with all its clients
 Then the books are compared. An order is *accepted* when `spawn` has returned its job. Each accepted order
 must be in the database, no other may be, and each answer 202 must be about an accepted one. The exit status
 is 1 if anything was lost. With `--trace FILE` every step of every job is written down, and every call of
-`spawn`; `python -m aiojobs.spec audit FILE` then says whether the scheduler obeyed its specification.
+`spawn`; `python -m aiojobs_verification audit FILE` then says whether the scheduler obeyed its specification.
 
 The observer also counts jobs that were accepted and closed again at once, without a start: a place had fallen
 free in the very moment in which the client hung up or lost its patience, so `spawn` never returned them
@@ -40,7 +40,7 @@ from aiohttp import web
 
 import aiojobs
 from aiojobs.aiohttp import get_scheduler_from_app
-from aiojobs.spec.tracing.trace import TraceWriter
+from aiojobs.tracing import TraceWriter
 
 from .orders_service import TALLY, Tally, create_app, stored_orders
 

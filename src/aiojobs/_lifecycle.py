@@ -34,7 +34,7 @@ __all__ = [
     "State",
 ]
 
-SPEC_DIGEST: Final = "sha256:5194dc835494a990e1272a3ef08277dfa936bec295c754bd3e1e48ae91060ad6"
+SPEC_DIGEST: Final = "sha256:8259aad96ec64a95007dc4713fdd8bc83983f2e10a571b5fa1abef21f4e06e69"
 """The digest of the files that this one was generated from."""
 
 

@@ -12,7 +12,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from aiojobs import Job, JobClosed
 from aiojobs.aiohttp import AIOJOBS_SCHEDULER, atomic, get_scheduler, setup, shield, spawn
-from support.observing import Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Recorder
 
 from .conftest import Gate, soon
 

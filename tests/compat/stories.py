@@ -14,8 +14,9 @@ import time
 import pytest
 
 import aiojobs
+from aiojobs.testing import settle
 from compat.bodies import Failure
-from support.observing import Complaints, Recorder, settle
+from support.observing import Complaints, Recorder
 
 __all__ = ("STORIES", "all_slots_are_free", "tell", "test_story")
 

@@ -9,11 +9,11 @@ import warnings
 import pytest
 
 import aiojobs
+from aiojobs.testing import settle
 from compat import bodies
 from compat.stories import all_slots_are_free, tell
 from compat.stories import test_story as test_story
 from compat.tools import Tool
-from support.observing import settle
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # its own, about click

@@ -8,11 +8,12 @@ import anyio.to_thread
 import pytest
 
 import aiojobs
+from aiojobs.testing import settle
 from compat import bodies
 from compat.stories import all_slots_are_free, tell
 from compat.stories import test_story as test_story
 from compat.tools import Tool
-from support.observing import Recorder, settle
+from support.observing import Recorder
 
 
 class Run(Tool):

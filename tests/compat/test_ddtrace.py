@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 import aiojobs
+from aiojobs.testing import settle
 from compat import bodies
 from compat.datadog import KEPT, Datadog, Idle, tracer
 from compat.stories import tell
 from compat.stories import test_story as test_story
-from support.observing import settle
 
 
 @pytest.fixture(params=[Datadog, Idle], ids=["in a span", "without a span"])

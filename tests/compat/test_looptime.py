@@ -10,11 +10,12 @@ import looptime
 import pytest
 
 import aiojobs
+from aiojobs.testing import settle
 from compat import bodies
 from compat.stories import tell
 from compat.stories import test_story as test_story
 from compat.tools import Tool
-from support.observing import Recorder, settle
+from support.observing import Recorder
 
 
 class Compacted(Tool):

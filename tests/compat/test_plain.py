@@ -7,10 +7,10 @@ import traceback
 
 import pytest
 
+from aiojobs.testing import settle
 from compat import stories
 from compat.stories import test_story as test_story
 from compat.tools import Tool
-from support.observing import settle
 
 
 class Eager(Tool):

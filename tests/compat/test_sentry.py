@@ -7,11 +7,11 @@ import sentry_sdk
 from sentry_sdk.integrations.asyncio import AsyncioIntegration
 
 import aiojobs
+from aiojobs.testing import settle
 from compat import bodies
 from compat.sentry import Sentry
 from compat.stories import tell
 from compat.stories import test_story as test_story
-from support.observing import settle
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from aiojobs._lifecycle import (
     PhaseEvent,
     State,
 )
-from aiojobs.spec.generate import digest
-from aiojobs.spec.reading.oracle import Oracle
+from aiojobs_verification.cli.generate import digest
+from aiojobs_verification.specification.reference_machine import Oracle
 
 
 @pytest.mark.parametrize(("state", "event"), [*itertools.product(State, Event)])
@@ -119,7 +119,7 @@ def test_the_module_needs_nothing_but_the_standard_library(root):
 
 def test_the_oracle_notices_a_cell_that_was_changed(edited):
     """The comparison above can fail: with one cell redirected in the file, the table no longer agrees."""
-    from aiojobs.spec.reading.job import read_job
+    from aiojobs_verification.specification.job import read_job
 
     old = '{ trigger = "cancel", source = "active",  dest = "closed" }'
     folder = edited("job.toml", old, old.replace("closed", "done"))

@@ -44,11 +44,11 @@ def difference(*, before, now):
 
 def virtual_loop():
     """The module of the virtual loop, by its folder: aiojobs 1.4.0 has none."""
-    name = "aiojobs_driving"
+    name = "aiojobs_testing"
     if name not in sys.modules:
         sys.modules[name] = folder = types.ModuleType(name)
-        folder.__path__ = [str(ROOT / "src/aiojobs/spec/driving")]
-    return importlib.import_module(f"{name}.virtual_loop")
+        folder.__path__ = [str(ROOT / "src/aiojobs/testing")]
+    return importlib.import_module(f"{name}._virtual_loop")
 
 
 def observe(probe, package):

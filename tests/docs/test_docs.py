@@ -15,9 +15,9 @@ import pytest
 import aiojobs
 import aiojobs.aiohttp
 import aiojobs.signals
-from aiojobs.spec.driving.virtual_loop import VirtualLoop
-from aiojobs.spec.reading.requirements import read_assumptions, read_requirements
-from aiojobs.spec.reporting.chain import STEPS
+from aiojobs.testing import VirtualLoop
+from aiojobs_verification.evidence.chain import STEPS
+from aiojobs_verification.specification.requirements import read_assumptions, read_requirements
 from docs import pages
 
 PAGES = pages.names()
@@ -171,8 +171,8 @@ def test_the_reference_names_each_of_its_files_and_every_command_that_repeats_a_
     files = [path.name for path in spec.glob("*.toml")]
     files += [path.relative_to(spec).as_posix() for path in spec.glob("*/README.md")]
     assert [name for name in files if f"| `{name}` " not in text] == []
-    commands = {step.command[3] for step in STEPS if step.command[1:3] == ("-m", "aiojobs.spec")}
-    assert [name for name in sorted(commands) if f"| `python -m aiojobs.spec {name}" not in text] == []
+    commands = {step.command[3] for step in STEPS if step.command[1:3] == ("-m", "aiojobs_verification")}
+    assert [name for name in sorted(commands) if f"| `python -m aiojobs_verification {name}" not in text] == []
 
 
 def _code(page):

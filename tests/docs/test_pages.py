@@ -2,7 +2,7 @@
 
 import pytest
 
-from aiojobs.spec.driving.virtual_loop import VirtualLoop
+from aiojobs.testing import VirtualLoop
 from docs import pages
 
 PAGE = """# Title

@@ -10,8 +10,9 @@ from contextlib import aclosing, suppress
 import pytest
 
 import aiojobs
+from aiojobs.testing import settle
 from docs import pages
-from support.observing import Recorder, settle
+from support.observing import Recorder
 
 
 def recipe(page, definition):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aiojobs.spec.driving.virtual_loop import VirtualLoop
+from aiojobs.testing import VirtualLoop
 
 ROOT = Path(__file__).parents[2]
 

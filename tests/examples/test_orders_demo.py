@@ -9,8 +9,8 @@ import pytest
 
 from aiojobs import Scheduler
 from aiojobs._lifecycle import PHASES, SPEC_DIGEST, TRANSITIONS
-from aiojobs.spec.tracing.trace import TraceWriter
-from support.observing import settle
+from aiojobs.testing import settle
+from aiojobs.tracing import TraceWriter
 
 from .test_examples import ROOT, run
 

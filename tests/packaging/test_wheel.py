@@ -115,7 +115,7 @@ def test_the_specification_is_in_the_wheel_byte_by_byte(members):
 
 
 def test_the_specification_in_the_wheel_is_valid_without_any_extra(python, tmp_path):
-    alone(python, "-m", "aiojobs.spec", "validate", cwd=tmp_path)
+    alone(python, "-m", "aiojobs_verification", "validate", cwd=tmp_path)
 
 
 def test_a_trace_is_written_and_audited_without_any_extra(python, tmp_path):
@@ -125,7 +125,7 @@ def test_a_trace_is_written_and_audited_without_any_extra(python, tmp_path):
     )
     (tmp_path / "program.py").write_text(program, encoding="utf-8")
     alone(python, "program.py", cwd=tmp_path)
-    done = alone(python, "-m", "aiojobs.spec", "audit", "trace.jsonl", cwd=tmp_path)
+    done = alone(python, "-m", "aiojobs_verification", "audit", "trace.jsonl", cwd=tmp_path)
     assert done.stdout.startswith("OBEYS: trace.jsonl, 8 lines, 2 jobs")
 
 

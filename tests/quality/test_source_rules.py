@@ -247,8 +247,8 @@ def test_a_circle_is_found():
     "breach",
     [
         "from .spec import oracle",
-        "import aiojobs.spec.reading.oracle",
-        "if TYPE_CHECKING:\n    from aiojobs.spec import x",
+        "import aiojobs_verification.specification.reference_machine",
+        "if TYPE_CHECKING:\n    from aiojobs_verification import x",
     ],
 )
 def test_every_import_of_the_specification_is_found(breach):

@@ -12,7 +12,7 @@ from aiojobs import Scheduler
 from aiojobs._admission import Admission
 from aiojobs._claims import claim, release
 from aiojobs._lifecycle import PHASES, Phase, PhaseEvent
-from support.observing import settle
+from aiojobs.testing import settle
 
 
 @pytest.mark.requirement("SHUT-1")

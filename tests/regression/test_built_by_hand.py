@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from aiojobs import Scheduler
-from support.observing import Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Recorder
 from unit.bodies import fails, forever, returns
 
 

@@ -7,7 +7,7 @@ import gc
 import pytest
 
 from aiojobs import JobClosed, PendingQueueFull, Scheduler
-from support.observing import settle
+from aiojobs.testing import settle
 from unit.bodies import Body, forever, is_closed, returns
 
 user = contextvars.ContextVar("user")

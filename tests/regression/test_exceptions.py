@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from aiojobs import Scheduler
-from support.observing import Complaints, Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Complaints, Recorder
 from unit.bodies import Body, fails, returns
 
 

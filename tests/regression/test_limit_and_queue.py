@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from aiojobs import Scheduler
-from support.observing import settle
+from aiojobs.testing import settle
 from unit.bodies import Counting, books, forever, returns
 
 

@@ -1,4 +1,4 @@
-"""Hypothesis machines around the real scheduler, for a few seconds (`python -m aiojobs.spec fuzz`: longer).
+"""Hypothesis machines around the real scheduler, for a few seconds (`python -m aiojobs_verification fuzz`: longer).
 
 Each machine lets random events happen to a scheduler on the virtual loop, turn by turn; a judge that knows
 only the specification looks after each of them, and settles every account at the end. The events are the same
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from aiojobs.spec.driving.driver import watching
-from aiojobs.spec.driving.machines import ExceptionMachine, LimitMachine, ShutdownMachine
+from aiojobs_verification.simulation.search.machines import ExceptionMachine, LimitMachine, ShutdownMachine
+from aiojobs_verification.simulation.world.world import watching
 
 EAGER = (False, True) if sys.version_info >= (3, 12) else (False,)
 

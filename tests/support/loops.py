@@ -1,4 +1,4 @@
-"""Which event loop a test runs on: a pytest plugin, named in tests/conftest.py.
+"""Which event loop a test runs on: a pytest plugin, named in conftest.py.
 
 Every async test runs on the virtual loop, where time is a number and a hang is an error, except those
 below tests/aiohttp and tests/demo, which need sockets and run on the stock loop. A test may ask for others,
@@ -20,19 +20,9 @@ import sys
 
 import pytest
 
-from aiojobs.spec.driving.virtual_loop import VirtualLoop
+from aiojobs.testing import StrictLoop
 
 _WITH_SOCKETS = frozenset({"aiohttp", "demo"})
-
-
-class StrictLoop(VirtualLoop):
-    """A virtual loop that fails the test whose complaints nobody has taken."""
-
-    def close(self) -> None:
-        super().close()
-        left, self.complaints = self.complaints, []
-        if left:
-            raise AssertionError(f"complaints that the test did not expect: {left}")
 
 
 def _eager(factory):

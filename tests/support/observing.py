@@ -1,12 +1,6 @@
-"""Look at a scheduler and its loop from outside: let passes go by, record what is reported."""
+"""Look at a scheduler and its loop from outside: record what is reported."""
 
 import asyncio
-
-
-async def settle(passes=20):
-    """Let so many passes of the loop go by without letting time pass; enough for any chain of callbacks."""
-    for _ in range(passes):
-        await asyncio.sleep(0)
 
 
 class Recorder:

@@ -25,7 +25,8 @@ from aiojobs import (
     Scheduler,
     State,
 )
-from support.observing import Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Recorder
 from unit.bodies import Body, fails, forever, returns
 
 # Names and signatures.

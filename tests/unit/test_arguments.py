@@ -13,7 +13,7 @@ from fractions import Fraction
 import pytest
 
 from aiojobs import Scheduler, _claims
-from support.observing import settle
+from aiojobs.testing import settle
 from unit.bodies import Body, Exotic, books, forever, is_closed, returns
 
 pytestmark = pytest.mark.requirement("SPAWN-3")

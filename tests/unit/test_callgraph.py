@@ -12,7 +12,8 @@ from contextlib import contextmanager
 import pytest
 
 from aiojobs import Scheduler, _callgraph, _engine, _job, _machine, _shield, _shutdown
-from support.observing import Complaints, Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Complaints, Recorder
 from unit.bodies import Body, returns
 
 pytestmark = pytest.mark.requirement("WAIT-6")

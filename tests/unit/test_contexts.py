@@ -6,7 +6,8 @@ import contextvars
 import pytest
 
 from aiojobs import Scheduler
-from support.observing import Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Recorder
 from unit.bodies import Body, books, forever
 
 pytestmark = pytest.mark.requirement("SPAWN-4")

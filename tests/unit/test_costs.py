@@ -10,7 +10,7 @@ import pytest
 import aiojobs
 from aiojobs import Scheduler
 from aiojobs._queue import Queue
-from support.observing import settle
+from aiojobs.testing import settle
 from unit.bodies import Body, fails, forever, returns
 
 pytestmark = pytest.mark.requirement("COST-1")

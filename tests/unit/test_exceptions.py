@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from aiojobs import JobClosed, Scheduler
-from support.observing import Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Recorder
 from unit.bodies import Body, books, fails, forever, returns
 
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")

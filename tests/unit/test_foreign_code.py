@@ -13,7 +13,8 @@ from typing import ClassVar
 import pytest
 
 from aiojobs import JobClosed, Scheduler
-from support.observing import Complaints, Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Complaints, Recorder
 from unit.bodies import Body, books, fails, forever, returns
 from unit.factories import for_jobs
 

@@ -6,7 +6,8 @@ import traceback
 import pytest
 
 from aiojobs import Scheduler
-from support.observing import Complaints, Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Complaints, Recorder
 from unit.bodies import Body, books, fails, forever, returns
 
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from aiojobs import PendingQueueFull, Scheduler
-from support.observing import Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Recorder
 from unit.bodies import Body, Counting, books, fails, forever, returns
 
 

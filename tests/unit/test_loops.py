@@ -8,7 +8,8 @@ from contextlib import suppress
 import pytest
 
 from aiojobs import JobClosed, Scheduler
-from support.observing import Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Recorder
 from unit.bodies import Body, Counting, begin, begun, books, fails, forever, is_closed, returns
 
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")

@@ -9,7 +9,8 @@ from contextlib import suppress
 import pytest
 
 from aiojobs import JobClosed, Scheduler, _claims
-from support.observing import Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Recorder
 from unit.bodies import Body, Exotic, forever, returns
 
 pytestmark = pytest.mark.requirement("BOOK-3")

@@ -6,7 +6,8 @@ from contextlib import suppress
 import pytest
 
 from aiojobs import Event, Phase, PhaseEvent, Record, Scheduler, State
-from support.observing import Complaints, Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Complaints, Recorder
 from unit.bodies import Body, books, fails, forever, returns
 
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from aiojobs import Scheduler, _calling, _claims, _engine, _machine, _tasks
-from support.observing import Complaints, Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Complaints, Recorder
 from unit.bodies import Body, books, fails, forever, is_closed, returns
 from unit.factories import for_jobs, plain
 

@@ -7,7 +7,8 @@ from contextlib import suppress
 import pytest
 
 from aiojobs import JobClosed, PendingQueueFull, Scheduler, _claims
-from support.observing import Complaints, Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Complaints, Recorder
 from unit.bodies import Body, Exotic, fails, forever, is_closed, returns
 
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")

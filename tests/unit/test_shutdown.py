@@ -8,7 +8,8 @@ import weakref
 import pytest
 
 from aiojobs import JobClosed, Scheduler
-from support.observing import Complaints, Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Complaints, Recorder
 from unit.bodies import Body, Counting, begin, books, fails, forever, is_closed, returns
 
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")

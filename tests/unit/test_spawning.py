@@ -6,7 +6,8 @@ import inspect
 import pytest
 
 from aiojobs import JobClosed, PendingQueueFull, Scheduler
-from support.observing import Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Recorder
 from unit.bodies import Body, Counting, begin, books, forever, is_closed, returns
 
 pytestmark = pytest.mark.requirement("SPAWN-1")

@@ -9,8 +9,9 @@ from functools import partial
 import pytest
 
 from aiojobs import JobClosed, Scheduler
+from aiojobs.testing import settle
 from support.loops import StrictLoop
-from support.observing import Complaints, Recorder, settle
+from support.observing import Complaints, Recorder
 from unit import factories
 from unit.bodies import Body, Counting, books, fails, forever, is_closed, returns
 

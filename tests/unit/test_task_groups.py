@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from aiojobs import JobClosed, Scheduler
-from support.observing import Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Recorder
 from unit.bodies import forever, returns
 
 COMPARES_TYPES = sys.version_info < (3, 13)

@@ -6,7 +6,8 @@ import pytest
 
 from aiojobs import Event, IllegalTransition, Scheduler, State
 from aiojobs._lifecycle import HOLDS_SLOT, INITIAL, SEEN_AS_CLOSED, TERMINAL, TRANSITIONS
-from support.observing import Recorder, settle
+from aiojobs.testing import settle
+from support.observing import Recorder
 from unit.bodies import Body, forever, returns
 
 pytestmark = pytest.mark.requirement("CLOSE-3", "LIMIT-6", "START-2")

@@ -1,5 +1,0 @@
-"""Traces: recording what a scheduler does, and auditing it. `TraceWriter` is what a program needs of it."""
-
-from aiojobs.spec.tracing.trace import TraceWriter
-
-__all__ = ["TraceWriter"]

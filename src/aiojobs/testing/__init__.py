@@ -1,0 +1,17 @@
+"""For testing programs that use jobs: an event loop whose time is a number, and a way to let it work.
+
+    loop = aiojobs.testing.VirtualLoop()
+    loop.run_until_complete(main())      # an hour of sleeping takes no time at all
+
+`VirtualLoop` makes a hang an error (`Deadlock`, `Livelock`) and runs the same program always in the same order.
+`StrictLoop` also fails a program whose loop was told of an error that nobody took: an exception that reached nobody,
+a task that was destroyed while pending. `settle` lets the loop go on without letting time pass.
+
+It needs nothing but asyncio, and nothing of the scheduler: it is also there for code that does not know this library.
+"""
+
+from ._strict import StrictLoop
+from ._virtual_loop import Deadlock, Livelock, VirtualLoop
+from ._waiting import settle
+
+__all__ = ("Deadlock", "Livelock", "StrictLoop", "VirtualLoop", "settle")

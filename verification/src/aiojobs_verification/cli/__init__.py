@@ -1,0 +1,1 @@
+"""The commands of `python -m aiojobs_verification`, one module each."""

@@ -1,0 +1,118 @@
+"""The counters as a TLA+ module, for TLC and for the refinement of the model with named jobs.
+
+Rules of this file: guards, effects and invariants are the expressions of `scheduler.toml`, written in TLA+
+by the same walk that makes them Python and terms of z3. Names are those of the file.
+
+Deliberately not here: fairness and liveness. They are proved by ranks (`prove`), for every limit, where a
+model checker could only look at some.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from aiojobs_verification.specification.expressions import TLA, written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiojobs_verification.specification.counters import Action, Parameter, Rule, SchedulerSpec
+    from aiojobs_verification.specification.expressions import Node
+
+__all__ = ["counters_text"]
+
+_WIDTH = 110
+_HEAD = f"{' MODULE Counters ':-^{_WIDTH}}"
+_COMMENT = r"""
+\* Generated from spec/scheduler.toml by `make generate`. Do not edit: change the source and regenerate.
+\*
+\* The scheduler as counters: who starts, who waits, who is refused, without asking which job it is.
+\* spec/README.md says how to read it. Invariants are proved for all L and P; a model checker needs bounds."""
+_TYPES = {"int": "Int", "bool": "BOOLEAN"}
+
+
+def counters_text(spec: SchedulerSpec) -> str:
+    """The text of `spec/tla/Counters.tla`."""
+    parts = [
+        f"{_HEAD}{_COMMENT}\n\nEXTENDS Integers",
+        *_parameters(spec),
+        f"VARIABLES {', '.join(spec.counters)}\n\nvars == <<{', '.join(spec.counters)}>>",
+        *(f"{_remark(d.meaning)}\n{name} == {_tla(d.value)}" for name, d in spec.definitions.items()),
+        _rule("actions"),
+        _initial(spec),
+        *(_action(name, action, spec) for name, action in spec.actions.items()),
+        _listed("Next ==", "\\/", spec.actions),
+        "Spec == Init /\\ [][Next]_vars",
+        _rule("invariants"),
+        _types(spec),
+        *(
+            f"{_remark(rule.meaning)}\n{name} ==\n    {_implication(rule)}"
+            for name, rule in _invariants(spec)
+        ),
+        _listed("Invariant ==", "/\\", ["TypeOK", *spec.invariants]),
+        "=" * _WIDTH,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _tla(node: Node) -> str:
+    return written(node, TLA)
+
+
+def _remark(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, _WIDTH, initial_indent="\\* ", subsequent_indent="\\* "))
+
+
+def _rule(title: str) -> str:
+    return f"{f' {title} ':-^{_WIDTH}}".replace(f" {title} ", "-" * (len(title) + 2)) + f"\n\\* {title}"
+
+
+def _parameters(spec: SchedulerSpec) -> list[str]:
+    texts: list[str] = []
+    for name, parameter in spec.parameters.items():
+        texts.append(f"{_remark(parameter.meaning)}\nCONSTANT {name}\nASSUME {_domain(name, parameter)}")
+    return texts
+
+
+def _domain(name: str, parameter: Parameter) -> str:
+    member = f"{name} \\in {_TYPES[parameter.sort]}"
+    return member if parameter.domain is None else f"{member} /\\ {_tla(parameter.domain)}"
+
+
+def _initial(spec: SchedulerSpec) -> str:
+    lines = [
+        f"    /\\ {name} = " + (f'"{counter.initial}"' if counter.sort == "phase" else str(counter.initial))
+        for name, counter in spec.counters.items()
+    ]
+    return "\n".join(["Init ==", *lines])
+
+
+def _action(name: str, action: Action, spec: SchedulerSpec) -> str:
+    lines = [_remark(action.meaning), f"{name} ==", f"    /\\ {_tla(action.guard)}"]
+    lines += [f"    /\\ {counter}' = {_tla(value)}" for counter, value in action.effect.items()]
+    kept = [counter for counter in spec.counters if counter not in action.effect]
+    if kept:
+        lines.append(f"    /\\ UNCHANGED <<{', '.join(kept)}>>")
+    return "\n".join(lines)
+
+
+def _types(spec: SchedulerSpec) -> str:
+    phases = ", ".join(f'"{phase}"' for phase in spec.phase.states)
+    sets = {**_TYPES, "phase": f"{{{phases}}}"}
+    lines = [f"    /\\ {name} \\in {sets[counter.sort]}" for name, counter in spec.counters.items()]
+    return "\n".join(["TypeOK ==", *lines])
+
+
+def _invariants(spec: SchedulerSpec) -> Iterable[tuple[str, Rule]]:
+    return spec.invariants.items()
+
+
+def _implication(rule: Rule) -> str:
+    if rule.when is None:
+        return _tla(rule.holds)
+    return f"({_tla(rule.when)}) => ({_tla(rule.holds)})"
+
+
+def _listed(head: str, sign: str, names: Iterable[str]) -> str:
+    return "\n".join([head, *(f"    {sign} {name}" for name in names)])

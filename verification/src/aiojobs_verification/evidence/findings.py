@@ -1,0 +1,209 @@
+"""From what a command left behind to what it found: the readers of the chain's steps.
+
+Rules of this file A reader is a function from `Left` (exit code, output, the file it was asked to write) to
+    `Findings`. It never trusts one of them alone: a pass needs an exit code that says so *and* an account of
+    what was checked. Some tools end with 0 when they had nothing to check.
+
+    Exit code 77 means "could not run here" and is a skip; the last line of the output says why.
+
+    What a step covers is what it names and what passed. A requirement that one of its checks in a step let
+    down is not covered by that step, however many others passed.
+
+Deliberately not here: which step uses which reader. The table in `verify` says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aiojobs_verification.evidence.evidence import Cover, Findings, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+
+SKIP: Final = 77
+
+# What a command says of the time it took ("3 passed in 0.52s") would make two equal runs differ.
+_WALL_TIME: Final = re.compile(r" in \d+(\.\d+)?s\b.*")
+# So would the place of an object in memory, also one of which a shortened text shows the end alone.
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]{6,}|(?<=\.\.\.)[0-9a-f]{4,}(?=>)")
+
+# The line in which a checker of this package says what is wrong: the end of a story, or the head of an
+# account.
+_END: Final = "  => "
+_FAULT: Final = re.compile(
+    rf"^(?:{_END}|REFUTED: |FAULT: |BROKEN: |FAIL |NO MUTANT |NOT CAUGHT: |[A-Z ]+: .*; aims at ).+",
+    re.MULTILINE,
+)
+
+# How much of a failing command's output goes into the report; all of it is in build/logs.
+_TAIL: Final = 12
+_STORY: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a finished command left behind."""
+
+    code: int
+    out: str
+    err: str
+    written: Path
+
+
+def exit_code(left: Left) -> Findings:
+    """For commands that check one thing and say everything with their exit code."""
+    if left.code == 0:
+        return Findings(Status.PASS)
+    return _not_passed(left)
+
+
+def document(kind: str) -> Callable[[Left], Findings]:
+    """For this package's own checkers, which print one JSON object when asked with ``--json``.
+
+    Its keys, all optional but ``figures``: ``figures``, ``covers`` (requirement id -> names of what checked
+    it), ``skips`` (name -> reason), ``planted`` (what was wrong on purpose -> how it was found), ``seeds``.
+    """
+
+    def reader(left: Left) -> Findings:
+        if left.code != 0:
+            return _not_passed(left)
+        try:
+            found = json.loads(left.out)
+            return Findings(
+                Status.PASS,
+                figures=_nonempty(found["figures"]),
+                covers=_covers(found.get("covers", {}), kind),
+                skips=found.get("skips", {}),
+                planted=_reproducible(found.get("planted", {})),
+                seeds=found.get("seeds", {}),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return Findings(Status.FAIL, f"it ended with 0 but its account can't be read: {error!r}")
+
+    return reader
+
+
+def tests(kind: str) -> Callable[[Left], Findings]:
+    """For pytest with ``aiojobs_verification.evidence.pytest_plugin`` and ``--evidence``."""
+
+    def reader(left: Left) -> Findings:
+        try:
+            found = json.loads(left.written.read_text(encoding="utf-8"))
+            if left.code != 0 or not found["figures"].get("passed"):
+                return Findings(Status.FAIL, _let_down(left.code, found["tests"]), found["figures"])
+            return Findings(
+                Status.PASS,
+                figures=found["figures"],
+                covers=_covers(_spoken_for(found["tests"]), kind),
+                skips={skip["id"]: skip["reason"] for skip in found["skips"]},
+                seeds=found["seeds"],
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if left.code != 0:
+                return _not_passed(left)
+            return Findings(Status.FAIL, f"pytest ended with 0 but its account can't be read: {error!r}")
+
+    return reader
+
+
+def _let_down(code: int, tests: Iterable[Mapping[str, Any]]) -> str:
+    """Which tests failed, and the promises for which they speak, most often named first.
+
+    Their stories name temporary folders and addresses, so they stay in the logs.
+    """
+    # What was skipped or expected to fail has not failed; it covers nothing either, and skips are counted.
+    failed = [test for test in tests if test["outcome"] not in {"passed", "skipped", "xfailed"}]
+    if not failed:
+        return f"exit code {code}, and no test passed"
+    promises = Counter(requirement for test in failed for requirement in test["requirements"])
+    broken = f"; they speak for {', '.join(name for name, _ in promises.most_common())}" if promises else ""
+    return "\n".join([f"exit code {code}: {len(failed)} failed{broken}", *(test["id"] for test in failed)])
+
+
+def coverage(left: Left) -> Findings:
+    """For ``coverage json``: every line and every branch, or it is not a pass."""
+    if left.code not in {0, 2}:  # 2: below the threshold that pyproject.toml sets
+        return _not_passed(left)
+    try:
+        report = json.loads(left.written.read_text(encoding="utf-8"))
+        totals = report["totals"]
+        short = sorted(name for name, file in report["files"].items() if _missing(file["summary"]))
+        figures = {
+            "branches": totals["num_branches"],
+            "branches missing": totals["missing_branches"],
+            "files": len(report["files"]),
+            "lines": totals["num_statements"],
+            "lines missing": totals["missing_lines"],
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Findings(Status.FAIL, f"its account can't be read: {error!r}")
+    if short or left.code or not totals["num_statements"]:
+        return Findings(Status.FAIL, f"not executed everywhere: {', '.join(short) or 'nothing was'}", figures)
+    return Findings(Status.PASS, figures=figures)
+
+
+def _missing(summary: Mapping[str, int]) -> int:
+    return summary["missing_lines"] + summary["missing_branches"]
+
+
+def _spoken_for(tests: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Requirement -> the tests that passed, for requirements that no test let down."""
+    passed: defaultdict[str, list[str]] = defaultdict(list)
+    let_down = set[str]()
+    for test in tests:
+        for requirement in test["requirements"]:
+            if test["outcome"] == "passed":
+                passed[requirement].append(test["id"])
+            elif test["outcome"] != "skipped":
+                let_down.add(requirement)
+    return {requirement: names for requirement, names in passed.items() if requirement not in let_down}
+
+
+def _covers(by_requirement: Mapping[str, Iterable[str]], kind: str) -> tuple[Cover, ...]:
+    covers = (Cover(requirement, kind, tuple(sorted(by))) for requirement, by in by_requirement.items())
+    return tuple(sorted(cover for cover in covers if cover.by))
+
+
+def _nonempty(figures: Mapping[str, int | float | str]) -> Mapping[str, int | float | str]:
+    if not figures:
+        raise ValueError("no figures: nothing says that anything was checked")
+    return figures
+
+
+def _reproducible(told: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: _ADDRESS.sub("0x…", text) for name, text in told.items()}
+
+
+def _not_passed(left: Left) -> Findings:
+    said = _WALL_TIME.sub("", left.out + "\n" + left.err).strip()
+    lines = said.splitlines()
+    last = lines[-1].strip() if lines else "it said nothing"
+    if left.code == SKIP:
+        return Findings(Status.SKIPPED, last)
+    headline, excerpt = _shortest_fault(said) or (last, lines[-_TAIL:])
+    return Findings(Status.FAIL, "\n".join([f"exit code {left.code}: {headline}", *excerpt]))
+
+
+def _shortest_fault(said: str) -> tuple[str, list[str]] | None:
+    """Of the faults that a checker tells, each in a paragraph, the one told in the fewest lines."""
+    told = [_told(fault, each) for each in said.split("\n\n") if (fault := _FAULT.search(each))]
+    if not told:
+        return None
+    headline, lines = min(told, key=lambda one: len(one[1]))
+    more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+    return headline + more, lines[-_STORY:]
+
+
+def _told(fault: re.Match[str], paragraph: str) -> tuple[str, list[str]]:
+    """The headline, and what belongs to it: a story before it, or an account after it."""
+    ends_a_story = fault[0].startswith(_END)
+    text = paragraph if ends_a_story else paragraph[fault.start() :]
+    lines = _ADDRESS.sub("0x…", text).strip("\n").splitlines()
+    return (lines[-1] if ends_a_story else lines[0]).removeprefix(_END), lines

@@ -1,0 +1,80 @@
+"""The figures of `spec/tla/README.md`: tables made from the manifest, between two marks of the page.
+
+Rules of this file: what stands between the marks is a function of the manifest. `check` fails if the page
+says something else, `check --draw` writes it anew.
+
+Deliberately not here: the rest of the page, which is written by people.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiojobs_verification.codegen.markdown import around, grid
+from aiojobs_verification.model_checking.manifest import FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from aiojobs_verification.model_checking.manifest import Configuration, Manifest
+
+__all__ = ["PAGE", "drawn"]
+
+PAGE: Final = "README.md"
+
+
+def drawn(manifest: Manifest) -> tuple[Path, str]:
+    """The page, and the text that it should have."""
+    path = manifest.folder / PAGE
+    before, after = around(path.read_text(encoding="utf-8"), "generated:figures", f"{FOLDER}/{PAGE}")
+    tables = "\n".join(_tables(manifest.configurations))
+    return path, f"{before}\n\n{tables}\n\n{after}"
+
+
+_MODELS: Final = (
+    *("model_…", "jobs", "callers", "limit", "pending limit", "coroutines"),
+    *("fairness", "states", "steps", "depth", "tier"),
+)
+_WITNESSES: Final = ("witness_…", "what comes about", "refuted", "story")
+_FAULTS: Final = ("fault_…", "what is wrong", "found by", "story")
+
+
+def _tables(configurations: Sequence[Configuration]) -> Iterator[str]:
+    yield "Everything holds (`model_*.cfg`):"
+    yield ""
+    yield from grid(_MODELS, [_model(one) for one in _of("model", configurations)])
+    yield ""
+    yield "What must be possible, and assumptions that are needed (`witness_*.cfg`):"
+    yield ""
+    yield from grid(_WITNESSES, [_refuted(one) for one in _of("witness", configurations)])
+    yield ""
+    yield "Seeded faults (`fault_*.cfg`):"
+    yield ""
+    yield from grid(_FAULTS, [_refuted(one) for one in _of("fault", configurations)])
+
+
+def _of(kind: str, configurations: Iterable[Configuration]) -> list[Configuration]:
+    return [one for one in configurations if one.kind == kind]
+
+
+def _model(one: Configuration) -> tuple[str, ...]:
+    scope, expected = one.scope, one.expected
+    return (
+        one.name.removeprefix("model_"),
+        str(scope.jobs),
+        str(scope.callers),
+        "none" if scope.limit is None else str(scope.limit),
+        str(scope.pending_limit),
+        ", ".join(scope.ends),
+        one.config.specification.removesuffix("Spec").lower() or "none",
+        f"{expected.distinct:,}",
+        f"{expected.generated - 1:,}",
+        str(expected.depth),
+        one.tier,
+    )
+
+
+def _refuted(one: Configuration) -> tuple[str, ...]:
+    story = f"{one.expected.story - 1} steps" if one.expected.story else "without end"
+    return (one.name.partition("_")[2], one.meaning, f"`{one.expected.rule}`", story)

@@ -1,0 +1,333 @@
+"""What the requirements demand of a real run, checked after every turn of the loop.
+
+Rules of this file: it compares what the scheduler says and answers with what really happened (`truth`),
+and with the specification's own registry (`reference`). Each rule names the requirement that it speaks for. A
+rule that would only follow from how this scheduler happens to be written has no place here: the same judge
+tries other packages.
+
+How it works, at three moments.
+
+* *What was noted* since the last look is read in order: a first step, an end, a report, an answer to a
+  caller.
+* *After every turn*: the counts, the states, the iteration.
+* *When the loop is quiet*, so that nothing more will happen by itself: whoever could have been answered
+  must have been, no slot and no place may lie idle, every failure must have reached somebody, exactly
+  once.
+
+Time: an answer is due when the loop is quiet and its deadline has come. A deadline that passes while
+callbacks are ready may be seen late, so between the end of a job and the next quiet moment both outcomes
+are right.
+
+`spoken` collects the requirements about which this run has really said something: a rule whose occasion
+never came up does not count.
+
+Where: `told` has the rules about answers and reports, `quiet` those about quiet moments, this file the
+rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from aiojobs_verification.simulation.oracle.answers import Answers
+from aiojobs_verification.simulation.oracle.bench import how
+from aiojobs_verification.simulation.oracle.quiescence import Quiescence
+from aiojobs_verification.simulation.oracle.reference import Violation, seen
+
+if TYPE_CHECKING:
+    from aiojobs_verification.simulation.world.calls import Call
+    from aiojobs_verification.simulation.world.packages import View
+    from aiojobs_verification.simulation.world.probes import Body
+
+__all__ = ["Oracle", "Violation"]
+
+_OUTCOMES: Final = {
+    "returned": "returned",
+    "raised": "raised",
+    "cancelled": "cancelled",
+    "never": "never_started",
+}
+"""What `Job.outcome` must be for each way in which a body ended."""
+
+_FAR: Final = 99.0
+"""An age at which everything is over that depended on it."""
+
+
+class Oracle(Answers, Quiescence):
+    """Watches one world."""
+
+    # The three moments.
+
+    def look(self, *, quiet: bool) -> None:
+        """Look at everything that happened since the last time."""
+        self.read()
+        view = self.world.view()
+        self._after_turn(view)
+        if quiet:
+            self._when_quiet(view)
+
+    def glance(self, *, quiet: bool) -> None:
+        """Keep up with what happens without comparing anything: for a replay of what was looked at before."""
+        self.read()
+        if self.world.scheduler.closed:
+            self._begin_closing()
+        self._check_complaints()
+        if quiet:
+            self._note_quiet()
+
+    def read(self) -> None:
+        """Read what was noted."""
+        facts = self.world.facts
+        if self.world.environment.is_strange:
+            for body in self.world.bodies:
+                if body.carrier is not None:
+                    body.carrier.look()
+        while self._read < len(facts):
+            fact = facts[self._read]
+            self._read += 1
+            getattr(self, f"_on_{fact[0]}")(*fact[1:])
+            if self.seen_inside:
+                self._explain_seen(over=False)
+        if self.reference is not None:
+            self.reference.settle_group()
+            if self.seen_inside:
+                self._explain_seen(over=True)
+        for body in self.world.bodies:
+            if not body.began and body.coroutine is not None:
+                body.look()
+
+    # What was noted.
+
+    def _on_event(self, event: Any) -> None:
+        """An outside event: the world's doing."""
+
+    def _on_spawning(self, body: Body) -> None:
+        body.arrival = self.arrivals
+        self.arrivals += 1
+        if self.reference is not None:
+            self.reference.called(body)
+
+    def _on_called(self, call: Call) -> None:
+        pass
+
+    def _on_closing(self, doomed: list[Body]) -> None:
+        self._begin_closing()
+        self.doomed.update(doomed)
+
+    def _on_began(self, body: Body) -> None:
+        if body.shielded:
+            return
+        limit = self.world.scope.limit
+        if limit is not None:
+            alive = sum(1 for other in self.world.bodies if other.alive and not other.shielded)
+            self.demand(alive <= limit, "LIMIT-1", f"{alive} coroutines run under a limit of {limit}")
+        self.demand(
+            body not in self.doomed, "SHUT-1", f"{body.name} waited when closing began, and then starts"
+        )
+        self.demand(
+            not (body.calling_cancelled and body.job is None),
+            "SPAWN-1",
+            f"{body.name} runs although its spawn was cancelled before it returned",
+        )
+        self.spoken.add("START-1")
+        if self.world.scope.contexts != "unwatched":
+            self.demand(body.at_home, "SPAWN-4", f"{body.name} runs in a context that is not its own")
+
+    def _on_hit(self, body: Body) -> None:
+        if body.hit or body.shielded:
+            return
+        self.demand(body.cancels <= 1, "CLOSE-1", f"{body.name} is cancelled {body.cancels} times")
+        asked = self._was_asked(body)
+        self.demand(asked, "CLOSE-1", f"{body.name} is cancelled although nobody asked it to stop")
+
+    def _on_ended(self, body: Body) -> None:
+        if body.ended == "destroyed":
+            raise Violation("START-1", f"the running coroutine of {body.name} was thrown away")
+        if body.ended == "never" and not body.shielded and not body.hit:
+            began_before = body.job is not None and self.reference is not None and self.reference.was_active(body)
+            began_before = began_before and self.world.environment.factory.prompt
+            self.demand(not began_before, "START-1", f"{body.name} was active, and never took its first step")
+
+    def _on_tried(self, body: Body, order: str, answer: str) -> None:
+        if answer == "None" and order == "self-shut" and self._closed:
+            return  # closing is over: there is nothing that could be refused
+        self.demand(
+            answer == "RuntimeError", "WAIT-4", f"{body.name}: {order} gives {answer}, not a RuntimeError"
+        )
+
+    def _on_record(self, body: Body | None, event: str, source: str | None, dest: str) -> None:
+        assert self.reference is not None
+        if body is None:
+            self._on_phase(event)
+        elif event == "close":
+            self.demand(
+                self._was_asked(body), "CLOSE-1", f"{body.name} is closed although nobody asked for it"
+            )
+        elif event in {"finish", "cancel"}:
+            body.look()
+            right = {"finish": {"returned", "raised"}, "cancel": {"cancelled", "never"}}[event]
+            really = body.fate in right or body.hit
+            self.demand(really, "LIMIT-6", f"{event} of {body.name}, whose coroutine {how(body)}")
+        self.reference.record(body, event, source, dest)
+
+    def _on_phase(self, event: str) -> None:
+        if event == "close":
+            self._begin_closing()
+            self._demand_reason_to_close()
+        else:
+            self._demand_settled()
+
+    def _demand_reason_to_close(self) -> None:
+        world = self.world
+        for call in (*world.calls, *world.by_hand):
+            if call.called_at is None:
+                continue
+            if call.kind == "shut" or (call.kind == "with" and call.left_at is not None):
+                return
+            if (
+                call.kind in {"drain", "drain-for"}
+                and world.now() >= self._drain_deadline(call) - self.coarse
+            ):
+                return
+        draining = any(call.kind in {"drain", "drain-for"} and call.called_at for call in world.calls)
+        self.demand(
+            draining and self._idle(), "SHUT-4", "closing begins while jobs run, and nobody asked for it"
+        )
+
+    def _demand_settled(self) -> None:
+        """Closing is over when nothing runs any more, or at its deadline."""
+        running = [body.name for body in self.world.bodies if body.lives]
+        self.demand(
+            not running or self._close_deadline_has_come(),
+            "SHUT-2",
+            f"closing is over before its deadline, and {', '.join(running)} still runs",
+        )
+
+    # After every turn.
+
+    def _after_turn(self, view: View) -> None:
+        world = self.world
+        if view.phase != "open":
+            self._begin_closing()
+            self.demand(
+                view.pending == 0, "SHUT-1", f"{view.pending} jobs are pending although closing has begun"
+            )
+        self._check_counts(view)
+        if self.reference is not None:
+            self.reference.compare(view)
+            if len(view.listed) > 1:
+                self.spoken.add("BOOK-2")
+            for body in world.bodies:
+                if body.job is not None and body.inspected != self.reference.states[body]:
+                    self._check_job(body)
+        if len(world.complaints) > self._complaints:
+            self._check_complaints()
+        if world.warnings:
+            raise Violation("SPAWN-1", f"Python warns: {world.warnings[0].message}")
+
+    def _check_counts(self, view: View) -> None:
+        limit, room = self.world.scope.limit, self.world.scope.pending_limit
+        if view.size != view.active + view.pending or view.size != len(view.listed) or min(view[1:3]) < 0:
+            raise Violation("BOOK-1", f"the counts disagree: {view}")
+        if limit is not None and view.active > limit:
+            raise Violation("LIMIT-1", f"{view.active} jobs hold a slot under a limit of {limit}")
+        if view.pending:
+            full = view.active == limit
+            self.demand(
+                full, "LIMIT-2", f"{view.pending} jobs are pending, {view.active} of {limit} slots are taken"
+            )
+            if room:
+                self.demand(
+                    view.pending <= room, "LIMIT-3", f"{view.pending} are pending, the limit is {room}"
+                )
+
+    def _check_job(self, body: Body) -> None:
+        """What a job says of itself must be what the registry says of it."""
+        assert self.reference is not None
+        job, state = body.job, self.reference.states[body]
+        body.inspected = state
+        self.demand(job.state == state, "WAIT-5", f"{body.name} is {job.state}, and should be {state}")
+        shown = {"pending": job.pending, "active": job.active, "closed": job.closed, "done": job.done()}
+        wanted = {name: state in states for name, states in seen().items() if name in shown}
+        self.demand(shown == wanted, "WAIT-5", f"{body.name} is {state} and shows {shown}")
+        inside = state in {"pending", "active", "closing"}
+        self.demand(
+            (job in self.world.scheduler) is inside, "BOOK-1", f"{body.name} is {state}: in the scheduler?"
+        )
+        self._check_result(body, ended=not inside)
+
+    def _check_result(self, body: Body, *, ended: bool) -> None:
+        job = body.job
+        result, exception = _ask(job.result), _ask(job.exception)
+        if not ended:
+            right = job.outcome is None and all(
+                type(a) is asyncio.InvalidStateError for a in (result, exception)
+            )
+            self.demand(right, "WAIT-5", f"{body.name} has not ended and answers {result!r}, {exception!r}")
+            return
+        way = body.fate or "cancelled"
+        assert self.reference is not None
+        if not self.reference.was_active(body):
+            self.demand(way == "never", "START-2", f"{body.name} was dropped, and its coroutine is open")
+        requirement = "START-2" if way == "never" else "WAIT-5"
+        self.demand(
+            job.outcome == _OUTCOMES[way], requirement, f"{body.name} {how(body)}; outcome {job.outcome}"
+        )
+        if way == "returned":
+            right = result == body.value and exception is None
+        elif way == "raised":
+            right = result is exception and body.caused(exception)
+        else:
+            right = all(isinstance(answer, self.world.package.stopped) for answer in (result, exception))
+        self.demand(right, "WAIT-5", f"{body.name} {how(body)} and answers {result!r}, {exception!r}")
+
+    # The end.
+
+    def settle(self) -> None:
+        """Everything is over: nothing may be left of it."""
+        world = self.world
+        for call in world.calls:
+            self.demand(call.over, "WAIT-4", f"{call.name} is never answered")
+        for body in world.bodies:
+            body.look()
+            self.demand(
+                body.ended or body.trace is None, "SPAWN-1", f"the coroutine of {body.name} is left behind"
+            )
+            if not body.shielded:
+                self._check_freed(body)
+        view = world.view()
+        self.demand(view.size == 0, "BOOK-1", f"everything has ended, and there is left: {view}")
+        if world.virtual is not None:
+            left = world.virtual.timers()
+            self.demand(not left, "COST-1", f"timers are left behind: {left}")
+
+    def _check_freed(self, body: Body) -> None:
+        if body.failed_inside or (body.carrier is not None and body.fate != body.ended):
+            return  # its traceback holds the frames that called it, the caller's own among them
+        kept = [what for what in (body.trace, body.task) if what is not None and what() is not None]
+        self.demand(not kept, "BOOK-3", f"of {body.name} there is left: {[what() for what in kept]}")
+
+    def spinning(self) -> Violation:
+        """What a loop that never becomes quiet is."""
+        return Violation(
+            "SHUT-4", "the loop spins: something is ready in every turn, and nothing ever changes"
+        )
+
+    def key(self) -> tuple[Any, ...]:
+        """What this judge remembers that has a bearing on what it will say."""
+        now = self.world.now()
+        since = None if self.closing_since is None else round(min(now - self.closing_since, _FAR), 6)
+        base = None if self.closing_base is None else round(min(now - self.closing_base, _FAR), 6)
+        untold = self.world.environment.untold()
+        return (since, base, tuple(sorted(body.number for body in self.doomed)), self.handled, untold)
+
+
+def _ask(question: Any) -> Any:
+    """What a method answers, be it by raising."""
+    try:
+        return question()
+    except BaseException as error:  # noqa: BLE001 - every answer is an answer
+        # What says that there is no answer yet is nobody's but ours; its traceback would hold us.
+        passing = isinstance(error, (asyncio.CancelledError, asyncio.InvalidStateError))
+        return error.with_traceback(None) if passing else error

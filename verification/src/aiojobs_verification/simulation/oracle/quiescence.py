@@ -1,0 +1,189 @@
+"""What must be the case when the loop is quiet: nothing more happens by itself until time passes.
+
+Rules of this file: whoever could have been answered must have been. No slot and no place may lie idle
+beside somebody who waits for it. Every failure must have reached a caller or the handler, exactly once.
+
+Deliberately not here: whether an answer is right (`told`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiojobs_verification.simulation.oracle.bench import EPS
+from aiojobs_verification.simulation.oracle.reference import Violation
+from aiojobs_verification.simulation.oracle.strangers import Strangers
+
+if TYPE_CHECKING:
+    from aiojobs_verification.simulation.world.calls import Call
+    from aiojobs_verification.simulation.world.packages import View
+    from aiojobs_verification.simulation.world.probes import Body
+
+__all__ = ["Quiescence"]
+
+
+class Quiescence(Strangers):
+    """The rules about quiet moments."""
+
+    def _note_quiet(self) -> None:
+        """Remember when it first was quiet after closing began, after an end, after a deadline."""
+        now = self.world.now()
+        if self.closing_since is not None and self.closing_base is None:
+            self.closing_base = now
+        for body in self.world.bodies:
+            if body.quiet_at is None and body.fate is not None:
+                body.quiet_at = now
+            if body.kept is not None and body.fate is not None:
+                self._check_task(body)
+        for call in self.world.calls:
+            if call.kind == "wait-for" and call.open and call.expired_at is None:
+                assert call.called_at is not None
+                if now >= call.called_at + self.world.scope.timeout + self.grace - EPS:
+                    call.expired_at = now
+
+    def _when_quiet(self, view: View) -> None:
+        self._note_quiet()
+        alive = [body for body in self.world.bodies if body.lives and not body.shielded]
+        self._check_slots(view, alive)
+        for body in self.world.bodies:
+            self._check_body(body, view)
+        for call in self.world.calls:
+            if call.open:
+                self._check_waiting(call, view)
+        self._check_order()
+        if self.world.scope.handler == "raises":
+            self.demand(self.handled == 0, "EXC-2", "the loop never hears that the handler has failed")
+        if view.phase in {"closed", "not open"}:
+            self._check_closed()
+        if self.world.environment.is_strange:
+            self._check_strangers()
+
+    def _check_slots(self, view: View, alive: list[Body]) -> None:
+        if view.phase != "not open":
+            running = ", ".join(body.name for body in alive) or "nothing"
+            self.demand(
+                view.active == len(alive), "LIMIT-6", f"{view.active} slots are taken; what runs: {running}"
+            )
+        limit = self.world.scope.limit
+        if view.pending and view.phase == "open":
+            self.demand(
+                len(alive) == limit, "LIMIT-2", f"{len(alive)} coroutines run, {view.pending} jobs wait"
+            )
+
+    def _check_order(self) -> None:
+        """Nobody who came later runs while somebody who came earlier waits."""
+        waiting = [body.arrival for body in self.world.bodies if self._stands_in_line(body)]
+        if not waiting:
+            return
+        first = min(waiting)
+        for body in self.world.bodies:
+            if body.arrival > first and (body.began or self._stands_in_line(body)):
+                self.demand(not body.began, "LIMIT-5", f"{body.name} has begun before one that came earlier")
+
+    def _stands_in_line(self, body: Body) -> bool:
+        if body.shielded or body.began or body.ended is not None or body.arrival < 0:
+            return False
+        if body.job is not None:
+            return bool(body.job.pending)
+        return body.call is not None and body.call.open
+
+    def _check_closed(self) -> None:
+        """At the end of closing everything that still runs has been reported, once."""
+        if self.world.package.phases:
+            for body in self.world.bodies:
+                if body.lives:
+                    late = body.late_reports == 1
+                    self.demand(
+                        late, "SHUT-2", f"{body.name} outlives closing; reports of that: {body.late_reports}"
+                    )
+
+    # Jobs and their failures.
+
+    def _check_body(self, body: Body, view: View) -> None:
+        if body.fate is None:
+            if body.began and body.cancels == 0 and self._certainly_asked(body, view):
+                requirement = "SHUT-2" if body.shielded else "CLOSE-1"
+                raise Violation(requirement, f"{body.name} was asked to stop, and is never told")
+            return
+        if body.fate == "raised":
+            self._check_received(body)
+
+    def _certainly_asked(self, body: Body, view: View) -> bool:
+        if body.hit:
+            return False
+        if view.phase != "open":
+            return True
+        return any(
+            call.body is body and call.kind in {"close", "close-for"} and call.called_at is not None
+            for call in (*self.world.calls, *self.world.by_hand)
+        )
+
+    def _check_received(self, body: Body) -> None:
+        """A failure has reached a caller or the handler, exactly once in all."""
+        if body.shielded:
+            self._check_shield_received(body)
+            return
+        told = f"{body.receivers} callers received it, the handler heard of it {body.reports} times"
+        once = body.reports == (0 if body.receivers else 1)
+        self.demand(once, "EXC-1", f"{body.name} failed with {type(body.error).__name__}; {told}")
+        if not isinstance(body.error, Exception):
+            self.spoken.add("EXC-3")
+
+    def _check_shield_received(self, body: Body) -> None:
+        told = f"{body.receivers} callers received it, the handler heard of it {body.reports} times"
+        if body.call_cancelled_before_end:
+            self.demand(body.reports == 1, "EXC-4", f"{body.name} failed behind a caller who is gone; {told}")
+        elif not body.call_cancelled:
+            self.demand(body.receivers == 1 and not body.reports, "EXC-4", f"{body.name} failed; {told}")
+
+    # Callers who still wait must have a reason to.
+
+    def _check_waiting(self, call: Call, view: View) -> None:
+        """Whoever still waits must have a reason to."""
+        kind = call.kind
+        if kind == "spawn":
+            self._check_blocked(call, view)
+        elif kind in {"shut", "drain", "drain-for", "with"}:
+            self._check_ending(call, view)
+        elif kind == "shield":
+            assert call.body is not None
+            self.demand(call.body.ended is None, "WAIT-4", f"{call.name} is never answered")
+        else:
+            self._check_job_waiting(call)
+
+    def _check_blocked(self, call: Call, view: View) -> None:
+        scope = self.world.scope
+        self.demand(view.phase == "open", "SPAWN-2", f"{call.name} still waits after closing has begun")
+        full = 0 < scope.pending_limit == view.pending and view.active == scope.limit
+        self.demand(full, "LIMIT-4", f"{call.name} is blocked, and there is a place: {view}")
+
+    def _check_job_waiting(self, call: Call) -> None:
+        body, now, scope = call.body, self.world.now(), self.world.scope
+        assert body is not None
+        assert call.called_at is not None
+        self.demand(body.fate is None, "WAIT-4", f"{body.name} has ended, and {call.name} is never answered")
+        if call.expired_at is not None:
+            over = now >= call.expired_at + scope.close_timeout + self.grace - EPS
+            self.demand(not over, "WAIT-2", f"{call.name} has expired twice over, and is not answered")
+            self.demand(
+                body.job.closed, "WAIT-2", f"{call.name} has expired, and {body.name} is not asked to stop"
+            )
+        elif call.kind in {"close", "close-for"}:
+            within = scope.timeout if call.kind == "close-for" else scope.close_timeout
+            over = now >= call.called_at + within + self.grace - EPS
+            self.demand(not over, "CLOSE-2", f"{call.name} is not answered at its deadline")
+
+    def _check_ending(self, call: Call, view: View) -> None:
+        if call.kind == "with" and call.left_at is None:
+            return  # still inside
+        idle = self._idle()
+        if view.phase == "open":
+            over = call.kind == "shut" or self.world.now() >= self._drain_deadline(call) + self.grace - EPS
+            requirement = "SHUT-6" if call.kind == "with" else "SHUT-4"
+            self.demand(not over, requirement, f"{call.name} has not begun to close")
+            self.demand(not idle, requirement, f"{call.name} still waits although nothing is left")
+            return
+        self.demand(not idle, "SHUT-2", f"{call.name} still waits although nothing runs")
+        assert self.closing_base is not None
+        over = self.world.now() >= self.closing_base + self.world.scope.close_timeout + self.grace - EPS
+        self.demand(not over, "SHUT-2", f"{call.name} is not answered at the deadline of closing")

@@ -1,0 +1,114 @@
+"""What can happen in a world now: every event that its scope still allows and its state makes possible.
+
+Rules of this file: the list is complete within the scope, and always in the same order, so that a replay
+can be compared with the first time. It looks and changes nothing.
+
+Deliberately not here: letting it happen (`driver`), choosing (`explorer`, `walk`, `machines`).
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Final
+
+from aiojobs_verification.simulation.world.environment import FACTORIES
+from aiojobs_verification.simulation.world.probes import SELF_CALLS
+from aiojobs_verification.simulation.world.scope import JOB_CALLS, SCHEDULER_CALLS, Event
+
+if TYPE_CHECKING:
+    from aiojobs.testing import VirtualLoop
+    from aiojobs_verification.simulation.world.probes import Body
+    from aiojobs_verification.simulation.world.scope import Scope
+    from aiojobs_verification.simulation.world.world import World
+
+__all__ = ["MISUSE", "TURN", "enabled", "environments"]
+
+TURN: Final[Event] = ("turn",)
+MISUSE: Final[Event] = ("misuse",)
+"""Everything that nobody may do, one after the other. It must change nothing."""
+
+
+def enabled(world: World) -> list[Event]:
+    """Every event that can happen now, in a fixed order."""
+    if not world.settled_in:
+        return environments(world.scope)
+    events = _passing(world) + _spawns(world)
+    for body in world.bodies:
+        if body.idle():
+            events += _orders(world, body)
+    if world.spent.callers < world.scope.callers:
+        events += _new_calls(world)
+    events += _about_calls(world)
+    if world.spent.sweeps < world.scope.sweeps:
+        events.append(("sweep",))
+    if world.scope.misuse and events:
+        events.append(MISUSE)
+    return events
+
+
+def environments(scope: Scope) -> list[Event]:
+    """What the scheduler may live among: in a scope with several kinds this is chosen first of all."""
+    kinds = product(scope.factories, scope.coroutines, scope.parties)
+    return [("environment", *names) for names in kinds if FACTORIES[names[0]].here]
+
+
+def _passing(world: World) -> list[Event]:
+    loop = world.virtual
+    if loop is None:
+        return []
+    quiet = loop.quiet()
+    events = [] if quiet else [TURN]
+    if _time_can_pass(world, loop, quiet=quiet):
+        events.append(("tick",))
+    return events
+
+
+def _time_can_pass(world: World, loop: VirtualLoop, *, quiet: bool) -> bool:
+    """Up to the next timer, or to a promised deadline: that comes even if nobody has set a timer."""
+    if not quiet:
+        return world.scope.slow and bool(loop.timers())
+    return bool(loop.timers()) or world.oracle.next_deadline() is not None
+
+
+def _spawns(world: World) -> list[Event]:
+    if world.spent.jobs >= world.scope.jobs:
+        return []
+    kinds = [kind for kind in world.scope.spawns if kind == "spawn" or world.package.nowait]
+    return [(kind, temper) for kind in kinds for temper in world.scope.tempers]
+
+
+def _orders(world: World, body: Body) -> list[Event]:
+    scope = world.scope
+    if body.shielded:
+        return [(end, body.number) for end in scope.ends if end in {"return", "raise"}]
+    selfish = [order for order in SELF_CALLS if order in scope.calls and body.job is not None]
+    if world.spent.callers >= scope.callers:
+        selfish = []
+    return [(order, body.number) for order in (*scope.ends, *selfish)]
+
+
+def _new_calls(world: World) -> list[Event]:
+    events: list[Event] = []
+    for kind in world.scope.calls:
+        if kind == "await" and not world.package.awaitable:
+            continue
+        if kind in JOB_CALLS:
+            events += [(kind, body.number) for body in world.bodies if body.job is not None]
+        elif kind == "shield":
+            events += [(kind, temper) for temper in world.scope.shields]
+        elif kind in SCHEDULER_CALLS:
+            events.append((kind,))
+    return events
+
+
+def _about_calls(world: World) -> list[Event]:
+    events: list[Event] = []
+    for call in world.calls:
+        if call.over:
+            continue
+        if call.gate is not None and not call.gate.done():
+            events += [("leave", call.number), ("leave-raise", call.number)]
+        may_be_cancelled = call.called_at is not None and not call.cancelled
+        if may_be_cancelled and world.spent.cancels < world.scope.cancels:
+            events.append(("cancel", call.number))
+    return events

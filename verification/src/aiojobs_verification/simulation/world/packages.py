@@ -1,0 +1,161 @@
+"""The scheduler package under test: this one, or another with the same API, such as aiojobs 1.4.0.
+
+Rules of this file: it is the only one here that knows that packages differ. What a package does not have
+(an observer, `spawn_nowait`, `Job.state`) is found out by looking, and the judge then goes without it.
+
+How another package is loaded: from a folder, under a name of its own, so that it can never be mistaken for
+this one and both can be in one process. Its jobs may be kept in a `set`, whose order depends on addresses;
+since the explorer needs the same run twice, such a set is exchanged for one that remembers its order. That
+is the only thing done to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, MutableSet
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import aiojobs
+
+__all__ = ["BASELINE", "Package", "View", "fetch", "load", "own"]
+
+BASELINE: Final = "1.4.0"
+"""The version of aiojobs from the package index that the same harness must catch."""
+
+
+class View(NamedTuple):
+    """What a scheduler says about itself at one moment."""
+
+    phase: str
+    """``open``, ``closing``, ``closed``; of a package without phases ``open`` or ``not open``."""
+    active: int
+    pending: int
+    size: int
+    listed: tuple[str | None, ...]
+    """The names of its jobs, in the order of its iteration."""
+
+
+class Package:
+    """A package with `Scheduler` and `Job`, and what it can do."""
+
+    def __init__(self, module: Any, label: str) -> None:
+        self.module = module
+        self.label = label
+        parameters = inspect.signature(module.Scheduler).parameters
+        self.observed = "observer" in parameters
+        """It tells every step to an observer."""
+        self.nowait = hasattr(module.Scheduler, "spawn_nowait")
+        self.awaitable = hasattr(module.Job, "__await__")
+        self.states = hasattr(module.Job, "state")
+        self.phases = hasattr(module.Scheduler, "phase")
+        self.truthful = hasattr(module.Job, "cancelled")
+        """Its tasks end as the coroutines of its jobs do."""
+        self.folder = str(Path(module.__file__).parent)
+        self.stopped: type[BaseException] = getattr(module, "JobClosed", asyncio.CancelledError)
+        """What a waiter of a stopped job gets."""
+        self.full: type[BaseException] = getattr(module, "PendingQueueFull", asyncio.QueueFull)
+
+    def scheduler(
+        self,
+        *,
+        limit: int | None,
+        pending_limit: int,
+        close_timeout: float,
+        wait_timeout: float,
+        exception_handler: Callable[..., object] | None,
+        observer: Callable[..., object],
+    ) -> Any:
+        """A new scheduler; the observer is given to those that take one."""
+        extra: dict[str, Any] = {"observer": observer} if self.observed else {}
+        made = self.module.Scheduler(
+            limit=limit,
+            pending_limit=pending_limit,
+            close_timeout=close_timeout,
+            wait_timeout=wait_timeout,
+            exception_handler=exception_handler,
+            **extra,
+        )
+        for name in ("_jobs", "_shields"):
+            if type(getattr(made, name, None)) is set:
+                setattr(made, name, _Ordered())
+        return made
+
+    def view(self, scheduler: Any) -> View:
+        """What the scheduler says about itself now."""
+        phase = str(scheduler.phase) if self.phases else ("not open" if scheduler.closed else "open")
+        listed = tuple([job.get_name() for job in scheduler])
+        try:
+            size = len(scheduler)
+        except ValueError:  # below zero, says Python
+            size = -1
+        return View(phase, scheduler.active_count, scheduler.pending_count, size, listed)
+
+    def raised(self, error: BaseException) -> bool:
+        """Whether this comes out of the package itself."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        return trace is not None and str(Path(trace.tb_frame.f_code.co_filename).parent) == self.folder
+
+    def ended(self, job: Any) -> bool:
+        """Whether the job says that it has ended."""
+        return bool(job.done()) if self.states else bool(job.closed)
+
+
+class _Ordered(MutableSet[Any]):
+    """A set that remembers its order."""
+
+    def __init__(self) -> None:
+        self._items: dict[Any, None] = {}
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._items
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, value: Any) -> None:
+        self._items[value] = None
+
+    def discard(self, value: Any) -> None:
+        self._items.pop(value, None)
+
+
+def own() -> Package:
+    """The package that this file belongs to."""
+    return Package(aiojobs, "aiojobs")
+
+
+def load(folder: Path, label: str) -> Package:
+    """The package in `folder` (the one that contains `__init__.py`), under a name of its own."""
+    name = "aiojobs_under_test_" + "".join(c if c.isalnum() else "_" for c in label)
+    found = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    if found is None or found.loader is None:
+        raise FileNotFoundError(f"no package in {folder}")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module
+    found.loader.exec_module(module)
+    if not hasattr(module, "Job"):
+        module.Job = sys.modules[f"{name}._job"].Job  # type: ignore[attr-defined]
+    return Package(module, label)
+
+
+def fetch(version: str, folder: Path) -> Path:
+    """Aiojobs of that version from the package index, in `folder`; it can't be imported by name."""
+    target = folder / f"aiojobs-{version}"
+    package = target / "aiojobs"
+    if not (package / "__init__.py").is_file():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
+        command += ["--disable-pip-version-check", "--target", str(target), f"aiojobs=={version}"]
+        subprocess.run(command, check=True)
+    return package

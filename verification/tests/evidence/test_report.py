@@ -1,0 +1,212 @@
+"""Does the report say what the evidence says, in every form, and the same for the same evidence?"""
+
+import json
+import re
+import shutil
+from io import StringIO
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+
+from aiojobs_verification.cli import report, verify
+from aiojobs_verification.cli.commands import FAILED, NOT_HERE, PASSED, main
+from aiojobs_verification.codegen.picture import svg
+from aiojobs_verification.evidence import evidence, findings
+from aiojobs_verification.evidence.chain import CHAIN, Chain, Link
+from aiojobs_verification.evidence.quotation import quotation, with_quotation
+from aiojobs_verification.specification.errors import SpecError
+from aiojobs_verification.specification.job import read_job
+from planted.chain import LINKS, ROOT, TWO, a_step
+
+_SCHEMA = ROOT / "verification/src/aiojobs_verification/evidence/report.schema.json"
+SCHEMA = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+
+
+def published(root, chain=TWO):
+    """What a run with these steps prints and writes, for a copy of the real specification."""
+    shutil.copytree(ROOT / "spec", root / "spec", dirs_exist_ok=True)
+    verify.run(root, chain.steps, "smoke")
+    stream = StringIO()
+    code = report.publish(root, stream, chain)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (root / "build").glob("report.*")}
+    return code, stream.getvalue(), texts
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "word"),
+    [
+        ("pass", 3, "INCOMPLETE"),
+        ("raise SystemExit(1)", 1, "FAIL"),
+        ("raise SystemExit(77)", 3, "INCOMPLETE"),
+    ],
+)
+def test_the_report_says_the_verdict_in_every_form(tmp_path, code, exit_code, word):
+    chain = Chain(CHAIN.links, (a_step("unit", code=code, kind=""),))
+    got, said, texts = published(tmp_path, chain)
+    assert got == exit_code
+    assert re.search(rf"^{word}, tier smoke:", said, re.MULTILINE)
+    assert json.loads(texts["report.json"])["verdict"] == word
+    assert texts["report.md"].startswith(f"# {word}\n")
+    assert f'<p class="verdict {word}">{word}</p>' in texts["report.html"]
+    jsonschema.validate(json.loads(texts["report.json"]), SCHEMA)
+
+
+def test_a_run_in_which_everything_passed_ends_with_0(tmp_path):
+    known = report.gather(ROOT).requirements
+    covers = json.dumps({"figures": {"n": 1}, "covers": {one.id: ["a check"] for one in known}})
+    kinds = sorted({kind for one in known for kind in one.checks})
+    steps = [
+        a_step(kind, link, kind, f"print({covers!r})", findings.document(kind))
+        for link, kind in enumerate(kinds)
+    ]
+    chain = Chain([Link(link, kind, kind) for link, kind in enumerate(kinds)], steps)
+    code, said, texts = published(tmp_path, chain)
+    assert code == 0
+    assert f"PASS, tier smoke: 0 failed, 0 open; {len(known)} of {len(known)}" in said
+    jsonschema.validate(json.loads(texts["report.json"]), SCHEMA)
+
+
+def test_two_runs_on_the_same_sources_differ_only_in_lines_that_say_timing(tmp_path, capsys):
+    chain = Chain(
+        LINKS, (a_step("unit", code="raise SystemExit('3 passed in 0.1s')"), a_step("proofs", 1, "prove"))
+    )
+
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        published(tmp_path / name, chain)
+    builds = tmp_path / "one" / "build", tmp_path / "two" / "build"
+    assert main(["report", "--compare", *map(str, builds)]) == PASSED
+    assert capsys.readouterr().out.endswith("\nalike but for timings: 5 files\n")
+    compared = list(builds[0].glob("report.*")) + list((builds[0] / "evidence").glob("*"))
+    assert len(compared) == 5
+    assert all("timing" in path.read_text(encoding="utf-8") for path in compared)
+
+
+def test_runs_that_differ_in_more_than_timings_are_told_apart(tmp_path, capsys):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        published(tmp_path / name)
+    one, two = tmp_path / "one" / "build", tmp_path / "two" / "build"
+    page = (two / "report.md").read_text(encoding="utf-8")
+    (two / "report.md").write_text(page.replace("LIMIT-1", "a timing of LIMIT-1"), encoding="utf-8")
+    (two / evidence.EVIDENCE.removeprefix("build/") / "unit.json").unlink()
+    assert main(["report", "--compare", str(one), str(two)]) == FAILED
+    said = capsys.readouterr().out
+    assert "+| **a timing of LIMIT-1** |" in said
+    assert '-  "step": "unit",' in said
+    assert "timing_seconds" not in said
+
+
+def test_there_is_nothing_to_compare_without_two_reports(tmp_path, capsys):
+    assert main(["report", "--compare", str(tmp_path), str(tmp_path)]) == NOT_HERE
+    assert "has no report.json" in capsys.readouterr().err
+
+
+def test_the_same_evidence_gives_the_same_bytes(tmp_path):
+    _, _, first = published(tmp_path)
+    report.publish(tmp_path, StringIO(), TWO)
+    assert first == {
+        path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "build").glob("report.*")
+    }
+
+
+def test_a_broken_evidence_file_is_reported_and_fails(tmp_path):
+    published(tmp_path)
+    (tmp_path / evidence.EVIDENCE / "unit.json").write_text("{}")
+    stream = StringIO()
+    assert report.publish(tmp_path, stream, TWO) == 1
+    assert "failed: unit.json: key 'step' is missing" in stream.getvalue()
+
+
+def test_a_broken_specification_is_reported_and_fails(tmp_path):
+    published(tmp_path)
+    for name in ("job.toml", "requirements.toml"):
+        (tmp_path / "spec" / name).write_text("not toml")
+    stream = StringIO()
+    assert report.publish(tmp_path, stream, TWO) == 1
+    assert "requirements.toml" in stream.getvalue()
+    document = json.loads((tmp_path / "build" / "report.json").read_text())
+    assert document["lifecycle"] is None
+    jsonschema.validate(document, SCHEMA)
+
+
+def test_a_report_whose_verdict_does_not_fit_its_failures_is_refused_by_the_schema(tmp_path):
+    _, _, texts = published(tmp_path)
+    document = json.loads(texts["report.json"]) | {"verdict": "PASS"}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, SCHEMA)
+
+
+def test_the_page_is_self_contained_and_escapes_what_it_shows(tmp_path):
+    hostile = "raise SystemExit('<script>alert(1)</script> | & <b>')"
+    _, _, texts = published(tmp_path, Chain(LINKS, (a_step("unit", code=hostile),)))
+    page = texts["report.html"].replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert not re.search(r"\bsrc=|href=\"(?!#)|@import|url\((?!#)", page)
+    places = set(re.findall(r'id="([^"]+)"', page))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= places
+    assert all(one.id in page for one in report.gather(ROOT).requirements)
+
+
+def test_what_was_wrong_on_purpose_is_shown_with_how_it_was_found(tmp_path):
+    story = "A scheduler with limit=1.\n  1. Somebody spawns <job> 0.\n  => LIMIT-1 is broken"
+    planted = {"one too many": "refuted, in 5 states", "LIMIT-1": story}
+    code = f"print({json.dumps({'figures': {'n': 1}, 'planted': planted})!r})"
+    steps = (a_step("proofs", 1, "prove", code, findings.document("prove")),)
+    _, _, texts = published(tmp_path, Chain(LINKS, steps))
+    document = json.loads(texts["report.json"])
+    assert document["counts"]["planted"] == 2
+    jsonschema.validate(document, SCHEMA)
+    assert "| one too many | refuted, in 5 states |" in texts["report.md"]
+    assert "\n  1. Somebody spawns <job> 0.\n" in texts["report.md"]
+    assert "\n  1. Somebody spawns &lt;job&gt; 0.\n" in texts["report.html"]
+
+
+def test_the_picture_shows_every_state_and_every_transition():
+    machine = read_job(ROOT / "spec" / "job.toml").machine
+    picture = svg(machine)
+    assert picture == svg(machine)
+    words = " ".join(text for text in ET.fromstring(picture).itertext())
+    assert all(state in words for state in machine.states)
+    assert all(event in words for _, event, _ in machine.moves())
+    assert picture.count("marker-end") == len({(source, dest) for source, _, dest in machine.moves()})
+
+
+# --- The quotation in README.md -------------------------------------------------------------------------
+
+
+def test_the_front_page_quotes_verdict_tier_and_steps_and_nothing_else_changes(tmp_path, monkeypatch):
+    _, _, texts = published(tmp_path)
+    document = json.loads(texts["report.json"])
+    (tmp_path / "README.md").write_text("before\n<!-- verdict -->\nold\n<!-- /verdict -->\nafter\n", "utf-8")
+    monkeypatch.setattr(report, "find_repository", lambda: tmp_path)
+    assert main(["report", "--quote", str(tmp_path / "build/report.json")]) == PASSED
+    page = (tmp_path / "README.md").read_text("utf-8")
+    assert page.startswith("before\n<!-- verdict -->\n\n**FAIL**, tier smoke, commit ")
+    assert page.endswith("\n<!-- /verdict -->\nafter\n")
+    assert "old" not in page
+    assert f"of {document['counts']['requirements']} requirements" in page
+    assert all(step["title"] in page for step in document["steps"])
+    once = page
+    assert main(["report", "--quote", str(tmp_path / "build/report.json")]) == PASSED
+    assert (tmp_path / "README.md").read_text("utf-8") == once
+
+
+def test_a_quoted_step_shows_its_main_figures():
+    figures = {"killed": 1005, "of core": 1}
+    step = {"step": "mutants", "title": "seeded faults", "status": "pass", "figures": figures}
+    subject = {"commits": ["0123456789abcdef"], "versions": {"python": ["CPython 3.11.7"]}}
+    counts = {"settled": 3, "requirements": 4, "skips": 6}
+    timings = {"mutants": {"timing_started": "2026-11-22T10:00:00+00:00"}}
+    told = {"verdict": "FAIL", "tier": "full", "steps": [step]}
+    text = quotation(told | {"subject": subject, "counts": counts, "timings": timings})
+    assert text.startswith("**FAIL**, tier full, commit 0123456789ab, 2026-11-22, CPython 3.11.7: 3 of 4 ")
+    assert "skipped: 6." in text
+    assert "| seeded faults | pass | killed 1,005 |" in text
+
+
+def test_a_page_without_a_place_for_the_verdict_is_an_error():
+    with pytest.raises(SpecError, match="no block"):
+        with_quotation("nothing here", {})

@@ -1,0 +1,154 @@
+"""Can the verdict be anything but PASS? Each rule of `verdict` is shown with a planted fault."""
+
+from dataclasses import replace
+
+import pytest
+
+from aiojobs_verification.evidence.chain import Chain
+from aiojobs_verification.evidence.evidence import Evidence
+from aiojobs_verification.evidence.verdict import Standing, Verdict, judge, settled_so_far
+from planted.chain import (
+    FAILED,
+    LINKS,
+    PROOFS,
+    SKIPPED,
+    SUBJECT,
+    TWO,
+    UNIT,
+    a_requirement,
+    evidence_of,
+    passed,
+)
+
+A, B = a_requirement("A-1", "test", "prove"), a_requirement("B-1", "test")
+
+
+def judged(unit, proofs, requirements=(A, B), chain=TWO, unreadable=()):
+    found = {"unit": unit, "proofs": proofs}
+    files = {
+        name: each if isinstance(each, Evidence) else evidence_of(name, each)
+        for name, each in found.items()
+        if each is not None
+    }
+    return judge(chain, requirements, files, unreadable)
+
+
+def test_everything_ran_and_passed_and_every_requirement_has_its_checks():
+    judgement = judged(passed("A-1", "B-1"), passed("A-1", kind="prove"))
+    assert (judgement.verdict, judgement.failures, judgement.gaps) == (Verdict.PASS, (), ())
+
+
+def test_a_failing_step_is_a_failure():
+    judgement = judged(passed("A-1", "B-1"), FAILED)
+    assert judgement.verdict is Verdict.FAIL
+    assert judgement.failures == ("step proofs failed: exit code 1: it broke",)
+
+
+def test_a_failure_outweighs_whatever_else_is_open():
+    assert judged(FAILED, None).verdict is Verdict.FAIL
+
+
+def test_a_skipped_step_is_never_a_pass():
+    judgement = judged(passed("A-1", "B-1"), SKIPPED)
+    assert judgement.verdict is Verdict.INCOMPLETE
+    assert "step proofs was skipped: not installed: z3" in judgement.gaps
+
+
+def test_a_step_without_evidence_is_never_a_pass():
+    judgement = judged(passed("A-1", "B-1"), None)
+    assert judgement.verdict is Verdict.INCOMPLETE
+    assert "step proofs left no evidence" in judgement.gaps
+
+
+def test_no_evidence_at_all_is_not_a_pass():
+    assert judged(None, None).verdict is Verdict.INCOMPLETE
+
+
+def test_a_link_that_is_not_built_is_never_a_pass():
+    chain = Chain(LINKS, (UNIT,))
+    judgement = judged(passed("A-1", "B-1"), None, chain=chain)
+    assert judgement.verdict is Verdict.INCOMPLETE
+    assert judgement.gaps == ("link 1 is not built: Proofs (1 requirements need it)",)
+    assert [way.standing for way in judgement.checks["A-1"]] == [Standing.CHECKED, Standing.NOT_BUILT]
+
+
+def test_a_requirement_that_no_step_of_the_kind_speaks_for_is_a_failure():
+    judgement = judged(passed("A-1"), passed("A-1", kind="prove"))
+    assert judgement.verdict is Verdict.FAIL
+    assert judgement.failures == ("every step of kind test passed, and none speaks for B-1",)
+
+
+def test_a_requirement_whose_step_was_skipped_is_open_not_failed():
+    judgement = judged(SKIPPED, passed("A-1", kind="prove"))
+    assert judgement.verdict is Verdict.INCOMPLETE
+    assert [way.standing for way in judgement.checks["B-1"]] == [Standing.NOT_RUN]
+    assert "requirements not checked in any way in this run: 1 of 2" in judgement.gaps
+    assert not settled_so_far(judgement.checks["A-1"])
+
+
+def test_a_requirement_that_nothing_checked_is_a_gap_even_if_it_asks_for_nothing():
+    judgement = judged(passed("A-1", "B-1"), passed("A-1", kind="prove"), (A, B, a_requirement("C-1")))
+    assert judgement.gaps == ("requirements not checked in any way in this run: 1 of 3",)
+
+
+def test_no_requirements_means_that_nothing_was_shown():
+    assert judged(passed(), passed(), requirements=()).verdict is Verdict.INCOMPLETE
+
+
+def test_a_kind_that_no_link_provides_is_a_failure():
+    judgement = judged(
+        passed("A-1", "B-1"), passed("A-1", kind="prove"), (A, B, a_requirement("C-1", "guess"))
+    )
+    assert judgement.failures == ("requirement C-1 needs a kind of check that no link provides: guess",)
+
+
+def test_evidence_of_no_known_step_is_a_failure():
+    judgement = judge(
+        TWO, (A, B), {"unit": evidence_of("unit", passed()), "ghost": evidence_of("ghost", passed())}
+    )
+    assert "evidence of ghost, which is no step of the chain" in judgement.failures
+
+
+def test_speaking_for_no_known_requirement_is_a_failure():
+    judgement = judged(passed("A-1", "B-1", "Z-9"), passed("A-1", kind="prove"))
+    assert judgement.failures == ("step unit speaks for Z-9, which is no requirement",)
+
+
+def test_a_step_can_only_speak_in_its_own_kind():
+    judgement = judged(passed("A-1", "B-1"), passed("A-1", kind="test"))
+    assert "step proofs claims a check of kind test, which is not what it does" in judgement.failures
+
+
+@pytest.mark.parametrize(
+    "other", [replace(SUBJECT, source="sha256:" + "1" * 64), replace(SUBJECT, versions={"python": "4"})]
+)
+def test_evidence_of_different_subjects_is_never_a_pass(other):
+    stale = evidence_of("proofs", passed("A-1", kind="prove"), subject=other)
+    judgement = judged(passed("A-1", "B-1"), stale)
+    assert judgement.verdict is Verdict.INCOMPLETE
+    assert "run the whole chain again" in judgement.gaps[0]
+
+
+def test_what_can_not_be_read_is_a_failure():
+    good = passed("A-1", "B-1"), passed("A-1", kind="prove")
+    assert judged(*good, unreadable=["unit.json: key 'step' is missing"]).verdict is Verdict.FAIL
+
+
+def test_a_step_outside_the_tier_is_not_due_and_its_requirement_not_checked_by_it():
+    deep = Chain(LINKS, (UNIT, replace(PROOFS, tiers=("full",))))
+    judgement = judged(passed("A-1", "B-1"), None, chain=deep)
+    assert judgement.verdict is Verdict.PASS
+    assert judgement.tier == "smoke"
+    assert [way.standing for way in judgement.checks["A-1"]] == [Standing.CHECKED, Standing.NOT_DUE]
+    only_deep = judged(passed("B-1"), None, (a_requirement("A-1", "prove"), B), chain=deep)
+    assert only_deep.verdict is Verdict.INCOMPLETE
+
+
+def test_a_run_is_as_deep_as_its_shallowest_step():
+    deep = Chain(LINKS, (UNIT, replace(PROOFS, tiers=("full",))))
+    unit, proofs = (
+        evidence_of("unit", passed("A-1", "B-1"), tier="full"),
+        evidence_of("proofs", passed("A-1", kind="prove"), tier="full"),
+    )
+    assert judged(unit, proofs, chain=deep).tier == "full"
+    assert judged(replace(unit, tier="smoke"), proofs, chain=deep).tier == "smoke"

@@ -1,0 +1,274 @@
+"""The explorer: complete in its scope, repeatable, and able to find what is planted."""
+
+import gc
+import itertools
+import json
+import random
+import sys
+
+import pytest
+
+from aiojobs_verification.cli.commands import main
+from aiojobs_verification.simulation.search import scopes
+from aiojobs_verification.simulation.search.counterexample import paste, replay, tell
+from aiojobs_verification.simulation.search.ending import untie
+from aiojobs_verification.simulation.search.explorer import ReplayError, _Explorer, explore
+from aiojobs_verification.simulation.search.fingerprint import fingerprint
+from aiojobs_verification.simulation.search.scopes import Case, pin, read_cases
+from aiojobs_verification.simulation.search.walk import choose
+from aiojobs_verification.simulation.world.packages import own
+from aiojobs_verification.simulation.world.probes import CONTEXTS
+from aiojobs_verification.simulation.world.world import Scope, World, watching
+from planted.faults import FAULTS, fresh, planted
+
+QUEUE = {
+    "ends": ("return",),
+    "spawns": ("spawn",),
+    "tempers": ("obedient",),
+    "callers": 1,
+    "calls": ("close",),
+}
+
+WHERE = {
+    "slot_released_twice": Scope(**{**QUEUE, "jobs": 3, "callers": 0, "cancels": 0}),
+    "last_in_first_out": Scope(**{**QUEUE, "jobs": 3, "pending_limit": 2, "callers": 0, "cancels": 0}),
+    "lost_wakeup": Scope(**{**QUEUE, "jobs": 3, "cancels": 0}),
+    "two_cancellations": Scope(
+        jobs=1, cancels=0, ends=("return",), spawns=("spawn",), tempers=("stubborn",), calls=("close", "shut")
+    ),
+    "failure_lost_with_its_waiter": Scope(jobs=1, callers=1, ends=("raise",), calls=("wait",)),
+    "failure_told_twice": Scope(jobs=1, callers=1, ends=("raise",), calls=("wait",)),
+    "expired_wait_closes_nothing": Scope(jobs=1, callers=1, calls=("wait-for",), cancels=0),
+    "closing_without_patience": Scope(jobs=1, callers=1, calls=("shut",), cancels=0),
+    "closing_without_a_deadline": Scope(jobs=1, callers=1, calls=("shut",), cancels=0),
+    "close_without_a_deadline": Scope(jobs=1, callers=1, calls=("close",), cancels=0),
+    "refused_shield_left_behind": Scope(jobs=0, callers=2, calls=("shut", "shield"), cancels=0),
+    "drain_never_told": Scope(jobs=1, callers=1, calls=("drain",), cancels=0),
+    "drain_that_spins": Scope(jobs=1, callers=1, calls=("drain",), cancels=0),
+    "finished_job_keeps_its_task": Scope(jobs=1, callers=0, cancels=0),
+    "cancelled_spawn_runs_all_the_same": Scope(**{**QUEUE, "jobs": 3, "callers": 0}),
+    "queued_job_in_another_context": Scope(**{**QUEUE, "callers": 0, "cancels": 0}),
+    "bad_argument_takes_a_slot": Scope(**{**QUEUE, "jobs": 1, "callers": 0, "cancels": 0, "misuse": True}),
+    "dropped_job_says_that_it_was_cancelled": Scope(**{**QUEUE, "cancels": 0}),
+    "returned_job_says_that_it_was_cancelled": Scope(**{**QUEUE, "jobs": 1, "callers": 0, "cancels": 0}),
+}
+"""The smallest scope in which each planted fault can show itself."""
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_planted_fault_is_found_and_its_story_is_short(fault):
+    package, scope = planted(fault), WHERE[fault.__name__]
+    found = explore(scope, package)
+    (finding,) = found.findings.values()
+    assert finding.requirement in FAULTS[fault]
+    assert len(finding.events) <= 16
+    with watching():
+        again = replay(scope, package, finding.events)
+        assert (again.requirement, again.events) == (finding.requirement, finding.events)
+        assert replay(scope, own(), finding.events) is None
+
+
+@pytest.mark.parametrize("name", WHERE)
+def test_without_the_fault_the_same_scope_is_clean(name):
+    found = explore(WHERE[name], own())
+    assert not found.findings
+    assert found.states > 5
+    assert found.events >= found.states - 1
+
+
+def test_two_explorations_are_the_same():
+    scope = WHERE["lost_wakeup"]
+    first, litter = explore(scope, own()), [object() for _ in range(5000)]
+    assert explore(scope, fresh()).figures() == first.figures()
+    del litter
+
+
+def test_a_smaller_scope_has_fewer_states():
+    large = explore(Scope(jobs=1, callers=1, ends=("return",), calls=("wait", "close"), cancels=1), own())
+    for smaller in ({"calls": ("wait",)}, {"cancels": 0}, {"callers": 0}, {"tempers": ("obedient",)}):
+        bounds = {"jobs": 1, "callers": 1, "ends": ("return",), "calls": ("wait", "close"), "cancels": 1}
+        assert explore(Scope(**{**bounds, **smaller}), own()).states < large.states
+
+
+def test_mistakes_lead_nowhere():
+    bounds = {**QUEUE, "calls": ("close", "shut")}
+    without, with_ = (explore(Scope(**bounds, misuse=misuse), own()) for misuse in (False, True))
+    assert with_.figures() == without.figures()
+    assert with_.spoken - without.spoken == {"SPAWN-3"}
+
+
+@pytest.mark.parametrize("contexts", CONTEXTS)
+def test_contexts_make_no_more_states(contexts):
+    bounds = {**QUEUE, "spawns": ("spawn", "nowait")}
+    plain, found = explore(Scope(**bounds), own()), explore(Scope(**bounds, contexts=contexts), own())
+    assert found.figures() == plain.figures()
+    assert ("SPAWN-4" in found.spoken) is (contexts != "unwatched")
+
+
+def test_order_is_spoken_of_where_somebody_could_overtake():
+    one_waits = Scope(**{**QUEUE, "callers": 0})
+    two_wait = Scope(**{**QUEUE, "callers": 0, "jobs": 3})
+    assert "LIMIT-5" not in explore(one_waits, own()).spoken
+    assert "LIMIT-5" in explore(two_wait, own()).spoken
+
+
+def test_the_last_job_of_a_world_has_no_name():
+    with watching(), World(Scope(jobs=2), own()) as world:
+        for event in [("nowait", "obedient"), ("nowait", "obedient")]:
+            world.apply(event)
+        named, unnamed = world.scheduler
+        assert (named.get_name(), unnamed.get_name()) == ("job 0", None)
+        assert [world.body_of(job).number for job in (named, unnamed)] == [0, 1]
+        assert world.view().listed == ("job 0", "job 1")
+
+
+def left_to_the_collector(over):
+    """How many objects of ten worlds that are over wait for the collector, after `over` was done to each."""
+    gc.collect()
+    with watching():
+        for _ in range(10):
+            with World(Scope(), own()) as world:
+                for event in [("spawn", "obedient"), ("turn",), ("turn",), ("close", 0), ("turn",)]:
+                    world.apply(event)
+            over(world)
+    del world
+    return gc.collect()
+
+
+def test_a_world_that_is_over_leaves_the_collector_little():
+    # How many objects a world consists of differs from one Python to the next.
+    assert left_to_the_collector(untie) < 0.6 * left_to_the_collector(lambda world: None)
+
+
+def test_no_walk_leaves_what_was_explored():
+    scope = Scope(**{**QUEUE, "calls": ("close", "wait-for")})
+    explorer = _Explorer(scope, own(), 1, frozenset(), lambda found, states: None)
+    explorer.run()
+    visited = set()
+    with watching():
+        for seed in range(40):
+            chance = random.Random(seed)
+            with World(scope, own()) as world:
+                while possible := world.enabled():
+                    world.apply(choose(chance, possible))
+                    visited.add(fingerprint(world))
+    assert len(visited) > 100
+    assert visited <= explorer.known.keys()
+
+
+def test_chance_in_the_library_is_noticed():
+    package = fresh("chance")
+    throws = itertools.cycle([1, 2])
+    admission = sys.modules[f"{package.module.__name__}._admission"].Admission
+    original = admission.__init__
+
+    def moody(self, limit, pending_limit):
+        original(self, limit if next(throws) == 1 else None, pending_limit)
+
+    admission.__init__ = moody
+    with pytest.raises(ReplayError):
+        explore(Scope(jobs=2, callers=0, cancels=0), package, wanted=99)
+
+
+def _mark(scope, events):
+    with World(scope, own()) as world:
+        for event in events:
+            world.apply(event)
+        return fingerprint(world)
+
+
+def test_a_fingerprint_tells_states_apart_and_ways_to_them_not():
+    scope = Scope(jobs=2, callers=2)
+    spawn, turn = ("spawn", "obedient"), ("turn",)
+    with watching():
+        running = _mark(scope, [spawn, turn, turn])
+        waited = _mark(scope, [spawn, turn, turn, ("wait", 0), turn])
+        assert len({running, waited, _mark(scope, [spawn, turn]), _mark(scope, [spawn])}) == 4
+        assert waited != _mark(scope, [spawn, turn, turn, ("wait-for", 0), turn])
+        assert waited == _mark(scope, [spawn, turn, ("wait", 0), turn])
+
+
+def test_stories_are_told_in_plain_words():
+    scope = WHERE["two_cancellations"]
+    package = planted(next(fault for fault in FAULTS if fault.__name__ == "two_cancellations"))
+    (finding,) = explore(scope, package).findings.values()
+    with watching():
+        story = tell(finding, package)
+    assert "swallows cancellations" in story
+    assert "somebody closes the scheduler" in story
+    assert story.endswith("CLOSE-1 is broken: job 0 is cancelled 2 times.")
+
+
+def test_a_finding_can_be_pasted():
+    fault = next(fault for fault in FAULTS if fault.__name__ == "lost_wakeup")
+    (finding,) = explore(WHERE["lost_wakeup"], planted(fault)).findings.values()
+    namespace = {}
+    exec(paste(finding), namespace)  # it is meant to be run
+    with watching():
+        namespace["test_found_by_search"]()  # the library itself has no such fault
+
+
+# The manifest and the command.
+
+
+def test_the_manifest_is_well_formed():
+    cases = read_cases()
+    assert {case.tier for case in cases} == set(scopes.TIERS)
+    assert {2, 3} <= {case.scope.jobs for case in cases if case.tier == "smoke"}
+    assert 3 in {case.scope.jobs for case in cases if case.tier == "full"}
+    assert all(case.breaks for case in cases if case.tier == "baseline")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'tier = "sometimes"',
+        'tier = "smoke"\nlimits = 3',
+        'tier = "smoke"\n[[scope]]\nname = "a"\ntier = "smoke"',
+    ],
+)
+def test_a_malformed_manifest_is_refused(tmp_path, line):
+    path = tmp_path / "explore.toml"
+    path.write_text(f'[[scope]]\nname = "a"\n{line}\n')
+    with pytest.raises(ValueError, match=r"explore\.toml"):
+        read_cases(path)
+
+
+def test_figures_are_pinned_for_this_python_and_the_others_are_kept(tmp_path):
+    path = tmp_path / "explore.toml"
+    path.write_text('[[scope]]\nname = "a"\ntier = "smoke"\nexpect = { "3.1" = [1, 2, 3] }\n')
+    case = Case("a", "smoke", Scope(), {})
+    pin([(case, {"states": 4, "events": 5, "depth": 6})], path)
+    (read,) = read_cases(path)
+    assert read.expect == {"states": 4, "events": 5, "depth": 6}
+    assert '"3.1" = [1, 2, 3]' in path.read_text()
+
+
+def test_the_command_writes_its_account(tmp_path, capsys):
+    target = tmp_path / "account.json"
+    code = main(["explore", "--scope", "handler-raises", "--workers", "1", "--json", str(target)])
+    assert code == 0, capsys.readouterr().out
+    account = json.loads(target.read_text())
+    assert account["figures"]["states"] > 100
+    (speaker,) = account["covers"]["EXC-2"]
+    assert speaker.startswith("handler-raises: limit 1, pending limit 1, 2 jobs, 1 caller, ")
+
+
+def test_another_figure_than_the_pinned_one_is_a_failure(monkeypatch, capsys):
+    from aiojobs_verification.cli import explore as command
+
+    case = Case("tiny", "smoke", Scope(jobs=1, callers=0, cancels=0, ends=("return",)), {"states": 1})
+    monkeypatch.setattr(command, "read_cases", lambda: [case])
+    assert main(["explore", "--scope", "tiny", "--workers", "1"]) == 1
+    assert "pinned are {'states': 1}" in capsys.readouterr().out
+
+
+def test_a_part_of_the_specification_that_never_comes_about_is_a_failure(monkeypatch, capsys):
+    from aiojobs_verification.cli import explore as command
+
+    case = Case("tiny", "smoke", Scope(jobs=1, callers=0, cancels=0, ends=("return",)), {})
+    monkeypatch.setattr(command, "read_cases", lambda: [case])
+    assert main(["explore", "--workers", "1"]) == 1
+    out = capsys.readouterr().out
+    assert "the action spawn_block never came about" in out
+    assert "no pending job ever had the event close" in out
