@@ -39,6 +39,12 @@ def needed(extra):
             yield one
 
 
+def test_the_tools_of_the_verification_are_in_the_environment_of_the_project():
+    metadata = tomllib.loads((ROOT / "verification" / "pyproject.toml").read_text(encoding="utf-8"))
+    own = {line for line in metadata["project"]["dependencies"] if line != "aiojobs"}
+    assert own <= set(EXTRAS["test"])
+
+
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
 def test_a_lock_pins_everything_by_hash_and_names_no_index(lock):
     assert all(hashes for _, hashes in pins(lock).values())

@@ -134,7 +134,7 @@ def register(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("symbolic", help="confirm the contracts of the pure core over all paths")
     parser.add_argument("--tier", choices=("smoke", "full"), default="smoke", help="how far to go")
     parser.add_argument("--root", type=Path, help="the source tree that is checked (default: this one)")
-    parser.add_argument("--contracts", type=Path, help=f"another folder than {_FOLDER.as_posix()}")
+    parser.add_argument("--contracts", type=Path, help="another folder than symbolic/proofs")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     add_json(parser)
     parser.set_defaults(run=_run)
