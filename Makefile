@@ -74,9 +74,9 @@ lock: ## resolve the locks in requirements/ anew, from pyproject.toml, compat.in
 	@$(RESOLVE) requirements/bench.lock requirements/bench.in $(UNRESOLVED)
 	@printf '%s packages. The next target makes its environment anew.\n' "$$(grep -c '==' requirements/*.lock | paste -s -d ' ' -)"
 
-dist: ## build the sdist and the wheel into dist/
+dist: ## build the sdist and the wheels of library and verification into dist/
 	@rm -rf dist
-	@$(ENV) python -m build --no-isolation --outdir dist . || { printf '\nThe build failed: see above. The settings are in pyproject.toml under tool.hatch.\n' >&2; exit 1; }
+	@$(ENV) python -m build --no-isolation --outdir dist . && $(ENV) python -m build --no-isolation --wheel --outdir dist verification || { printf '\nThe build failed: see above. The settings are in pyproject.toml under tool.hatch.\n' >&2; exit 1; }
 
 clean: ## remove what was built, measured and cached; keep the environments
 	@rm -rf build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache .coverage

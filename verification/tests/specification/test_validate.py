@@ -9,7 +9,6 @@ import pytest
 from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.load import FILES, load
 
-
 SOURCES = Path("verification", "src")
 
 
