@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import warnings
 
-from ._exceptions import IllegalTransition, JobClosed, PendingQueueFull
-from ._job import Job
+from ._events import ExceptionContext, Observer, Record
+from ._exceptions import JobClosed, PendingQueueFull
+from ._job import IllegalTransition, Job
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent, State
-from ._records import ExceptionContext, ExceptionHandler, Observer, Record
-from ._scheduler import Scheduler
+from ._scheduler import ExceptionHandler, Scheduler
 
 __version__ = "2.0.0"
 

@@ -18,10 +18,29 @@ nobody can receive (``sys.unraisablehook``).
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, NoReturn, TypeVar, cast
 
-__all__ = ("call_out", "exits", "is_a", "make_room", "shown", "stop_loop", "tell")
+__all__ = (
+    "CRASHES",
+    "BoundLoop",
+    "call_out",
+    "cancel",
+    "close_coro",
+    "coro_of",
+    "coro_of_stock",
+    "exits",
+    "failure_of",
+    "is_a",
+    "is_done",
+    "make_room",
+    "name_of",
+    "resolve",
+    "shown",
+    "stop_loop",
+    "tell",
+)
 
 _T = TypeVar("_T")
 
@@ -86,6 +105,139 @@ def shown(value: object) -> str:
         return repr(value)
     except BaseException as exc:  # noqa: BLE001 - whatever it raises, it is told in the text
         return f"<{type(value).__qualname__} whose repr raised {type(exc).__qualname__}>"
+
+class BoundLoop:
+    """The loop that a scheduler is bound to: that of its first use, which never changes.
+
+    Arguments:
+        owner: the scheduler, named to whoever comes with another loop.
+    """
+
+    __slots__ = ("creates_elsewhere", "is_debugged", "loop", "owner")
+
+    owner: object
+    loop: Any
+    """None before the first use, when there is no job either: to have that in the type would cost a test, or a cast,
+    wherever there is a job."""
+    is_debugged: bool
+    """Whether it was in debug mode at the first use."""
+    creates_elsewhere: bool
+    """Whether its ``create_task`` was not asyncio's own at the first use."""
+
+    def __init__(self, owner: object) -> None:
+        self.owner = owner
+        self.loop = None
+        self.is_debugged = False
+        self.creates_elsewhere = False
+
+    def check(self) -> asyncio.AbstractEventLoop:
+        """The running loop; after the first use only the same will do (``SPAWN-3``).
+
+        Raises:
+            RuntimeError: it is another one, or none runs.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self.loop and self.loop is not None:
+            self._refuse()
+        return loop
+
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The first use, on this loop."""
+        self.loop = loop
+        self.is_debugged = bool(call_out(loop, "get_debug of the loop", get_debug, loop))
+        self.creates_elsewhere = bool(call_out(loop, "create_task of the loop", is_replaced, loop))
+
+    def has_task_factory(self) -> bool:
+        """Whether it has one now."""
+        try:
+            return self.loop.get_task_factory() is not None
+        except BaseException:  # noqa: BLE001 - a loop need not have factories
+            return False
+
+    def call_out(self, what: str, function: Callable[..., _T], *args: Any) -> _T | None:
+        """Call foreign code through the gate; None if it has raised, which has been told (``BOOK-4``)."""
+        return call_out(self.loop, what, function, *args)
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        """Have the loop call something of this package's own soon, in the middle of an action."""
+        call_out(self.loop, "call_soon of the loop", schedule, self.loop, callback, *args)
+
+    def _refuse(self) -> NoReturn:
+        raise RuntimeError(f"{shown(self.owner)} is bound to a different event loop")
+
+
+# What is asked of loops, tasks and futures, for the gate: methods may be missing, and to look one up may raise.
+
+
+def get_debug(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether it is in debug mode."""
+    return loop.get_debug()
+
+
+def schedule(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any) -> None:
+    """Have it call something in its next pass."""
+    loop.call_soon(callback, *args)
+
+
+def is_replaced(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the ``create_task`` of a loop is not the one with which its class was written."""
+    owner = next(kind for kind in type(loop).__mro__ if "create_task" in vars(kind))
+    function = vars(owner)["create_task"]
+    # Its own __dict__ is not looked at: attributes of an object that has been asked for it are slower to come by.
+    if getattr(loop.create_task, "__func__", None) is not function:
+        return True
+    # Some tools leave the function and exchange its code for one that calls what they have put among its constants.
+    code = getattr(function, "__code__", None)
+    is_rewritten = any(callable(constant) for constant in getattr(code, "co_consts", ()))
+    return is_rewritten or hasattr(function, "__wrapped__") or function.__module__ != owner.__module__
+
+
+def coro_of(task: Any) -> Any:
+    """Its coroutine, unless it is done: to ask such a one for it crashes Python 3.12.0 to 3.12.4."""
+    return None if task.done() else task.get_coro()
+
+
+CRASHES: Final = (3, 12) <= sys.version_info < (3, 12, 5)
+coro_of_stock: Final[Callable[[Any], Any]] = coro_of if CRASHES else cast("Any", asyncio.Task.get_coro)
+"""The same for a task of asyncio's own kind, by no call of Python's where that is safe."""
+
+
+def close_coro(coro: Any) -> None:
+    """End a coroutine."""
+    coro.close()
+
+
+def cancel(task: Any) -> None:
+    """Ask it to stop."""
+    task.cancel()
+
+
+def is_done(task: Any) -> bool:
+    """Whether it has ended."""
+    return bool(task.done())
+
+
+def resolve(waiter: asyncio.Future[Any], value: object) -> None:
+    """Give a future its result, unless whoever awaits it has been cancelled."""
+    if not waiter.done():
+        waiter.set_result(value)
+
+
+def name_of(task: Any) -> str | None:
+    """Its name; a plain future has none."""
+    get_name = getattr(task, "get_name", None)
+    name = None if get_name is None else get_name()
+    return name if isinstance(name, str) else None
+
+
+def failure_of(task: Any) -> BaseException | None:
+    """What a task that is done raised, a cancellation included; asking counts as having received it."""
+    try:
+        # Not the task's own CancelledError: its traceback would hold the frame of whoever asks (BOOK-3).
+        exc: BaseException | None = asyncio.CancelledError() if task.cancelled() else task.exception()
+    except BaseException as raised:  # noqa: BLE001 - what a factory returns may raise anything
+        return raised
+    return exc
 
 
 def _raise(exc: BaseException) -> None:

@@ -3,35 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
 
-if TYPE_CHECKING:
-    from ._job import Job
-    from ._lifecycle import Event, State
-    from ._machine import JobMachine
-
-__all__ = ("IllegalTransition", "JobClosed", "PendingQueueFull")
-
-
-class IllegalTransition(RuntimeError):  # noqa: N818 - the noun of the specification
-    """An event reached a job in a state for which the table of ``spec/job.toml`` declares it illegal.
-
-    The job is left as it was. Nothing that a user calls leads here: the error means that the
-    package broke its own specification, and says where.
-
-    Attributes:
-        job: the job, unchanged.
-        state: the state it was and still is in.
-        event: the event that was refused.
-    """
-
-    def __init__(self, job: JobMachine, state: State, event: Event) -> None:
-        super().__init__(
-            f"event {event.value!r} is illegal in state {state.value!r} (spec/job.toml); {job!r} is unchanged"
-        )
-        self.job: Job[Any] = cast("Job[Any]", job)
-        self.state = state
-        self.event = event
+__all__ = ("JobClosed", "PendingQueueFull")
 
 
 class JobClosed(asyncio.CancelledError):

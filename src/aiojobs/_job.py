@@ -1,32 +1,141 @@
-"""A job as a user meets it: what it says of itself, and how to wait for it and to close it.
+"""A job: its state and how it ended, who waits for it, and who has received what it raised.
 
-What happens then is in ``_machine``: the state, the task, and who receives what.
+The rules of this file
+----------------------
+``fire`` looks the event up in the table that was generated from ``spec/job.toml``, raises if the cell is illegal,
+and assigns the state. Nothing else in the package assigns it (``__init__`` writes the initial one), and a check of
+the source says so.
+
+A job knows its `Owner`, whoever runs it, by a few members and nothing more. What has no underscore here and is not in
+the API page is for the owner: this module is private, and its modules know each other by plain names.
+
+The life of a job
+-----------------
+What is true in each state:
+
+=======  =======  ======  ======  ======  =============
+state    pending  active  closed  done()  holds a slot
+=======  =======  ======  ======  ======  =============
+pending  yes
+active            yes                     yes
+closing                   yes             yes
+done                      yes     yes
+closed                    yes     yes
+=======  =======  ======  ======  ======  =============
+
+The longest life, and what is over after each point:
+
+1. *accepted*: ``pending``, in the queue. It may still be withdrawn without having run (``START-2``).
+2. *start*: ``active``, with a slot; its task is made. From here on its coroutine takes a first step (``START-1``).
+3. *close*: ``closing``, asked once. No second cancellation is delivered (``CLOSE-1``).
+4. *the deadline*: reported as late, once, and still in its slot (``CLOSE-2``, ``SHUT-2``).
+5. *finish* or *cancel*: ``closed``; the slot goes to the next. The outcome does not change any more.
+6. *told*: every waiter has its answer; what nobody received went to the handler. Only the result is kept (``BOOK-3``).
+
+How it works
+------------
+*Waiters.* Each caller of ``wait``, ``close`` or ``await`` that has to wait owns one plain future in
+``waiters``. The end of the job, or the caller's deadline, wakes it; cancelling the caller cancels that
+future and nothing else (``WAIT-1``).
+
+*Who has received an exception* (``EXC-1``). Waking a waiter is not telling it: it may be cancelled in the
+very loop pass in which it was woken. So after a failure ``waiters`` holds those that may still receive the
+exception. The first that resumes with it empties the dict, and the matter is settled. One that leaves
+without it - cancelled, timed out, destroyed - takes itself out, and if it was the last, the exception
+goes to the handler. A caller that only wants to see the job end leaves in the same way.
+
+*What is kept.* A job that has ended keeps its name, its outcome and its result, and the name of its coroutine for
+the repr; coroutine, task, context and owner are let go (``BOOK-3``). Frames that raise a job's exception drop
+``self`` first: the traceback holds the frame, and would keep the job alive in a cycle.
+
+What is deliberately not here
+-----------------------------
+No slot, no order: see ``_admission`` and ``_core``. Not what its task runs: see ``_launching``. No helper task and no
+inner task, so there is none that somebody could cancel (``SHUT-5``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from collections.abc import Callable, Coroutine, Generator
+from types import CoroutineType
+from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
 
-from . import _arguments
-from ._callgraph import CALL_GRAPH, link, link_each, unlink_each, waits_by
-from ._calling import shown
-from ._lifecycle import SEEN_AS_CLOSED, Outcome, State
-from ._machine import JobMachine
+from . import _validate
+from ._callgraph import CALL_GRAPH, link, link_each, unlink, unlink_each, waits_by
+from ._calling import BoundLoop, call_out, cancel, shown, tell
+from ._exceptions import JobClosed
+from ._lifecycle import INITIAL, SEEN_AS_CLOSED, TRANSITIONS, Event, Outcome, State
 
-if TYPE_CHECKING:
-    from ._engine import Engine
+__all__ = ("Callbacks", "IllegalTransition", "Job", "Owner")
 
-__all__ = ("Job",)
-
+# Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
+_PENDING = State.PENDING
 _RETURNED, _RAISED = Outcome.RETURNED, Outcome.RAISED
 
 _T_co = TypeVar("_T_co", covariant=True)
 
+Caller = asyncio.Task[Any] | None
+"""The task of a caller that waits, where there is a call graph."""
+Callbacks = list[tuple[Callable[[Any], object], contextvars.Context, Caller]]
+"""What to call after the end of a job, in the context of whoever asked for it, and who waits for the call."""
 
-class Job(JobMachine, Generic[_T_co]):
+
+class Owner(Protocol):
+    """What a job asks of whoever runs it."""
+
+    bound: BoundLoop
+    """The loop that it runs on."""
+
+    close_within: float | None
+    """Seconds that a job has to stop if nothing else is said; None for no deadline."""
+
+    untold: Any
+    """What the observer has yet to be told; None if nobody observes."""
+
+    callbacks: dict[Any, Callbacks]
+    """What is to be called after the end of which job."""
+
+    def runs(self, job: Any, task: object) -> bool:
+        """Whether a task is the one that runs a job."""
+        ...
+
+    def ask_to_stop(self, job: Any) -> None:
+        """``close`` was asked of a job that has not ended."""
+        ...
+
+    def see_end(self, job: Any) -> bool:
+        """Take notice of an end that has come and was not seen yet; whether there was one."""
+        ...
+
+    def unreceived(self, job: Any) -> None:
+        """A job has failed, and nobody is left to receive that."""
+        ...
+
+
+class IllegalTransition(RuntimeError):  # noqa: N818 - the noun of the specification
+    """An event reached a job in a state for which the table of ``spec/job.toml`` declares it illegal.
+
+    The job is left as it was. Nothing that a user calls leads here: the error means that the
+    package broke its own specification, and says where.
+
+    Attributes:
+        job: the job, unchanged.
+        state: the state it was and still is in.
+        event: the event that was refused.
+    """
+
+    def __init__(self, job: Job[Any], state: State, event: Event) -> None:
+        super().__init__(
+            f"event {event.value!r} is illegal in state {state.value!r} (spec/job.toml); {job!r} is unchanged"
+        )
+        self.job: Job[Any] = job
+        self.state = state
+        self.event = event
+
+
+class Job(Generic[_T_co]):
     """A coroutine that a scheduler runs in the background; made by ``Scheduler.spawn``, never directly.
 
     A job is ``pending`` until a slot is given to it, ``active`` while its coroutine runs, ``closing`` from
@@ -36,14 +145,114 @@ class Job(JobMachine, Generic[_T_co]):
     ``await job`` is ``await job.wait()``.
     """
 
-    __slots__ = ()
+    __slots__ = {
+        "__weakref__": "",
+        "_outcome": "How it ended; set by `let_go`, once.",
+        "after": "Who stands behind it in the queue; for the queue alone, and absent while it is in none.",
+        "before": "Who stands before it there, likewise.",
+        "context": "For its owner: what to start in, if not in a copy of the starter's own.",
+        "coro": "For its owner: the coroutine; after the end only its name.",
+        "current": "For its owner: the state; only `fire` changes it.",
+        "given_name": "For its owner: the name that was given, if one was.",
+        "kept": "For its owner: what it returned, or what it raised with its traceback.",
+        "owner": "Whoever runs it; None after the end, and only then.",
+        "task": "For its owner: the task, from its start to its end.",
+        "waiters": "For its owner: before the end who waits, after a failure who may still receive it.",
+    }
+
+    before: Any
+    after: Any
+    current: State
+    _outcome: Outcome | None
+    """None as long as the state is not terminal."""
+    kept: Any
+    """Before the end it is None, or the pair of an exception and its traceback if the coroutine has failed and the
+    owner has not seen it yet."""
+    coro: Coroutine[Any, Any, Any] | str
+    task: asyncio.Task[Any] | None
+    """Set when the job is launched or takes its first step, whichever is first; dropped by ``let_go``."""
+    context: contextvars.Context | None
+    """Dropped when the task has taken it over."""
+    owner: Owner | None
+    given_name: str | None
+    waiters: dict[asyncio.Future[bool], Caller] | None
+    """In order of arrival, each with the task of the caller where there is a call graph."""
+
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, _T_co],
+        owner: Owner,
+        name: str | None,
+        context: contextvars.Context | None,
+    ) -> None:
+        self.current = INITIAL
+        self._outcome = None
+        self.kept = None
+        self.coro = coro
+        self.task = None
+        self.context = context
+        self.owner = owner
+        self.given_name = name
+        self.waiters = None
+
+    # --- For its owner ----------------------------------------------------------------------------
+
+    def fire(self, event: Event) -> bool:
+        """Take one step of the table; whether the state has changed.
+
+        The observer is told by whoever fires, when the registries are complete (``BOOK-4``).
+
+        Raises:
+            IllegalTransition: the table forbids `event` here; nothing has changed.
+        """
+        source = self.current
+        dest = TRANSITIONS[source][event]
+        if dest is None:
+            raise IllegalTransition(self, source, event)
+        if dest is source:
+            return False
+        self.current = dest
+        untold = self.owner.untold  # type: ignore[union-attr]
+        if untold is not None:
+            untold.append((self, event, source, dest))
+        return True
+
+    def let_go(self, outcome: Outcome, result: object) -> None:
+        """Keep the outcome and let go of everything else (``BOOK-3``).
+
+        The caller holds coroutine and task until the registries are complete: to free them may run anything.
+        """
+        self._outcome = outcome
+        self.kept = result
+        coro = self.coro
+        self.coro = coro.__qualname__ if type(coro) is CoroutineType else type(coro).__qualname__
+        self.task = self.context = self.owner = None
+
+    def is_queued(self) -> bool:
+        """Whether it stands in a queue."""
+        return hasattr(self, "after")
+
+    def wake(self, loop: asyncio.AbstractEventLoop, *, received: bool) -> None:
+        """Wake the waiters.
+
+        A failure stays open until one of them has received it, unless somebody has already.
+        """
+        waiters = cast("dict[asyncio.Future[bool], Caller]", self.waiters)
+        if received or self._outcome is not _RAISED:
+            self.waiters = None
+        for waiter in waiters:
+            try:
+                if not waiter.done():
+                    waiter.set_result(True)
+            except BaseException as exc:  # noqa: BLE001 - the others are to be woken all the same
+                tell(loop, "a waiter", exc)
 
     # --- What a user sees -------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
         """Where the job is in its life; compares equal to the plain string (``WAIT-5``)."""
-        return self._state
+        return self.current
 
     @property
     def outcome(self) -> Outcome | None:
@@ -53,17 +262,17 @@ class Job(JobMachine, Generic[_T_co]):
     @property
     def pending(self) -> bool:
         """Waits for a slot; nothing of it has run."""
-        return self._state is State.PENDING
+        return self.current is State.PENDING
 
     @property
     def active(self) -> bool:
         """Runs, and has not been asked to stop."""
-        return self._state is State.ACTIVE
+        return self.current is State.ACTIVE
 
     @property
     def closed(self) -> bool:
         """Has ended or has been asked to stop: true from the moment closing begins, as in aiojobs 1.4."""
-        return self._state in SEEN_AS_CLOSED
+        return self.current in SEEN_AS_CLOSED
 
     def done(self) -> bool:
         """Whether the job has ended, whichever way."""
@@ -75,9 +284,9 @@ class Job(JobMachine, Generic[_T_co]):
         An unnamed job has the name of its task from its start on. If it ends other than by returning
         it keeps that name, since somebody may have to report it.
         """
-        if self._name is None and self._task is not None:
-            return self._task.get_name()
-        return self._name
+        if self.given_name is None and self.task is not None:
+            return self.task.get_name()
+        return self.given_name
 
     def set_name(self, name: str) -> None:
         """Name the job, and its task if it has one.
@@ -87,19 +296,19 @@ class Job(JobMachine, Generic[_T_co]):
         """
         if not isinstance(name, str):
             raise TypeError(f"name must be a str, got {name!r}")
-        self._name = name
-        if self._task is not None:
-            self._task.set_name(name)
+        self.given_name = name
+        if self.task is not None:
+            self.task.set_name(name)
 
     def __repr__(self) -> str:
-        state = self._state.value
+        state = self.current.value
         seen = f"closed state={state}" if self.closed and state != "closed" else state
         try:
             name = self.get_name()
         except BaseException as exc:  # noqa: BLE001 - a task of anybody's is asked, and there is more to show
             name = f"<get_name raised {type(exc).__qualname__}>"
         named = "" if name is None else f" name={shown(name)}"
-        coro = self._coro if isinstance(self._coro, str) else shown(self._coro)
+        coro = self.coro if isinstance(self.coro, str) else shown(self.coro)
         return f"<Job {seen}{named} coro=<{coro}>>"
 
     # --- Asking without waiting -------------------------------------------------------------------
@@ -113,7 +322,7 @@ class Job(JobMachine, Generic[_T_co]):
             BaseException: what the coroutine raised.
         """
         if self._outcome is _RETURNED:
-            return cast("_T_co", self._result)
+            return cast("_T_co", self.kept)
         try:
             self._raise_why_no_result()
         finally:
@@ -129,7 +338,7 @@ class Job(JobMachine, Generic[_T_co]):
         if self._outcome is _RETURNED:
             return None
         if self._outcome is _RAISED:
-            return cast("BaseException", self._result[0])
+            return cast("BaseException", self.kept[0])
         return self._raise_why_no_result()
 
     def cancelled(self) -> bool:
@@ -144,31 +353,31 @@ class Job(JobMachine, Generic[_T_co]):
         Raises:
             TypeError: `fn` can't be called, or nobody would await what it returns.
         """
-        _arguments.check_function("fn", fn)
+        _validate.check_function("fn", fn)
         if self._outcome is not None:
             asyncio.get_running_loop().call_soon(fn, self)
             return
-        scheduler = cast("Engine", self._scheduler)
+        owner = cast("Owner", self.owner)
         caller = None
         if CALL_GRAPH:
-            caller = waits_by(fn, scheduler._loop)
-            link(self._task, caller)
-        scheduler._callbacks.setdefault(self, []).append((fn, contextvars.copy_context(), caller))
+            caller = waits_by(fn, owner.bound.loop)
+            link(self.task, caller)
+        owner.callbacks.setdefault(self, []).append((fn, contextvars.copy_context(), caller))
 
     def remove_done_callback(self, fn: Callable[[Job[Any]], object]) -> int:
         """Have ``fn`` not be called after the end of the job; how many times it would have been (``WAIT-6``)."""
-        scheduler = self._scheduler
-        if scheduler is None:
+        owner = self.owner
+        if owner is None:
             return 0
-        entries = scheduler._callbacks.get(self, [])
+        entries = owner.callbacks.get(self, [])
         kept = [entry for entry in entries if entry[0] != fn]
         if kept:
-            scheduler._callbacks[self] = kept
+            owner.callbacks[self] = kept
         else:
-            scheduler._callbacks.pop(self, None)
+            owner.callbacks.pop(self, None)
         if CALL_GRAPH:
-            unlink_each((self._task,), [caller for _, _, caller in entries])
-            link_each((self._task,), [caller for _, _, caller in kept])
+            unlink_each((self.task,), [caller for _, _, caller in entries])
+            link_each((self.task,), [caller for _, _, caller in kept])
         return len(entries) - len(kept)
 
     # --- Waiting and closing ----------------------------------------------------------------------
@@ -191,12 +400,12 @@ class Job(JobMachine, Generic[_T_co]):
             TypeError, ValueError: `timeout` makes no sense.
             BaseException: what the coroutine raised.
         """
-        within = _arguments.seconds("timeout", timeout)
-        scheduler = self._scheduler
-        if scheduler is not None:
-            self._check_waitable(scheduler, "wait for")
-            if not await self._until_end(scheduler, within):
-                await self._until_end(scheduler, scheduler._close_within, ask=True, receive=False)
+        within = None if timeout is None else _validate.seconds("timeout", timeout)
+        owner = self.owner
+        if owner is not None:
+            self._check_waitable(owner, "wait for")
+            if not await self._until_end(owner, within):
+                await self._until_end(owner, owner.close_within, ask=True, receive=False)
                 raise TimeoutError(f"{shown(self)} did not end within {timeout} s and was closed")
         try:
             return self.result()
@@ -217,14 +426,14 @@ class Job(JobMachine, Generic[_T_co]):
             TypeError, ValueError: `timeout` makes no sense.
             BaseException: what the coroutine raised while it stopped.
         """
-        within = _arguments.seconds("timeout", timeout)
-        scheduler = self._scheduler
-        if scheduler is None:
+        within = _validate.seconds("timeout", timeout)
+        owner = self.owner
+        if owner is None:
             return
-        self._check_waitable(scheduler, "close")
+        self._check_waitable(owner, "close")
         if timeout is None:
-            within = scheduler._close_within
-        if not await self._until_end(scheduler, within, ask=True):
+            within = owner.close_within
+        if not await self._until_end(owner, within, ask=True):
             raise TimeoutError(f"{shown(self)} did not stop within {within} s; it keeps its slot until it does")
         if self._outcome is _RAISED:
             try:
@@ -232,7 +441,79 @@ class Job(JobMachine, Generic[_T_co]):
             finally:
                 del self
 
-    def _check_waitable(self, scheduler: Engine, verb: str) -> None:
-        scheduler._check_loop()
-        if self._task is not None and scheduler._runs(self, asyncio.current_task(scheduler._loop)):
+    def _check_waitable(self, owner: Owner, verb: str) -> None:
+        loop = owner.bound.check()
+        if self.task is not None and owner.runs(self, asyncio.current_task(loop)):
             raise RuntimeError(f"{shown(self)} can't {verb} itself: to end it, return from its coroutine or raise")
+
+    async def _until_end(
+        self, owner: Owner, within: float | None, *, ask: bool = False, receive: bool = True
+    ) -> bool:
+        """Wait for the end of the job during `within` seconds, having asked it to stop if so told.
+
+        Returns whether it has ended in time; a caller that is told so, and receives, has the outcome.
+        """
+        if self._outcome is not None:
+            return True
+        if ask and self.current is _PENDING:
+            owner.ask_to_stop(self)
+            return True
+        loop = owner.bound.loop
+        waiter: asyncio.Future[bool] = loop.create_future()
+        if self.waiters is None:
+            self.waiters = {}
+        # Not kept in this frame, which the traceback of the caller's task may hold (BOOK-3).
+        self.waiters[waiter] = asyncio.current_task(loop) if CALL_GRAPH else None
+        timer = None
+        try:
+            if CALL_GRAPH:
+                link(self.task, self.waiters[waiter])
+            if within is not None:
+                timer = loop.call_later(within, self._expire, waiter)
+            if ask:
+                owner.ask_to_stop(self)
+            in_time = await waiter
+        except BaseException:
+            self._leave(waiter, owner)
+            raise
+        finally:
+            if timer is not None:
+                call_out(loop, "a timer", cancel, timer)
+        if in_time and receive:
+            self.waiters = None
+        else:
+            self._leave(waiter, owner)
+        return in_time
+
+    def _expire(self, waiter: asyncio.Future[bool]) -> None:
+        """A waiter's deadline has passed; a failure that has not been seen yet is still in time."""
+        if self.owner is not None:
+            self.owner.see_end(self)
+        if not waiter.done():
+            waiter.set_result(False)
+
+    def _leave(self, waiter: asyncio.Future[bool], owner: Owner) -> None:
+        """A waiter goes without the outcome; the last one to go leaves a failure to the handler."""
+        if self.waiters is None:
+            return
+        caller = self.waiters.pop(waiter)
+        if CALL_GRAPH:
+            unlink(self.task, caller)
+        if not self.waiters:
+            self.waiters = None
+            if self._outcome is _RAISED:
+                owner.unreceived(self)
+
+    def _raise_why_no_result(self) -> NoReturn:
+        try:
+            if self._outcome is None:
+                raise asyncio.InvalidStateError(f"{shown(self)} has not ended: wait for it first")
+            if self._outcome is _RAISED:
+                exception, original = self.kept
+                BaseException.with_traceback(exception, original)
+                raise exception
+            how = "was closed before it ran" if self._outcome is Outcome.NEVER_STARTED else "was stopped"
+            raise JobClosed(f"{shown(self)} {how}")
+        finally:
+            exception = None
+            del self

@@ -2,14 +2,14 @@
 
 The rules of this file
 ----------------------
-It knows order and nothing else: neither why a job comes nor why it goes. A job is in one queue at most, and
-how many there are is counted in ``_admission``, not here.
+It knows order and nothing else: neither what its nodes are, nor why one comes or goes. A node is in one queue at
+most, and how many there are is counted in ``_admission``, not here.
 
 How it works
 ------------
-A ring. Each queued job holds its two neighbours, and the queue itself stands between the last and the first,
-so that joining and leaving change a few links whatever the length (``COST-1``, ``LIMIT-5``). A job that has
-left holds nothing and is held by nobody (``BOOK-3``); its links are gone, so that leaving twice is an error.
+A ring. Each node holds its two neighbours, and the queue itself stands between the last and the first, so that
+joining and leaving change a few links whatever the length (``COST-1``, ``LIMIT-5``). A node that has left holds
+nothing and is held by nobody (``BOOK-3``); its links are gone, so that leaving twice is an error.
 
 What is deliberately not here
 -----------------------------
@@ -20,74 +20,70 @@ can't be left in the middle, unless what has left stays in it as a mark.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any, Generic, Protocol, TypeVar, cast
 
-if TYPE_CHECKING:
-    from ._machine import JobMachine
-
-__all__ = ("Link", "Queue")
+__all__ = ("Node", "Queue")
 
 
-class Link:
-    """A place in the ring: the jobs have one each, and the queue itself is one."""
+class Node(Protocol):
+    """What can stand in a queue; it has neither attribute while it does not."""
 
-    __slots__ = ("_after", "_before")
-
-    _before: Link
-    """Who came just before; the queue itself if nobody did. Absent while not in a queue."""
-    _after: Link
-    """Who came just after; the queue itself if nobody has. Absent while not in a queue."""
-
-    def _is_queued(self) -> bool:
-        return hasattr(self, "_after")
+    before: Any
+    """Who came just before; the queue itself if nobody did."""
+    after: Any
+    """Who came just after; the queue itself if nobody has."""
 
 
-class Queue(Link):
-    """The pending jobs of one scheduler in the order of spawning."""
+_N = TypeVar("_N", bound=Node)
 
-    __slots__ = ()
+
+class Queue(Generic[_N]):
+    """Nodes in the order in which they have joined."""
+
+    __slots__ = ("after", "before")
 
     def __init__(self) -> None:
-        self._before = self._after = self
+        self.before: Any = self
+        self.after: Any = self
 
     def __bool__(self) -> bool:
-        return self._after is not self
+        return self.after is not self
 
-    def __iter__(self) -> Iterator[JobMachine]:
-        link = self._after
-        while link is not self:
-            yield link  # type: ignore[misc]
-            link = link._after
+    def __iter__(self) -> Iterator[_N]:
+        node = self.after
+        while node is not self:
+            yield cast("_N", node)
+            node = node.after
 
-    def clear(self) -> list[JobMachine]:
+    def clear(self) -> list[_N]:
         """All leave at once, and are returned in order."""
-        jobs: list[JobMachine] = []
-        link = self._after
-        while link is not self:
-            job, link = link, link._after
-            del job._before, job._after
-            jobs.append(job)  # type: ignore[arg-type]
-        self._before = self._after = self
-        return jobs
+        nodes: list[_N] = []
+        after = self.after
+        while after is not self:
+            node, after = after, after.after
+            del node.before, node.after
+            nodes.append(node)
+        self.before = self.after = self
+        return nodes
 
-    def join(self, job: JobMachine) -> None:
+    def join(self, node: _N) -> None:
         """Go to the end of the queue."""
-        last = self._before
-        job._before = last
-        job._after = self
-        last._after = self._before = job
+        last = self.before
+        node.before = last
+        node.after = self
+        last.after = self.before = node
 
-    def leave(self, job: JobMachine) -> None:
+    def leave(self, node: _N) -> None:
         """Go, from wherever in the queue."""
-        before, after = job._before, job._after
-        before._after = after
-        after._before = before
-        del job._before, job._after
+        before, after = node.before, node.after
+        before.after = after
+        after.before = before
+        del node.before, node.after
 
-    def pop(self) -> JobMachine:
-        """The job that has waited longest leaves, and is returned; there must be one."""
-        job = self._after
-        after = self._after = job._after
-        after._before = self
-        del job._before, job._after
-        return job  # type: ignore[return-value]
+    def pop(self) -> _N:
+        """The node that has waited longest leaves, and is returned; there must be one."""
+        node = self.after
+        after = self.after = node.after
+        after.before = self
+        del node.before, node.after
+        return cast("_N", node)

@@ -1,35 +1,43 @@
 """The scheduler as a user meets it: what can be asked of it, every argument checked before anything changes.
 
-What happens then is in ``_entrance`` (checks and letting in), ``_engine`` (registries, order, tasks) and ``_shutdown``
-(closing); who starts and who waits is decided by ``_admission``. Nothing here changes a job.
+It builds the parts and connects them; each of its methods is one call of one of them. Who starts and who waits is
+decided by ``_admission``; ``_core`` does it. Nothing here changes a job.
+
+Its own attributes have two underscores, which Python takes for the class's own: a subclass may call anything what it
+likes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
-from collections.abc import Awaitable, Collection, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
-from . import _arguments
+from . import _validate
 from ._admission import Admission
-from ._calling import shown
-from ._claims import release
-from ._entrance import Entrance
+from ._backpressure import Backpressure
+from ._calling import BoundLoop
+from ._closing import Closing
+from ._core import Core
+from ._events import ExceptionContext, Observer
 from ._job import Job
+from ._launching import Launching
 from ._lifecycle import Phase
-from ._records import ExceptionHandler, Observer
-from ._shield import Shielded
-from ._tasks import cancel, close_coro, coro_of, no_task
+from ._reporting import Reporting
+from ._shields import Shields
 
-__all__ = ("Scheduler",)
+__all__ = ("ExceptionHandler", "Scheduler")
 
 _T = TypeVar("_T")
 
+ExceptionHandler: TypeAlias = (
+    Callable[["Scheduler", ExceptionContext], object] | Callable[["Scheduler", dict[str, Any]], object]
+)
 
-class Scheduler(Entrance, Collection[Job[Any]]):
+
+class Scheduler(Collection[Job[Any]]):
     """A container that runs coroutines as background jobs.
 
     It holds at most `limit` running jobs, queues at most `pending_limit` more, and makes ``spawn`` wait
@@ -59,76 +67,94 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         exception_handler: ExceptionHandler | None = None,
         observer: Observer | None = None,
     ) -> None:
-        # The same durations as arguments and as deadlines: what nobody waits for is no deadline.
-        close_within = _arguments.seconds("close_timeout", close_timeout)
-        wait_within = _arguments.seconds("wait_timeout", wait_timeout)
-        _arguments.check_count("limit", limit, least=1, none_means="no limit")
-        _arguments.check_count("pending_limit", pending_limit, least=0)
-        _arguments.check_function("exception_handler", exception_handler, or_none=True)
-        _arguments.check_function("observer", observer, or_none=True)
-        super().__init__(Admission(limit, pending_limit), close_within, exception_handler, observer)
-        # Coroutines that are being given their tasks, which may begin them at once, in order to be shielded.
-        self._shielding: list[object] = []
-        self._close_timeout = close_timeout
-        self._wait_timeout = wait_timeout
-        self._wait_within = wait_within
+        close_within = _validate.seconds("close_timeout", close_timeout)
+        wait_within = _validate.seconds("wait_timeout", wait_timeout)
+        _validate.check_count("limit", limit, least=1, none_means="no limit")
+        _validate.check_count("pending_limit", pending_limit, least=0)
+        _validate.check_function("exception_handler", exception_handler, or_none=True)
+        _validate.check_function("observer", observer, or_none=True)
+        bound = BoundLoop(self)
+        reporting = Reporting(bound, self.call_exception_handler, observer)
+        core = self.__core = Core(Admission(limit, pending_limit), bound, reporting, close_within)
+        shields = self.__shields = Shields(core)
+        self.__closing = Closing(core, shields)
+        self.__outside = core.line = Backpressure(core)
+        core.starter = Launching(core)
+        # As given; what nobody lives to wait for is no deadline.
+        self.__given = close_timeout, wait_timeout, wait_within, exception_handler
 
     # --- What a user sees -------------------------------------------------------------------------
 
     @property
     def limit(self) -> int | None:
         """How many jobs may run at once; None for no limit."""
-        return self._admission.limit
+        return self.__core.admission.limit
 
     @property
     def pending_limit(self) -> int:
         """How many jobs may wait for a slot; 0 for no limit."""
-        return self._admission.pending_limit
+        return self.__core.admission.pending_limit
 
     @property
     def close_timeout(self) -> float | None:
         """Seconds that closing waits for jobs to stop; None for no deadline."""
-        return self._close_timeout
+        return self.__given[0]
 
     @property
     def wait_timeout(self) -> float | None:
         """Seconds that ``wait_and_close`` waits for jobs to finish; None for no deadline."""
-        return self._wait_timeout
+        return self.__given[1]
 
     @property
     def active_count(self) -> int:
         """How many jobs hold a slot: active and closing ones (``BOOK-1``)."""
-        return len(self._running)
+        return len(self.__core.running)
 
     @property
     def pending_count(self) -> int:
         """How many jobs wait for a slot (``BOOK-1``)."""
-        return self._admission.pending
+        return self.__core.admission.pending
 
     @property
     def phase(self) -> Phase:
         """Open, closing or closed; compares equal to the plain string."""
-        return self._admission.phase
+        return self.__core.admission.phase
 
     @property
     def closed(self) -> bool:
         """True from the moment closing begins; ``phase`` tells whether it is over."""
-        return self._admission.phase is not Phase.OPEN
+        return self.__core.admission.phase is not Phase.OPEN
 
     @property
     def exception_handler(self) -> ExceptionHandler | None:
         """The handler given to the constructor."""
-        return self._exception_handler
+        return self.__given[3]
+
+    def call_exception_handler(self, context: ExceptionContext | dict[str, Any]) -> None:
+        """Hand `context` to the exception handler, or to the loop's if none was given.
+
+        What the handler raises goes to the loop's handler, once the scheduler has a loop (``EXC-2``).
+        """
+        handler = cast("Callable[[Scheduler, Any], object] | None", self.exception_handler)
+        bound = self.__core.bound
+        if handler is None:
+            loop = bound.loop or asyncio.get_running_loop()
+            loop.call_exception_handler(cast("dict[str, Any]", context))
+        elif bound.loop is None:
+            handler(self, context)
+        else:
+            bound.call_out("exception_handler", handler, self, context)
 
     def __len__(self) -> int:
-        return len(self._running) + self._admission.pending
+        return len(self.__core.running) + self.__core.admission.pending
 
     def __iter__(self) -> Iterator[Job[Any]]:
         """The jobs that have not ended, in spawn order, as they are now (``BOOK-2``)."""
-        return cast("Iterator[Job[Any]]", iter([*self._running, *self._queue]))
+        return iter([*self.__core.running, *self.__core.queue])
 
     def __contains__(self, obj: object) -> bool:
-        return obj in self._running or (isinstance(obj, Job) and obj._scheduler is self and obj._is_queued())
+        core = self.__core
+        return obj in core.running or (isinstance(obj, Job) and obj.owner is core and obj.is_queued())
 
     def __repr__(self) -> str:
         closed = "closed " if self.closed else ""
@@ -153,10 +179,10 @@ class Scheduler(Entrance, Collection[Job[Any]]):
             RuntimeError: `coro` was started before or belongs to another job, or the loop is another
                 one, and it is untouched; or closing has begun, and it has been closed (``SPAWN-2``).
         """
-        job = self._enter(coro, name, context, True)
+        job = self.__core.enter(coro, name, context, True)
         if job is not None:
             return job
-        blocked = self._spawn_blocked(coro, name, context)
+        blocked = self.__outside.spawn(coro, name, context)
         del coro  # what is raised while it is closed may hold this frame (BOOK-3)
         return await blocked
 
@@ -173,7 +199,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
             PendingQueueFull: ``spawn`` would have waited; `coro` has been closed.
             TypeError, RuntimeError: as ``spawn``.
         """
-        return cast("Job[_T]", self._enter(coro, name, context, False))
+        return cast("Job[_T]", self.__core.enter(coro, name, context, False))
 
     # --- Shielding --------------------------------------------------------------------------------
 
@@ -187,46 +213,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
             TypeError: `arg` can't be awaited.
             RuntimeError: as ``spawn``; after closing has begun a coroutine has been closed (``SPAWN-2``).
         """
-        is_coroutine = asyncio.iscoroutine(arg)
-        if not is_coroutine and not asyncio.isfuture(arg) and not inspect.isawaitable(arg):
-            raise TypeError(f"arg must be awaitable, got {shown(arg)}")
-        loop = self._check_loop()
-        if is_coroutine:
-            self._check_offer(arg, None, None)
-        elif asyncio.isfuture(arg) and arg.get_loop() is not loop:
-            raise RuntimeError(f"{shown(self)} is bound to a different event loop than {shown(arg)}")
-        if self.closed:
-            if is_coroutine:
-                release(arg)
-                self._call_out("close of a coroutine", close_coro, arg)
-            raise RuntimeError("Shielding an awaitable after closing")
-        self._bind(loop)
-        inner = self._shield_coroutine(arg) if is_coroutine else asyncio.ensure_future(arg)
-        if inner.done():
-            release(arg)
-            return inner
-        shielded = self._shielded.get(inner)
-        if shielded is None:
-            shielded = Shielded(arg, inner, self)
-            if self._admission.phase is not Phase.OPEN:
-                # Its first step, in an eager task, has closed the scheduler that let it in.
-                self._call_out("cancel of a shielded future", cancel, inner)
-        return shielded.new_outer()
-
-    def _shield_coroutine(self, coro: Any) -> asyncio.Future[Any]:
-        """The task of a coroutine that is shielded; without one the coroutine has come to its end."""
-        self._shielding.append(coro)
-        try:
-            inner: asyncio.Future[Any] = asyncio.ensure_future(coro)
-            if not asyncio.isfuture(inner):
-                raise no_task(inner)  # noqa: TRY301 - as if it had not been made
-        except BaseException:
-            release(coro)
-            self._call_out("close of a coroutine", close_coro, coro)
-            raise
-        finally:
-            self._shielding.pop()
-        return inner
+        return self.__shields.shield(arg)
 
     # --- Closing ----------------------------------------------------------------------------------
 
@@ -243,8 +230,8 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         """
         if self.phase is Phase.CLOSED:
             return
-        self._check_closable("close")
-        await self._shutdown.close()
+        self.__closing.check("close")
+        await self.__closing.close()
 
     async def wait_and_close(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in aiojobs 1.4
         """Wait until every job and every shielded awaitable has ended, then close (``SHUT-4``).
@@ -256,12 +243,12 @@ class Scheduler(Entrance, Collection[Job[Any]]):
             RuntimeError: as ``close``.
             TypeError, ValueError: `timeout` makes no sense.
         """
-        within = _arguments.seconds("timeout", timeout)
+        within = _validate.seconds("timeout", timeout)
         if self.phase is Phase.CLOSED:
             return
-        self._check_closable("wait for")
-        await self._shutdown.drain(self._wait_within if timeout is None else within)
-        await self._shutdown.close()
+        self.__closing.check("wait for")
+        await self.__closing.drain(self.__given[2] if timeout is None else within)
+        await self.__closing.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -277,7 +264,7 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         If the enclosing coroutine is being destroyed nothing can be awaited, and closing is only begun.
         """
         if exc_type is GeneratorExit:
-            self._shutdown.begin_unawaited()
+            self.__closing.begin_unawaited()
             return
         if exc_type is not None and not issubclass(exc_type, Exception):
             await self.close()
@@ -287,23 +274,3 @@ class Scheduler(Entrance, Collection[Job[Any]]):
         except asyncio.CancelledError:
             await self.close()
             raise
-
-    def _check_closable(self, verb: str) -> None:
-        """Closing needs the scheduler's own loop, unless that is dead and there is nothing to wait for."""
-        bound = self._loop
-        if bound is not None and bound.is_closed() and not (self or self._blocked or self._shielded):
-            self._loop = None
-        self._bind(self._check_loop())
-        self._refuse_own_job(verb)
-
-    def _refuse_own_job(self, verb: str) -> None:
-        task = asyncio.current_task(self._loop)
-        if task is None:
-            return
-        # The task of a coroutine that begins while it is being shielded is not known yet.
-        begins = bool(self._shielding) and self._call_out("a task", coro_of, task) in self._shielding
-        if begins or task in self._shielded or any(self._runs(job, task) for job in self._running):
-            raise RuntimeError(
-                f"a job can't {verb} its own scheduler, which would have to wait for the job itself: "
-                "let the code that owns the scheduler do it"
-            )

@@ -23,42 +23,29 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import sys
 import types
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any
 
-from ._calling import call_out, is_a, shown
+from ._calling import call_out, coro_of, is_a, shown
 from ._lifecycle import Event, Outcome
 
 if TYPE_CHECKING:
     import contextvars
 
 __all__ = (
-    "CRASHES",
     "End",
     "Followed",
-    "cancel",
     "cancel_current",
-    "close_coro",
-    "coro_of",
-    "coro_of_stock",
     "create_inside",
     "create_plainly",
     "drives",
     "end_of",
-    "failure_of",
-    "get_debug",
-    "is_done",
-    "is_replaced",
     "is_untouched",
     "is_within",
-    "name_of",
     "no_task",
     "rename",
-    "resolve",
-    "schedule",
     "without_frames",
 )
 
@@ -145,19 +132,6 @@ def create_inside(
     return create()
 
 
-def is_replaced(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the ``create_task`` of a loop is not the one with which its class was written."""
-    owner = next(kind for kind in type(loop).__mro__ if "create_task" in vars(kind))
-    function = vars(owner)["create_task"]
-    # Its own __dict__ is not looked at: attributes of an object that has been asked for it are slower to come by.
-    if getattr(loop.create_task, "__func__", None) is not function:
-        return True
-    # Some tools leave the function and exchange its code for one that calls what they have put among its constants.
-    code = getattr(function, "__code__", None)
-    is_rewritten = any(callable(constant) for constant in getattr(code, "co_consts", ()))
-    return is_rewritten or hasattr(function, "__wrapped__") or function.__module__ != owner.__module__
-
-
 def no_task(made: Any) -> TypeError:
     """The error for what a task factory has made that can't be followed."""
     return TypeError(f"the loop's task factory must return a task, got {shown(made)}")
@@ -186,39 +160,6 @@ def drives(task: Any, run: Any) -> bool:
         return False
 
 
-# What is asked of loops, tasks and futures, for the gate: methods may be missing, and to look one up may raise.
-
-
-def get_debug(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether it is in debug mode."""
-    return loop.get_debug()
-
-
-def schedule(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any) -> None:
-    """Have it call something in its next pass."""
-    loop.call_soon(callback, *args)
-
-
-def coro_of(task: Any) -> Any:
-    """Its coroutine, unless it is done: to ask such a one for it crashes Python 3.12.0 to 3.12.4."""
-    return None if task.done() else task.get_coro()
-
-
-CRASHES: Final = (3, 12) <= sys.version_info < (3, 12, 5)
-coro_of_stock: Final[Callable[[Any], Any]] = coro_of if CRASHES else cast("Any", asyncio.Task.get_coro)
-"""The same for a task of asyncio's own kind, by no call of Python's where that is safe."""
-
-
-def close_coro(coro: Any) -> None:
-    """End a coroutine."""
-    coro.close()
-
-
-def cancel(task: Any) -> None:
-    """Ask it to stop."""
-    task.cancel()
-
-
 def cancel_current(again: tuple[Any, ...] | None) -> None:
     """Ask the task that runs this step to stop; `again` if it was asked before, with these arguments."""
     task = asyncio.current_task()
@@ -227,24 +168,6 @@ def cancel_current(again: tuple[Any, ...] | None) -> None:
     if again is not None:
         task.uncancel()
     task.cancel(*again or ())
-
-
-def is_done(task: Any) -> bool:
-    """Whether it has ended."""
-    return bool(task.done())
-
-
-def resolve(waiter: asyncio.Future[Any], value: object) -> None:
-    """Give a future its result, unless whoever awaits it has been cancelled."""
-    if not waiter.done():
-        waiter.set_result(value)
-
-
-def name_of(task: Any) -> str | None:
-    """Its name; a plain future has none."""
-    get_name = getattr(task, "get_name", None)
-    name = None if get_name is None else get_name()
-    return name if isinstance(name, str) else None
 
 
 def rename(task: Any, name: str | None) -> None:
@@ -260,16 +183,6 @@ def end_of(failure: BaseException | None) -> End:
     elif is_a(failure, asyncio.CancelledError):
         return Event.CANCEL, Outcome.CANCELLED, None
     return Event.FINISH, Outcome.RAISED, without_frames(failure, ())
-
-
-def failure_of(task: Any) -> BaseException | None:
-    """What a task that is done raised, a cancellation included; asking counts as having received it."""
-    try:
-        # Not the task's own CancelledError: its traceback would hold the frame of whoever asks (BOOK-3).
-        exc: BaseException | None = asyncio.CancelledError() if task.cancelled() else task.exception()
-    except BaseException as raised:  # noqa: BLE001 - what a factory returns may raise anything
-        return raised
-    return exc
 
 
 def without_frames(exc: BaseException, own: Collection[types.CodeType]) -> tuple[BaseException, Any]:

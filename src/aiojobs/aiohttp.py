@@ -37,9 +37,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack
 
+from ._events import Observer
 from ._job import Job
-from ._records import ExceptionHandler, Observer
-from ._scheduler import Scheduler
+from ._scheduler import ExceptionHandler, Scheduler
 
 try:
     from aiohttp.abc import AbstractView

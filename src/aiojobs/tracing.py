@@ -53,8 +53,8 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from aiojobs._events import ACCEPT
 from aiojobs._lifecycle import SPEC_DIGEST, TERMINAL
-from aiojobs._records import ACCEPT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping

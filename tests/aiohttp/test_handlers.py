@@ -97,7 +97,7 @@ async def test_shield_gives_the_result(app, serve):
 
 def is_job(request):
     """Whether the code that asks runs in a job of the scheduler of `request`."""
-    return any(job._task is asyncio.current_task() for job in get_scheduler(request))
+    return any(job.task is asyncio.current_task() for job in get_scheduler(request))
 
 
 @atomic

@@ -20,7 +20,7 @@ MODULES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(SOURCE
 LAYERS = [
     {"_lifecycle"},
     {"_admission", "_callgraph", "_calling", "_queue"},
-    {"_arguments", "_claims", "_exceptions", "_tasks"},
+    {"_arguments", "_ownership", "_exceptions", "_tasks"},
     {"_records", "_reports", "_shield", "_shutdown"},
     {"_machine", "_outside"},
     {"_job"},
@@ -36,7 +36,7 @@ PURE = {"_lifecycle", "_admission"}
 PURE_IMPORTS = {"__future__", "collections", "enum", "typing"}
 THIRD_PARTY = {"aiohttp": {"aiohttp"}}  # by module
 # By module: sets that are asked whether something is in them, and never walked.
-SETS = {"_claims": {"foreign"}, "_engine": {"foreign"}}
+SETS = {"_ownership": {"foreign"}, "_engine": {"foreign"}}
 
 
 def owned_nodes(tree):
@@ -463,7 +463,7 @@ BY_THE_GATE = {
 
 # Where foreign code is called without a guard, and why it can do no harm there.
 UNGUARDED = {
-    "_claims.claim": "nothing has changed yet, and a coroutine of Python's own runs nothing for it",
+    "_ownership.claim": "nothing has changed yet, and a coroutine of Python's own runs nothing for it",
     "_engine.Engine._follow": "inside the guard of _launch",
     "_engine.Engine._forget_gone": "a future of the loop's own making is asked, not changed",
     "_engine.Engine._not_launched": "inside a guard of _launch",

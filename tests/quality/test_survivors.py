@@ -10,8 +10,8 @@ import pytest
 
 from aiojobs import Scheduler
 from aiojobs._admission import Admission
-from aiojobs._claims import claim, release
 from aiojobs._lifecycle import PHASES, Phase, PhaseEvent
+from aiojobs._ownership import claim, release
 from aiojobs.testing import settle
 
 

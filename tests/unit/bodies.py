@@ -4,6 +4,8 @@ import asyncio
 import types
 from collections.abc import Coroutine
 
+from support.inside import core
+
 
 async def returns(value=None):
     """End in the first step."""
@@ -129,10 +131,10 @@ def books(scheduler):
     assert all(job in scheduler for job in jobs)
     assert sum(job.pending for job in jobs) == scheduler.pending_count
     assert scheduler.limit is None or scheduler.active_count <= scheduler.limit
-    assert scheduler._admission.violations() == []
-    assert scheduler._admission.running == scheduler.active_count
-    assert scheduler._admission.pending == scheduler.pending_count
-    return (scheduler.active_count, scheduler.pending_count, scheduler._admission.blocked)
+    assert core(scheduler).admission.violations() == []
+    assert core(scheduler).admission.running == scheduler.active_count
+    assert core(scheduler).admission.pending == scheduler.pending_count
+    return (scheduler.active_count, scheduler.pending_count, core(scheduler).admission.blocked)
 
 
 class Exotic(Coroutine):

@@ -7,7 +7,7 @@ to; `UNFAITHFUL` do not, each in a way of its own.
 import asyncio
 import types
 
-from aiojobs._machine import JobMachine
+from aiojobs import _launching
 from unit.bodies import Exotic, begin
 
 
@@ -17,7 +17,7 @@ def _task(loop, coro, options):
 
 def is_of_a_job(coro):
     """Whether a coroutine is what a job gives the loop, and not the test's own."""
-    return getattr(coro, "cr_code", None) is JobMachine._run.__code__
+    return getattr(coro, "cr_code", None) is _launching._run.__code__
 
 
 def for_jobs(make):

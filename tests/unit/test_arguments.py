@@ -12,8 +12,9 @@ from fractions import Fraction
 
 import pytest
 
-from aiojobs import Scheduler, _claims
+from aiojobs import Scheduler, _backpressure, _core, _ownership, _shields
 from aiojobs.testing import settle
+from support.inside import shields
 from unit.bodies import Body, Exotic, books, forever, is_closed, returns
 
 pytestmark = pytest.mark.requirement("SPAWN-3")
@@ -84,7 +85,8 @@ def test_constructor_arguments_are_keywords_only():
 def test_a_scheduler_whose_constructor_failed_is_dropped_without_a_noise():
     with pytest.raises(ValueError, match="limit"):
         Scheduler(limit=0)
-    Scheduler.__new__(Scheduler).__del__()
+    for part in (_core.Core, _backpressure.Backpressure, _shields.Shields):
+        part.__new__(part).__del__()
 
 
 # What is no coroutine.
@@ -343,12 +345,12 @@ def test_a_scheduler_that_is_dropped_with_its_loop_remembers_no_coroutine():
     coros = loop.run_until_complete(leave())
     loop.close()
     ids = {id(coro) for coro in coros}
-    assert ids <= _claims.foreign
+    assert ids <= _ownership.foreign
     for coro in coros:
         coro.close()
     del coro, coros, loop
     gc.collect()
-    assert not _claims.foreign & ids
+    assert not _ownership.foreign & ids
 
 
 class Unhashable(str):
@@ -493,7 +495,7 @@ async def test_what_cannot_be_awaited_is_not_shielded(value):
     scheduler = Scheduler()
     with pytest.raises(TypeError, match="^arg must be awaitable, got"):
         scheduler.shield(value)
-    assert not scheduler._shielded
+    assert not shields(scheduler).inners
 
 
 class AsyncCall:

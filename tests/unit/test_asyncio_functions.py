@@ -6,6 +6,7 @@ import pytest
 
 from aiojobs import JobClosed, Scheduler
 from aiojobs.testing import settle
+from support.inside import core
 from support.observing import Recorder
 from unit.bodies import fails, forever, returns
 
@@ -35,7 +36,7 @@ async def test_wait_gives_the_jobs_back_and_leaves_no_callback_behind():
     jobs = await three(scheduler)
     assert await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED) == ({jobs[2]}, {jobs[0], jobs[1]})
     assert await asyncio.wait(jobs, timeout=0) == ({jobs[2]}, {jobs[0], jobs[1]})
-    assert scheduler._callbacks == {}
+    assert core(scheduler).callbacks == {}
     assert await asyncio.wait(jobs) == (set(jobs), set())
     assert await asyncio.wait(jobs) == (set(jobs), set())
 
@@ -201,5 +202,5 @@ async def test_removing_the_last_callback_leaves_nothing():
     job = await scheduler.spawn(forever())
     job.add_done_callback(print)
     assert job.remove_done_callback(print) == 1
-    assert scheduler._callbacks == {}
+    assert core(scheduler).callbacks == {}
     await scheduler.close()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from aiojobs import Scheduler, _callgraph, _engine, _job, _machine, _shield, _shutdown
+from aiojobs import Scheduler, _callgraph, _closing, _core, _following, _job, _launching, _shields
 from aiojobs.testing import settle
 from support.observing import Complaints, Recorder
 from unit.bodies import Body, returns
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.requirement("WAIT-6")
 
 HERE = hasattr(asyncio, "capture_call_graph")
 needs_asyncios_own = pytest.mark.skipif(not HERE, reason="CPython has a call graph from 3.14 on")
-MODULES = (_callgraph, _engine, _job, _machine, _shield, _shutdown)
+MODULES = (_callgraph, _closing, _core, _following, _job, _launching, _shields)
 
 
 class Graph:
@@ -262,8 +262,8 @@ async def test_a_task_that_objects_to_being_seen_changes_nothing(monkeypatch):
     callers = [Shy(awaits(job), name=f"caller {number}") for number in (1, 2)]
     graph = Graph()
     for name, value in (("CALL_GRAPH", True), ("link", graph.link), ("unlink", graph.unlink)):
-        monkeypatch.setattr(_engine, name, value)
-        monkeypatch.setattr(_machine, name, value)
+        for module in (_core, _job, _launching):
+            monkeypatch.setattr(module, name, value, raising=False)
     await settle()
     objects = True
     first.finish()

@@ -73,7 +73,7 @@ async def test_whoever_else_asks_a_job_that_is_closing_delivers_nothing(second, 
     else:
         await scheduler.wait_and_close(timeout=0.01)
     await settle()
-    assert (body.cancellations, job._task.cancelling()) == (1, 1)
+    assert (body.cancellations, job.task.cancelling()) == (1, 1)
     assert handler.messages == (["Job closing timed out"] if second.startswith(("s", "wait_")) else [])
     body.finish("mine")
     await first

@@ -11,6 +11,7 @@ import aiojobs
 from aiojobs import Scheduler
 from aiojobs._queue import Queue
 from aiojobs.testing import settle
+from support.inside import core
 from unit.bodies import Body, fails, forever, returns
 
 pytestmark = pytest.mark.requirement("COST-1")
@@ -23,7 +24,6 @@ async def pending_behind_one(count):
 
 
 PACKAGE = aiojobs.__file__.removesuffix("__init__.py")
-SPEC = PACKAGE + "spec"
 
 
 async def operations(work):
@@ -32,7 +32,7 @@ async def operations(work):
 
     def trace(frame, event, _argument):
         nonlocal lines
-        if not frame.f_code.co_filename.startswith(PACKAGE) or frame.f_code.co_filename.startswith(SPEC):
+        if not frame.f_code.co_filename.startswith(PACKAGE) or "testing" in frame.f_code.co_filename:
             return None
         lines += event == "line"
         return trace
@@ -68,8 +68,9 @@ class UnwalkableQueue(Queue):
 
 async def test_no_step_of_one_job_walks_through_the_books():
     scheduler = Scheduler(limit=2, pending_limit=2, exception_handler=lambda *_: None)
-    kept = (scheduler._running, scheduler._queue, scheduler._blocked)
-    scheduler._running, scheduler._queue, scheduler._blocked = Unwalkable(), UnwalkableQueue(), Unwalkable()
+    inside = core(scheduler)
+    kept = (inside.running, inside.queue, inside.line.places)
+    inside.running, inside.queue, inside.line.places = Unwalkable(), UnwalkableQueue(), Unwalkable()
     for end in (returns, forever, lambda: fails(ValueError())):
         jobs = [await scheduler.spawn(end()) for _ in range(4)]
         calls = [asyncio.create_task(scheduler.spawn(end())) for _ in range(3)]
@@ -81,8 +82,8 @@ async def test_no_step_of_one_job_walks_through_the_books():
         for call in calls[1:]:
             await asyncio.gather((await call).close(), return_exceptions=True)
         await settle()
-    assert (len(scheduler), len(scheduler._blocked)) == (0, 0)
-    scheduler._running, scheduler._queue, scheduler._blocked = kept
+    assert (len(scheduler), len(inside.line.places)) == (0, 0)
+    inside.running, inside.queue, inside.line.places = kept
     await scheduler.close()
 
 

@@ -549,8 +549,8 @@ def test_a_job_that_is_destroyed_together_with_its_loop_has_no_outcome_and_repor
     loop.set_exception_handler(lambda *_: None)  # it complains that a task is destroyed, and is right
     jobs = loop.run_until_complete(main())
     loop.close()
-    coros = [job._coro for job in jobs]
-    run = jobs[0]._task.get_coro()
+    coros = [job.coro for job in jobs]
+    run = jobs[0].task.get_coro()
     run.close()  # as the collector would
     assert ended == ["body"]
     assert [job.outcome for job in jobs] == [None, None]

@@ -14,6 +14,7 @@ import pytest
 
 from aiojobs import JobClosed, Scheduler
 from aiojobs.testing import settle
+from support.inside import shields
 from support.observing import Complaints, Recorder
 from unit.bodies import Body, books, fails, forever, returns
 from unit.factories import for_jobs
@@ -509,7 +510,7 @@ async def test_an_exception_that_objects_ends_what_is_shielded_like_any_other(ki
     if caller == "gone":
         outer.cancel()
     await asyncio.wait_for(scheduler.wait_and_close(), 5)
-    assert scheduler._shielded == {}
+    assert shields(scheduler).inners == {}
     if caller == "gone":
         assert [type(error) for error in handler.exceptions] == [kind]
     else:

@@ -74,7 +74,7 @@ async def test_however_a_job_ends_it_gives_back_one_slot_and_the_next_one_starts
     elif ending == "raises":
         body.fail(ValueError())
     elif ending == "is cancelled":
-        job._task.cancel()
+        job.task.cancel()
     elif ending == "is closed":
         await job.close()
     else:

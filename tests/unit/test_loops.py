@@ -9,6 +9,7 @@ import pytest
 
 from aiojobs import JobClosed, Scheduler
 from aiojobs.testing import settle
+from support.inside import shields
 from support.observing import Recorder
 from unit.bodies import Body, Counting, begin, begun, books, fails, forever, is_closed, returns
 
@@ -479,7 +480,7 @@ async def test_a_shielded_coroutine_whose_task_factory_closes_the_scheduler_is_s
     outer = scheduler.shield(asyncio.sleep(1000))
     with pytest.raises(asyncio.CancelledError):
         await outer
-    assert (scheduler.phase, len(scheduler._shielded)) == ("closed", 0)
+    assert (scheduler.phase, len(shields(scheduler).inners)) == ("closed", 0)
 
 
 @pytest.mark.requirement("EXC-1", "LIMIT-2", "LIMIT-6")

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from aiojobs import JobClosed, Scheduler, _claims
+from aiojobs import JobClosed, Scheduler, _ownership
 from aiojobs.testing import settle
 from support.observing import Recorder
 from unit.bodies import Body, Exotic, forever, returns
@@ -127,7 +127,7 @@ async def test_a_job_that_was_cancelled_from_outside_keeps_nothing():
     scheduler, traces = Scheduler(), Traces()
     job = await spawned(scheduler, traces, stop_here)
     await settle()
-    job._task.cancel()
+    job.task.cancel()
     await settle()
     assert job.outcome == "cancelled"
     assert traces.left() == ["job"]
@@ -218,7 +218,7 @@ async def test_a_job_that_failed_while_stopping_is_gone_with_the_last_reference(
     elif how == "timeout":
         with_error = job.wait(timeout=0)
     else:
-        job._task.cancel()
+        job.task.cancel()
         with_error = job.wait()
     with suppress(Mine, TimeoutError):
         await with_error
@@ -411,7 +411,7 @@ async def test_who_has_received_an_exception_is_let_go_too():
     await asyncio.wait(waiters)
     for waiter in waiters:
         assert isinstance(waiter.exception(), Mine)
-    assert job._waiters is None
+    assert job.waiters is None
 
 
 @pytest.mark.requirement("EXC-3")
@@ -478,28 +478,28 @@ async def test_a_long_run_does_not_grow(end):
 
 @pytest.mark.requirement("SPAWN-3")
 async def test_the_register_of_nameless_coroutines_does_not_grow():
-    before = len(_claims.foreign)
+    before = len(_ownership.foreign)
     scheduler = Scheduler(limit=2, pending_limit=2, exception_handler=lambda *_: None)
     ends = [result, failure, stop_here] * 10
     calls = [asyncio.create_task(scheduler.spawn(Exotic(end()))) for end in ends]
     await settle(2)
-    assert len(_claims.foreign) == before + len(calls)
+    assert len(_ownership.foreign) == before + len(calls)
     await settle(100)
     for call in calls[::2]:
         call.cancel()
     await settle(100)
     await scheduler.close()
     await asyncio.gather(*calls, return_exceptions=True)
-    assert len(_claims.foreign) == before
+    assert len(_ownership.foreign) == before
 
 
 @pytest.mark.requirement("SPAWN-3")
 def test_the_names_of_claimed_coroutines_are_kept_once_and_not_without_end(monkeypatch):
-    monkeypatch.setattr(_claims, "_MOST_NAMES", 10)
-    names = _claims._Names()
+    monkeypatch.setattr(_ownership, "_MOST_NAMES", 10)
+    names = _ownership._Names()
     assert names["f"] is names["f"] == "f"
     for number in range(100):
-        assert type(names[f"made up {number}"]) is _claims.Claimed
+        assert type(names[f"made up {number}"]) is _ownership.Claimed
     assert len(names) <= 10
 
 

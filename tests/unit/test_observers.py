@@ -279,9 +279,9 @@ def test_an_observer_that_exits_stops_the_loop_and_every_step_under_way_is_finis
 
 @pytest.mark.requirement("COST-1")
 async def test_without_an_observer_nothing_is_made_for_it(monkeypatch):
-    import aiojobs._outside
+    import aiojobs._reporting
 
-    monkeypatch.setattr(aiojobs._outside, "Record", None)
+    monkeypatch.setattr(aiojobs._reporting, "Record", None)
     scheduler = Scheduler(limit=1)
     jobs = [await scheduler.spawn(returns()), await scheduler.spawn(forever())]
     await jobs[1].close()

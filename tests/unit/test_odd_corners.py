@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from aiojobs import Scheduler, _calling, _claims, _engine, _machine, _tasks
+from aiojobs import Scheduler, _calling, _core, _launching, _ownership, _tasks
 from aiojobs.testing import settle
+from support.inside import closing, following
 from support.observing import Complaints, Recorder
 from unit.bodies import Body, books, fails, forever, is_closed, returns
 from unit.factories import for_jobs, plain
@@ -51,12 +52,12 @@ class Unwilling(Compiled):
 def test_what_a_compiled_coroutine_says_of_itself_is_believed(attributes, begun):
     coro = Compiled()
     vars(coro).update(attributes)
-    assert _claims._has_begun(coro) is begun
+    assert _ownership._has_begun(coro) is begun
 
 
 @pytest.mark.requirement("SPAWN-3")
 def test_what_does_not_say_whether_it_has_begun_is_taken():
-    assert _claims._has_begun(Unwilling()) is False
+    assert _ownership._has_begun(Unwilling()) is False
 
 
 # Tasks that are made in odd ways
@@ -80,7 +81,7 @@ async def test_a_task_that_goes_on_with_a_coroutine_begun_on_the_spot_drives_it(
     scheduler = Scheduler(limit=1)
     first = await scheduler.spawn(job())
     assert steps == ["first"]
-    assert scheduler._followed == {}
+    assert following(scheduler).jobs == {}
     assert await first == "third"
     body = Body()
     factory(plain)
@@ -129,7 +130,7 @@ async def test_closing_that_begins_when_a_coroutine_has_ended_and_its_task_is_be
             coro.send(None)
         except StopIteration as end:
             ended.set_result(end.value)
-        scheduler._shutdown._begin()
+        closing(scheduler)._begin()
         return ended
 
     factory(ends_and_closes)
@@ -197,7 +198,7 @@ async def test_a_loop_without_factories_serves_jobs(monkeypatch):
 async def test_a_loop_that_calls_nothing_soon_loses_no_failure(monkeypatch):
     handler, loop = Recorder(), asyncio.get_running_loop()
     scheduler = Scheduler(limit=1, exception_handler=handler)
-    call_soon, refused = loop.call_soon, {"_see_failure", "_launch_failed"}
+    call_soon, refused = loop.call_soon, {"see_failure", "_failed"}
 
     def refuse(callback, *args, **options):
         if getattr(callback, "__name__", "") in refused:
@@ -271,7 +272,7 @@ async def test_a_blocked_caller_whose_job_ended_while_its_task_was_made_is_told_
     create_task = asyncio.get_running_loop().create_task
 
     def begins_and_fails(coro, **options):
-        if pending._task is None:
+        if pending.task is None:
             return create_task(coro, **options)
         with pytest.raises(StopIteration):
             coro.send(None)
@@ -337,13 +338,13 @@ async def test_a_job_that_its_observer_stops_when_it_is_accepted_never_runs():
 def test_a_task_that_is_done_is_not_asked_for_its_coroutine_where_that_crashes():
     async def main():
         task = asyncio.ensure_future(returns())
-        assert _tasks.coro_of(task) is task.get_coro()
+        assert _calling.coro_of(task) is task.get_coro()
         await task
-        assert _tasks.coro_of(task) is None
+        assert _calling.coro_of(task) is None
         assert _tasks.drives(task, None) is False
 
     asyncio.run(main())
-    assert ((3, 12) <= sys.version_info < (3, 12, 5)) is _tasks.CRASHES
+    assert ((3, 12) <= sys.version_info < (3, 12, 5)) is _calling.CRASHES
 
 
 def test_a_context_that_is_entered_is_seen_to_be():
@@ -354,12 +355,12 @@ def test_a_context_that_is_entered_is_seen_to_be():
 
 @pytest.mark.loops("virtual", "stock", "uvloop")
 async def test_the_loops_own_create_task_is_taken_for_that():
-    assert _tasks.is_replaced(asyncio.get_running_loop()) is False
+    assert _calling.is_replaced(asyncio.get_running_loop()) is False
 
 
 async def test_a_create_task_that_was_replaced_or_rewritten_is_told_from_the_loops_own(monkeypatch):
     loop = asyncio.get_running_loop()
-    assert _tasks.is_replaced(loop) is False
+    assert _calling.is_replaced(loop) is False
 
     class Wrapping:
         def __call__(self, *args, **options):
@@ -367,19 +368,19 @@ async def test_a_create_task_that_was_replaced_or_rewritten_is_told_from_the_loo
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "create_task", Wrapping())
-        assert _tasks.is_replaced(loop) is True
+        assert _calling.is_replaced(loop) is True
     with monkeypatch.context() as patch:
         patch.setattr(type(loop), "create_task", lambda *_, **__: None)
-        assert _tasks.is_replaced(loop) is True
+        assert _calling.is_replaced(loop) is True
     with monkeypatch.context() as patch:
         patch.setattr(type(loop), "create_task", functools.wraps(type(loop).create_task)(lambda *_, **__: None))
-        assert _tasks.is_replaced(loop) is True
+        assert _calling.is_replaced(loop) is True
     create_task = type(loop).create_task
     before = create_task.__code__
     rewritten = before.replace(co_consts=(*before.co_consts, Wrapping()))
     create_task.__code__ = rewritten
     try:
-        assert _tasks.is_replaced(loop) is True
+        assert _calling.is_replaced(loop) is True
     finally:
         create_task.__code__ = before
 
@@ -509,7 +510,7 @@ async def test_a_job_whose_own_coroutine_cannot_be_made_keeps_no_slot(monkeypatc
 
     scheduler, coro = Scheduler(limit=1), returns()
     with monkeypatch.context() as patch:
-        patch.setattr(_machine.JobMachine, "_run", no_room)
+        patch.setattr(_launching, "_run", no_room)
         with pytest.raises(MemoryError, match="no room"):
             await scheduler.spawn(coro)
     assert is_closed(coro)
@@ -517,16 +518,16 @@ async def test_a_job_whose_own_coroutine_cannot_be_made_keeps_no_slot(monkeypatc
 
 
 async def test_of_what_is_no_task_or_was_cancelled_no_exception_is_received():
-    _machine._receive_later(None)
+    _launching._receive_later(None)
     cancelled = asyncio.get_running_loop().create_future()
     cancelled.cancel()
-    _machine._receive(cancelled)
+    _launching._receive(cancelled)
 
 
 def test_outside_of_every_task_there_is_none_to_cancel(steps):
     steps.call_soon(_tasks.cancel_current, None)
     steps.settle()
-    assert _tasks.name_of(object()) is None
+    assert _calling.name_of(object()) is None
 
 
 def test_what_nobody_can_be_told_goes_to_the_interpreter(monkeypatch):
@@ -558,8 +559,8 @@ def test_a_stack_without_room_for_anything_keeps_no_slot(steps, monkeypatch):
 
     coro = returns()
     with monkeypatch.context() as patch:
-        patch.setattr(_engine.Engine, "_not_launched", deep)
-        patch.setattr(_engine.Engine, "_ended", deep)
+        patch.setattr(_launching.Launching, "_not_launched", deep)
+        patch.setattr(_core.Core, "ended", deep)
         patch.setattr(steps, "create_task", deep)
         with pytest.raises(RecursionError, match="too deep"):
             scheduler.spawn_nowait(coro)
@@ -579,5 +580,5 @@ async def test_a_job_in_a_context_that_is_entered_waits_until_it_is_free_where_t
         return variable.get()
 
     spawned = context.run(lambda: scheduler.spawn_nowait(job(), context=context))
-    assert (spawned.state, spawned._task) == ("active", None)
+    assert (spawned.state, spawned.task) == ("active", None)
     assert await spawned == "mine"

@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiojobs._queue import Link, Queue
+from aiojobs._queue import Queue
 
 pytestmark = pytest.mark.requirement("LIMIT-5")
 
 
-class Member(Link):
+class Member:
     """Stands in for a job."""
 
-    __slots__ = ("__weakref__", "number")
+    __slots__ = ("__weakref__", "after", "before", "number")
 
     def __init__(self, number):
         self.number = number
 
 
 def linked(member):
-    return hasattr(member, "_before") or hasattr(member, "_after")
+    return hasattr(member, "before") or hasattr(member, "after")
 
 
 STEPS = st.sampled_from(["join", "join", "join", "pop", "leave", "clear"])

@@ -6,8 +6,9 @@ from contextlib import suppress
 
 import pytest
 
-from aiojobs import JobClosed, PendingQueueFull, Scheduler, _claims
+from aiojobs import JobClosed, PendingQueueFull, Scheduler, _ownership
 from aiojobs.testing import settle
+from support.inside import shields
 from support.observing import Complaints, Recorder
 from unit.bodies import Body, Exotic, fails, forever, is_closed, returns
 
@@ -44,7 +45,7 @@ async def test_whatever_can_be_awaited_can_be_shielded():
     ]:
         assert await scheduler.shield(shielded) == expected
     await settle()
-    assert not scheduler._shielded
+    assert not shields(scheduler).inners
 
 
 async def test_a_future_that_is_done_is_given_back_as_it_is():
@@ -53,7 +54,7 @@ async def test_a_future_that_is_done_is_given_back_as_it_is():
         done = future()
         finish(done)
         assert scheduler.shield(done) is done
-    assert not scheduler._shielded
+    assert not shields(scheduler).inners
 
 
 @EVERYWHERE
@@ -136,7 +137,7 @@ async def test_a_coroutine_that_is_shielded_belongs_to_nobody_else():
 @pytest.mark.requirement("SPAWN-3")
 @EVERYWHERE
 async def test_a_shielded_coroutine_that_is_not_pythons_own_is_remembered_until_it_ends():
-    before = set(_claims.foreign)
+    before = set(_ownership.foreign)
     scheduler, gate = Scheduler(), future()
     coro = Exotic(awaits(gate))
     shield = scheduler.shield(coro)
@@ -144,9 +145,9 @@ async def test_a_shielded_coroutine_that_is_not_pythons_own_is_remembered_until_
         scheduler.spawn_nowait(coro)
     gate.set_result("mine")
     assert await shield == "mine"
-    assert _claims.foreign == before
+    assert _ownership.foreign == before
     assert await scheduler.shield(Exotic(returns("at once"))) == "at once"
-    assert _claims.foreign == before
+    assert _ownership.foreign == before
 
 
 async def awaits(awaitable):
@@ -159,20 +160,20 @@ def test_a_shielded_coroutine_whose_loop_is_dropped_is_not_remembered():
         Scheduler().shield(Exotic(forever()))
         await settle()
 
-    before = set(_claims.foreign)
+    before = set(_ownership.foreign)
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda *_: None)  # it complains that a task is destroyed, and is right
     loop.run_until_complete(leave())
-    assert len(_claims.foreign) == len(before) + 1
+    assert len(_ownership.foreign) == len(before) + 1
     loop.close()
     del loop
     gc.collect()
-    assert _claims.foreign == before
+    assert _ownership.foreign == before
 
 
 @pytest.mark.requirement("SPAWN-3", "SPAWN-2")
 async def test_of_what_is_refused_nothing_is_remembered():
-    before = set(_claims.foreign)
+    before = set(_ownership.foreign)
     async with Scheduler(limit=1, pending_limit=1) as scheduler:
         jobs = [scheduler.spawn_nowait(forever()) for _ in range(2)]
         with pytest.raises(PendingQueueFull):
@@ -182,7 +183,7 @@ async def test_of_what_is_refused_nothing_is_remembered():
     for take in (scheduler.spawn_nowait, scheduler.shield):
         with pytest.raises(RuntimeError, match="after closing"):
             take(Exotic(returns()))
-    assert _claims.foreign == before
+    assert _ownership.foreign == before
 
 
 @pytest.mark.requirement("SPAWN-1", "SPAWN-3")
@@ -191,14 +192,14 @@ async def test_a_coroutine_whose_shield_gets_no_task_is_closed(monkeypatch, erro
     def fails_always(coro, **_):
         raise error("no task today")
 
-    before, coro = set(_claims.foreign), returns()
+    before, coro = set(_ownership.foreign), returns()
     with monkeypatch.context() as patch:
         patch.setattr(asyncio.get_running_loop(), "create_task", fails_always)
         for arg in (coro, Exotic(returns())):
             with pytest.raises(error, match="no task today"):
                 Scheduler().shield(arg)
     assert is_closed(coro)
-    assert _claims.foreign == before
+    assert _ownership.foreign == before
 
 
 @pytest.mark.requirement("SPAWN-1", "BOOK-4")
@@ -248,7 +249,7 @@ async def test_a_failure_after_the_caller_is_gone_goes_to_the_handler_once():
     await settle()
     assert handler.messages == ["Shielded awaitable failed"]
     assert handler.exceptions == [error]
-    assert not scheduler._shielded
+    assert not shields(scheduler).inners
 
 
 async def test_a_failure_that_has_happened_when_the_caller_goes_goes_to_the_handler_too():
@@ -281,7 +282,7 @@ async def test_nothing_but_a_failure_is_reported(end):
         inner.cancel()
     await settle()
     assert handler.calls == []
-    assert not scheduler._shielded
+    assert not shields(scheduler).inners
 
 
 @pytest.mark.parametrize("gone", [0, 1, 2])
@@ -362,7 +363,7 @@ async def test_a_shielded_awaitable_that_is_late_is_reported_once_and_forgotten_
     body.finish("late")
     assert await outer == "late"
     await settle()
-    assert not scheduler._shielded
+    assert not shields(scheduler).inners
     assert len(handler.calls) == 1
 
 
@@ -433,7 +434,7 @@ async def test_a_shielded_coroutine_whose_first_step_closes_the_scheduler_is_sto
         await asyncio.wait_for(outer, 50)
     await closing[0]
     assert ended == ["asked to stop"]
-    assert (scheduler.phase, len(scheduler._shielded)) == ("closed", 0)
+    assert (scheduler.phase, len(shields(scheduler).inners)) == ("closed", 0)
 
 
 @pytest.mark.requirement("BOOK-3")
@@ -443,7 +444,7 @@ async def test_callers_of_a_shield_who_have_gone_are_not_remembered():
         outer = scheduler.shield(inner)
         outer.cancel()
     await settle()
-    (shielded,) = scheduler._shielded.values()
+    (shielded,) = shields(scheduler).inners.values()
     assert len(shielded._outers) == 0
     outer = scheduler.shield(inner)
     inner.set_result("still")
@@ -458,7 +459,7 @@ async def test_a_shield_of_what_the_loop_makes_no_task_for_is_refused_and_keeps_
         with pytest.raises(TypeError, match="must return a task, got None"):
             scheduler.shield(coro)
     assert is_closed(coro)
-    assert scheduler._shielded == {}
+    assert shields(scheduler).inners == {}
 
 
 @pytest.mark.requirement("SPAWN-1", "BOOK-4")
@@ -471,7 +472,7 @@ async def test_a_future_that_tells_nobody_of_its_end_is_not_shielded():
     silent = Silent()
     with pytest.raises(OSError, match="no callbacks"):
         scheduler.shield(silent)
-    assert scheduler._shielded == {}
+    assert shields(scheduler).inners == {}
     await scheduler.close()
 
 

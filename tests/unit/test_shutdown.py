@@ -517,7 +517,7 @@ def test_a_handler_that_closes_other_jobs_while_everything_is_being_asked_change
     jobs = [steps.run(scheduler.spawn(body(name))) for name in ("first", "second")]
     steps.settle()
     gate.set_result(None)
-    steps.turn_until(lambda: any(job._result for job in jobs))
+    steps.turn_until(lambda: any(job.kept for job in jobs))
     closing = begin(scheduler.close())
     steps.settle()
     assert closing.done()

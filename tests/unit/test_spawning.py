@@ -127,7 +127,7 @@ async def test_spawn_nowait_is_refused_exactly_when_spawn_would_wait():
         scheduler.spawn_nowait(coro)
     assert is_closed(coro)
     assert books(scheduler) == (2, 3, 0)
-    next(iter(scheduler))._task.cancel()
+    next(iter(scheduler)).task.cancel()
     await settle()
     assert scheduler.spawn_nowait(forever()).pending
     await scheduler.close()

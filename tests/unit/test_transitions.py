@@ -7,6 +7,7 @@ import pytest
 from aiojobs import Event, IllegalTransition, Scheduler, State
 from aiojobs._lifecycle import HOLDS_SLOT, INITIAL, SEEN_AS_CLOSED, TERMINAL, TRANSITIONS
 from aiojobs.testing import settle
+from support.inside import core
 from support.observing import Recorder
 from unit.bodies import Body, forever, returns
 
@@ -52,20 +53,20 @@ async def test_every_cell_of_the_table_is_obeyed_by_a_real_job(state, event):
     observer.calls.clear()
     if dest is None:
         with pytest.raises(IllegalTransition) as refused:
-            job._fire(event)
+            job.fire(event)
         assert (refused.value.job, refused.value.state, refused.value.event) == (job, state, event)
         for part in (f"event '{event}' is illegal", f"in state '{state}'", repr(job), "unchanged"):
             assert part in str(refused.value)
         assert seen(scheduler, job) == before
         assert observer.calls == []
     else:
-        assert job._fire(event) is (dest is not state)
+        assert job.fire(event) is (dest is not state)
         assert job.state is dest
-        scheduler._tell_observer()
+        core(scheduler).reporting.tell_observer()
         assert [record[:4] for record in observer.calls] == (
             [] if dest is state else [(job, event, state, dest)]
         )
-    job._state = state  # back to where its books are, so that it can be closed
+    job.current = state  # back to where its books are, so that it can be closed
     await scheduler.close()
 
 

@@ -366,7 +366,7 @@ async def test_waiters_of_a_job_that_was_stopped_by_whomever_get_job_closed(how)
     elif how == "wait_and_close":
         await scheduler.wait_and_close(timeout=1)
     elif how == "task.cancel":
-        job._task.cancel()
+        job.task.cancel()
     else:
         gate.set()
     for answer in (waiter, job.wait(), job.wait(timeout=0)):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from counters import refused
 
-from aiojobs._arguments import check_count, seconds
+from aiojobs._validate import check_count, seconds
 
 
 def a_count_that_is_large_enough_is_accepted(value: int, least: int) -> None:

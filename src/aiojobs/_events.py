@@ -11,9 +11,8 @@ from ._lifecycle import Event, Phase, PhaseEvent, State
 
 if TYPE_CHECKING:
     from ._job import Job
-    from ._scheduler import Scheduler
 
-__all__ = ("ACCEPT", "ExceptionContext", "ExceptionHandler", "Observer", "Record")
+__all__ = ("ACCEPT", "ExceptionContext", "Observer", "Record")
 
 ACCEPT: Final = "accept"
 """The event of the record that tells of a new job; it has no source, since the job had no state before."""
@@ -57,6 +56,3 @@ class ExceptionContext(_AlwaysThere, total=False):
 
 
 Observer: TypeAlias = Callable[[Record], object]
-ExceptionHandler: TypeAlias = (
-    Callable[["Scheduler", ExceptionContext], object] | Callable[["Scheduler", dict[str, Any]], object]
-)

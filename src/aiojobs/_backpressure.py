@@ -1,0 +1,137 @@
+"""Callers of ``spawn`` that wait for a place, because every slot and every place in the queue is taken.
+
+The rules of this file
+----------------------
+All or nothing (``SPAWN-1``): a caller gets a job that is in the registries, or an exception, and then nothing is left
+of what was offered, whenever the caller is cancelled.
+
+How it works
+------------
+A call waits outside, on a future in ``places``, in order of arrival. When a place falls free the job of the first one
+is accepted there and then, and its caller wakes a loop pass later. In between the job is *arriving*: it has its place,
+even a slot, but no task, because the caller may be cancelled in that very pass and the job must then never run. The
+caller launches the job when it wakes, and those that were started behind it wait for that (``LIMIT-5``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from contextlib import suppress
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._admission import Verdict
+from ._calling import resolve
+from ._core import Core
+from ._events import ACCEPT
+from ._job import Job
+from ._lifecycle import Event, Outcome, Phase, State
+from ._ownership import release
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from contextvars import Context
+
+__all__ = ("Backpressure",)
+
+_T = TypeVar("_T")
+
+
+class Backpressure:
+    """The line of the callers that wait outside one scheduler."""
+
+    __slots__ = ("_core", "arriving", "places")
+
+    places: OrderedDict[asyncio.Future[None], Job[Any]]
+    arriving: dict[Job[Any], None]
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.places = OrderedDict()
+        self.arriving = {}
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):
+            for job in self.places.values():
+                release(job.coro)
+
+    async def spawn(
+        self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None
+    ) -> Job[_T]:
+        """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
+        core = self._core
+        job: Job[_T] = Job(coro, core, name, copy_context() if context is None else context)
+        del coro  # what is raised while it is closed may hold this frame (BOOK-3)
+        try:
+            place: asyncio.Future[None] = core.bound.loop.create_future()
+        except BaseException:
+            core.disown(job)
+            raise
+        core.admission.offer(True)
+        self.places[place] = job
+        core.reporting.remember_caller(job)
+        try:
+            await place
+        except BaseException:
+            self._withdraw(place, job)
+            raise
+        if core.admission.phase is not Phase.OPEN:
+            self._withdraw(place, job)
+            raise core.refusal(Verdict.REFUSE)
+        del self.arriving[job]
+        failure = None
+        starter = core.starter
+        if starter.waiting and starter.waiting[0] is job and job.owner is not None:
+            starter.waiting.popleft()
+            failure = starter.launch(job)
+        starter.soon()
+        if failure is not None:
+            if job.owner is not None:
+                core.ended(job, Event.FINISH, Outcome.RAISED, failure, True)
+            try:
+                raise failure[0]
+            finally:
+                del job, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
+        return job
+
+    def _withdraw(self, place: asyncio.Future[None], job: Job[Any]) -> None:
+        """A blocked spawn was cancelled or refused: outside, or with its job accepted (``SPAWN-1``)."""
+        core = self._core
+        if self.places.pop(place, None) is not None:
+            core.admission.give_up()
+            core.disown(job)
+            return
+        if job in self.arriving:
+            del self.arriving[job]
+            if job.current is State.PENDING:
+                core.stop_pending(job)
+            elif job.owner is not None:
+                core.stop_arriving(job)
+            core.starter.soon()
+
+    def forget_gone(self) -> list[Job[Any]]:
+        """Callers at the head of the line that were cancelled in this very pass are not let in any more.
+
+        Returns their jobs, whose coroutines are to be closed.
+        """
+        gone: list[Job[Any]] = []
+        while self.places:
+            place, job = self.places.popitem(last=False)
+            if not place.cancelled():
+                self.places[place] = job
+                self.places.move_to_end(place, last=False)
+                break
+            self._core.admission.give_up()
+            gone.append(job)
+        return gone
+
+    def admit(self) -> None:
+        """Accept the job of the call that has waited longest, on the call's behalf: the end of a first half."""
+        core = self._core
+        place, job = self.places.popitem(last=False)
+        core.queue.join(job)
+        self.arriving[job] = None
+        if core.untold is not None:
+            core.untold.append((job, ACCEPT, None, job.current))
+        core.bound.call_out("a waiter", resolve, place, None)

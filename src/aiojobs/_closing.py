@@ -1,0 +1,246 @@
+"""Closing and draining: asked once, delivered once, bounded by one timer, and never in need of a task.
+
+The rules of this file
+----------------------
+Closing is a chain of callbacks on the loop. A caller of ``close`` or ``wait_and_close`` only waits for its
+end, on a future of its own, so it may be cancelled, repeated or run beside others without any effect on the
+chain (``SHUT-3``, ``SHUT-5``).
+
+How it works
+------------
+1. ``_begin``: the phase changes, and from here on nothing starts (``SHUT-1``). The calls outside are refused,
+   the queue is dismissed, and every running job and shielded awaitable gets its cancellation. Each of these calls
+   out, and whatever one of them raises, the others are made (``BOOK-4``).
+2. A cancellation is thrown into its coroutine one loop pass later, or two if the job has yet to take its
+   first step (``START-1``). Behind all of them in the ready queue stands ``_arm``: when it runs each has been
+   delivered, however many there are, and the time allowed begins (``SHUT-2``).
+3. Either the last job ends (``consider``) or the deadline passes (``_expire``), which reports each job that
+   still runs, once. The phase becomes closed and everyone who waits is woken.
+
+Draining is waiting for the moment when nothing is left. New work may have come by the time the waiter wakes;
+then it waits again, for another such moment, so it never spins (``SHUT-4``).
+
+What is deliberately not here
+-----------------------------
+No second cancellation: a job that swallowed the first one is reported, and its slot is not given away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from ._callgraph import CALL_GRAPH, link_each, unlink_each
+from ._calling import cancel, is_done, make_room, resolve
+from ._core import Core
+from ._job import Job
+from ._lifecycle import Event, Outcome, Phase, PhaseEvent
+from ._reporting import shield_timeout, timeout
+from ._shields import Shields
+
+__all__ = ("Closing",)
+
+_OPEN, _CLOSING = Phase.OPEN, Phase.CLOSING
+_CLOSE, _NEVER_STARTED = Event.CLOSE, Outcome.NEVER_STARTED
+
+
+class Closing:
+    """The closing of one scheduler, and the waiting for the end of everything."""
+
+    __slots__ = ("_closers", "_core", "_deadline", "_drainers", "_shields")
+
+    _closers: dict[asyncio.Future[bool], None]
+    """Who waits for the end of closing, in order of arrival."""
+    _drainers: dict[asyncio.Future[bool], None]
+    """Who waits for the moment when nothing is left, likewise."""
+    _deadline: asyncio.TimerHandle | None
+    """Armed from step 2 until closing is over."""
+
+    def __init__(self, core: Core, shields: Shields) -> None:
+        self._core = core
+        self._shields = shields
+        self._closers = {}
+        self._drainers = {}
+        self._deadline = None
+
+    def check(self, verb: str) -> None:
+        """Closing needs the scheduler's own loop, unless that is dead and there is nothing to wait for.
+
+        Raises:
+            RuntimeError: the loop is another one, or a job closes its own scheduler (``WAIT-4``).
+        """
+        core = self._core
+        bound = core.bound
+        is_empty = self._is_idle() and not core.queue and not core.line.places
+        if bound.loop is not None and bound.loop.is_closed() and is_empty:
+            bound.loop = None
+        core.bind(bound.check())
+        task = asyncio.current_task(bound.loop)
+        if task is None:
+            return
+        # The task of a coroutine that begins while it is being shielded is not known yet.
+        if self._shields.runs(task) or any(core.runs(job, task) for job in core.running):
+            raise RuntimeError(
+                f"a job can't {verb} its own scheduler, which would have to wait for the job itself: "
+                "let the code that owns the scheduler do it"
+            )
+
+    async def close(self) -> None:
+        """Begin to close unless that has been done, and wait until closing is over."""
+        if self._core.admission.phase is _OPEN:
+            self._begin()
+        if self._core.admission.phase is _CLOSING:
+            await self._wait_among(self._closers)
+
+    def begin_unawaited(self) -> None:
+        """Begin to close on behalf of a caller that can't wait, if the loop is there to go on with it."""
+        loop = self._core.bound.loop
+        if self._core.admission.phase is _OPEN and loop is not None and loop.is_running():
+            self._begin()
+
+    async def drain(self, within: float | None) -> None:
+        """Wait until nothing is left, or closing begins, or `within` seconds have passed."""
+        core = self._core
+        deadline = None if within is None else core.bound.loop.time() + within
+        while core.admission.phase is _OPEN and not self._is_idle():
+            if not await self._wait_among(self._drainers, deadline):
+                return
+
+    def consider(self) -> None:
+        """Something has ended: if nothing is left, those who wait for that are told."""
+        if self._is_idle():
+            if self._core.admission.phase is _CLOSING:
+                self._finish()
+            self._wake(self._drainers)
+
+    def _is_idle(self) -> bool:
+        return not (self._core.running or self._shields.inners)
+
+    async def _wait_among(
+        self, waiters: dict[asyncio.Future[bool], None], deadline: float | None = None
+    ) -> bool:
+        """Wait to be woken together with the others; False if `deadline`, on the loop's clock, came first."""
+        core = self._core
+        loop = core.bound.loop
+        waiter: asyncio.Future[bool] = loop.create_future()
+        # The caller is not kept in this frame, which the traceback of its task may hold (BOOK-3).
+        waiters[waiter] = None
+        core.waiters[waiter] = asyncio.current_task(loop) if CALL_GRAPH else None
+        core.on_idle = self.consider
+        timer = None
+        if deadline is not None:
+            timer = loop.call_at(deadline, self._wake, (waiter,), False)
+        try:
+            if CALL_GRAPH:
+                link_each(self._awaited(), (core.waiters[waiter],))
+            return await waiter
+        finally:
+            del waiters[waiter]
+            self._leave(waiter)
+            if timer is not None:
+                core.bound.call_out("a timer", cancel, timer)
+
+    def _leave(self, waiter: asyncio.Future[bool]) -> None:
+        """Somebody does not wait any more, and is not seen to."""
+        core = self._core
+        caller = core.waiters.pop(waiter)
+        if not core.waiters and core.admission.phase is _OPEN:
+            core.on_idle = None
+        if CALL_GRAPH:
+            unlink_each(self._awaited(), (caller,))
+
+    def _awaited(self) -> list[object]:
+        """Everything that they wait for (``WAIT-6``)."""
+        return [*(job.task for job in self._core.running), *self._shields.inners]
+
+    def _begin(self) -> None:
+        """Step 1: nothing starts any more, and everything that is left is asked to stop."""
+        core = self._core
+        make_room()
+        places = core.line.places
+        blocked = list(places.items())
+        dropped = core.queue.clear()
+        # To free what they let go of may run anything.
+        held: Any = [(job.coro, job.context) for job in dropped]
+        places.clear()
+        core.on_idle = self.consider
+        core.move(PhaseEvent.CLOSE)
+        for job in dropped:
+            job.fire(_CLOSE)
+            job.let_go(_NEVER_STARTED, None)
+        # Those that have failed unseen end by that, and not by being asked.
+        asked = dict.fromkeys(job for job in core.running if job.kept is None and job.fire(_CLOSE))
+        # Whole: from here on it calls out.
+        for place, job in blocked:
+            core.disown(job)
+            core.bound.call_out("a waiter", resolve, place, None)
+        for job, (coro, _) in zip(dropped, held, strict=True):
+            core.close_coroutine(coro, job)
+            core.say_farewell(job, (coro, None, None), None)
+        held = coro = None  # as in close_coroutine
+        if core.untold is not None:
+            core.reporting.tell_observer()
+        self._ask_all(asked)
+        for job in dropped:
+            core.tell(job)
+        self._wake(self._drainers)
+        self.consider()
+
+    def _ask_all(self, asked: dict[Job[Any], None]) -> None:
+        """Tell everything that runs that it is to stop, and have the time begin when all of it has been told."""
+        core = self._core
+        if self._is_idle():
+            return
+        for job in list(core.running):
+            if job.owner is None:
+                continue  # it was ended by what was called out to
+            if job in core.line.arriving:
+                core.stop_arriving(job)
+            elif not core.see_end(job) and job in asked:
+                core.starter.cancel(job)
+        bound = core.bound
+        for inner in list(self._shields.inners):
+            bound.call_out("cancel of a shielded future", cancel, inner)
+        bound.call_soon(bound.call_soon, self._arm)
+
+    def _arm(self) -> None:
+        """Step 2: every cancellation has been thrown by now, so the time allowed begins."""
+        within = self._core.close_within
+        if self._core.admission.phase is _CLOSING and within is not None:
+            self._deadline = self._core.bound.loop.call_later(within, self._expire)
+
+    def _expire(self) -> None:
+        """Step 3, the hard way: the deadline has passed, and what still runs is reported."""
+        core = self._core
+        for job in list(core.running):
+            core.see_end(job)
+        if core.admission.phase is not _CLOSING:
+            return
+        late_jobs = list(core.running)
+        late_shielded = [
+            inner
+            for inner in self._shields.inners
+            if not core.bound.call_out("done of a shielded future", is_done, inner)
+        ]
+        self._finish()
+        within = core.close_within
+        for job in late_jobs:
+            core.reporting.report(job, timeout(job, within))
+        for inner in late_shielded:
+            core.reporting.report(None, shield_timeout(inner, within))
+
+    def _finish(self) -> None:
+        """Closing is over."""
+        core = self._core
+        deadline, self._deadline = self._deadline, None
+        core.move(PhaseEvent.SETTLED)
+        if deadline is not None:
+            core.bound.call_out("a timer", cancel, deadline)
+        if core.untold is not None:
+            core.reporting.tell_observer()
+        self._wake(self._closers)
+
+    def _wake(self, waiters: Iterable[asyncio.Future[bool]], value: bool = True) -> None:
+        for waiter in list(waiters):
+            self._core.bound.call_out("a waiter", resolve, waiter, value)

@@ -1,0 +1,510 @@
+"""The jobs of one scheduler: who holds a slot, who stands in the queue, and what follows when a job comes or ends.
+
+The rules of this file
+----------------------
+Policy is asked for, never made: whether a job starts, queues, waits or is refused, and what follows when one ends or
+leaves, is what ``Admission`` answers. What is left is order and registries.
+
+*An action is whole before anybody else's code runs* (``BOOK-4``). Each has two halves. The first changes states,
+counts and registries, and calls nothing but what changes them: it can't be interrupted, and since those calls
+are all of one depth and call no further, a stack that has room for the first has room for the last. The second
+half calls out, each call on its own: what one of them does or raises keeps none of the others from being made.
+
+*All or nothing* (``SPAWN-1``): a caller of ``enter`` gets a job that is in the registries, or an exception, and then
+nothing is left of what was offered. Checks come first (``SPAWN-3``), then the claim on the coroutine, and for jobs
+that are more than ordinary a look whether the stack has room. From the claim on somebody has to close it.
+
+How it works
+------------
+*Registries.* A job is in ``queue`` while it is pending and in ``running`` while it holds a slot, and counted
+nowhere else. Both are ordered, and since jobs start first in, first out, the running ones followed by the
+queue are in the order of spawning (``BOOK-2``). No set of jobs exists, so nothing depends on the order of
+hashes.
+
+*The other parts* are connected by the scheduler: what makes the tasks (`Starter`), the callers that wait outside
+(`Line`), and whom to tell when nothing is left (``on_idle``). What is asked of them is written down here.
+
+``ended`` completes the registries, wakes who waits, lets the next job start, and reports to the handler last.
+
+What is deliberately not here
+-----------------------------
+No helper task: nothing that a stray ``task.cancel()`` could hit (``SHUT-5``). No search: every step finds its
+job by position or by hash (``COST-1``). No closing, no shields. No threads: one loop, its thread.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future, get_running_loop
+from collections import OrderedDict, deque
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context, copy_context
+from types import CoroutineType
+from typing import Any, Protocol, TypeVar, cast
+
+from . import _validate
+from ._admission import Admission, Next, Verdict
+from ._callgraph import CALL_GRAPH, unlink
+from ._calling import BoundLoop, make_room, name_of, tell
+from ._events import ACCEPT
+from ._exceptions import PendingQueueFull
+from ._job import Callbacks, Caller, Job
+from ._lifecycle import Event, Outcome, PhaseEvent, State
+from ._ownership import claim, foreign, qualified_name, release
+from ._queue import Queue
+from ._reporting import Reporting, Untold
+from ._tasks import is_within
+
+__all__ = ("Core", "Failure", "Line", "Starter")
+
+_T = TypeVar("_T")
+
+# Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
+_START, _QUEUE, _FULL = Verdict.START, Verdict.QUEUE, Verdict.FULL
+_NOTHING, _START_NEXT, _ADMIT = Next.NOTHING, Next.START, Next.ADMIT
+_PENDING = State.PENDING
+_GIVE_SLOT, _CLOSE, _FINISH = Event.START, Event.CLOSE, Event.FINISH
+_RETURNED, _RAISED, _NEVER_STARTED = Outcome.RETURNED, Outcome.RAISED, Outcome.NEVER_STARTED
+
+Failure = tuple[BaseException, Any]
+"""What was raised, and its traceback."""
+
+
+class Starter(Protocol):
+    """What makes the tasks of jobs that have a slot."""
+
+    waiting: deque[Job[Any]]
+    """Jobs that have a slot and are to be launched in their turn."""
+
+    def launch(self, job: Job[Any]) -> Failure | None:
+        """Make the task of a job; what that raises is returned."""
+        ...
+
+    def begins_at_once(self) -> bool:
+        """Whether a task may take its first step while it is made."""
+        ...
+
+    def all(self) -> None:
+        """Launch what waits, in order."""
+        ...
+
+    def soon(self) -> None:
+        """The same, on a stack of its own if need be."""
+        ...
+
+    def fail_soon(self, job: Job[Any], failure: Failure) -> None:
+        """End, in a moment, a job that got its slot from another and no task."""
+        ...
+
+    def cancel(self, job: Job[Any]) -> None:
+        """Deliver to a job's task, once, that the job was asked to stop."""
+        ...
+
+    def runs(self, job: Job[Any], task: object) -> bool:
+        """Whether a task, which need not be the one that was made for a job, has begun it."""
+        ...
+
+    def see_end(self, job: Job[Any]) -> bool:
+        """Take notice of the end of a task that has not told of it yet; whether there was one."""
+        ...
+
+
+class Line(Protocol):
+    """The callers that wait outside, because the queue is full."""
+
+    places: OrderedDict[Future[None], Job[Any]]
+    """Where each of them waits, and with which job, in order of arrival."""
+
+    arriving: dict[Job[Any], None]
+    """Jobs that were accepted for one of them whose call has not returned yet."""
+
+    def forget_gone(self) -> list[Job[Any]]:
+        """Those at the head that were cancelled are not let in any more; their jobs, to be closed."""
+        ...
+
+    def admit(self) -> None:
+        """Accept the job of the one that has waited longest: the end of a first half."""
+        ...
+
+
+class Core:
+    """The registries of one scheduler, and what changes them.
+
+    Arguments:
+        admission: decides; nobody else writes to it.
+        bound: the loop.
+        reporting: tells observer and handler.
+        close_within: seconds that jobs have to stop; None for no deadline.
+    """
+
+    __slots__ = (
+        "admission",
+        "bound",
+        "callbacks",
+        "close_within",
+        "is_special",
+        "line",
+        "on_idle",
+        "queue",
+        "reporting",
+        "running",
+        "starter",
+        "untold",
+        "waiters",
+    )
+
+    admission: Admission
+    bound: BoundLoop
+    reporting: Reporting
+    close_within: float | None
+    running: dict[Job[Any], None]
+    """Jobs that hold a slot, in the order of spawning. Whenever user code runs, as many as admission counts."""
+    queue: Queue[Job[Any]]
+    """Jobs that wait for a slot, likewise."""
+    callbacks: dict[Job[Any], Callbacks]
+    untold: Untold | None
+    """That of ``reporting``: asked for at every step of every job."""
+    is_special: bool
+    """Whether there is more to do for a new job than to launch it on asyncio's own kind of task: somebody observes,
+    or debugs, or has a say in how tasks are made. True for good once that was seen."""
+    waiters: dict[Future[bool], Caller]
+    """Who waits for the end of everything, each with the caller's task where there is a call graph."""
+    starter: Starter
+    line: Line
+    on_idle: Callable[[], None] | None
+    """Called when no job is left that holds a slot; None while nobody wants to know."""
+
+    def __init__(
+        self, admission: Admission, bound: BoundLoop, reporting: Reporting, close_within: float | None
+    ) -> None:
+        self.admission = admission
+        self.bound = bound
+        self.reporting = reporting
+        self.close_within = close_within
+        self.running = {}
+        self.queue = Queue()
+        self.callbacks = {}
+        self.untold = reporting.untold
+        self.is_special = self.untold is not None
+        self.waiters = {}
+        self.on_idle = None
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):
+            for job in (*self.running, *self.queue):
+                release(job.coro)
+
+    # --- Coming in -----------------------------------------------------------------------------------
+
+    def enter(  # noqa: C901, PLR0912 - a call less is a call less, at every job
+        self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None, may_block: bool
+    ) -> Job[_T] | None:
+        """Carry out the verdict on a coroutine; None if its caller has to wait outside.
+
+        A job that waits keeps a copy of the context of this moment; one that starts now gets one anyway.
+        """
+        if type(coro) is CoroutineType and name is None is context and get_running_loop() is self.bound.loop:
+            claim(coro)  # what most callers come to; the same in short
+        else:
+            self.check_offer(coro, name, context)
+        is_special = self.is_special or context is not None
+        if is_special:
+            _make_room_for(coro)
+        job: Job[_T] = Job(coro, self, name, context)
+        verdict = self.admission.offer(False)
+        if verdict is _QUEUE:
+            if context is None:
+                job.context = copy_context()
+            self.queue.join(job)
+            if is_special:
+                self.note_acceptance(job)
+                self._tell_of_acceptance(job)
+            return job
+        if verdict is not _START:
+            if verdict is _FULL and may_block:
+                return None
+            self.disown(job)
+            raise self.refusal(verdict)
+        self.running[job] = None
+        if is_special:
+            self.note_acceptance(job)
+        job.fire(_GIVE_SLOT)
+        starter = self.starter
+        failure = self._start_with_care(job) if is_special or starter.waiting else starter.launch(job)
+        if failure is None and job.owner is not None:
+            return job
+        try:
+            if failure is None:
+                return job
+            if job.owner is not None:
+                try:
+                    self.ended(job, _FINISH, _RAISED, failure, True)
+                except RecursionError:  # there is no room on the stack but for this
+                    del self.running[job]
+                    job.fire(_FINISH)
+                    job.let_go(_RAISED, failure)
+                    self.admission.ended()
+            raise failure[0]
+        finally:
+            del job, coro, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
+
+    def check_offer(self, coro: Any, name: object, context: object) -> None:
+        """All that ``SPAWN-3`` asks, in its order: type, loop, ownership.
+
+        On success the loop is bound, and the coroutine belongs to the caller, who has to see to its end.
+        """
+        if type(coro) is not CoroutineType:
+            _validate.check_coroutine(coro)
+        if name is not None or context is not None:
+            _validate.check_name(name)
+            _validate.check_context(context)
+        loop = self.bound.check()
+        claim(coro)
+        self.bind(loop)
+
+    def bind(self, loop: Any) -> None:
+        """The loop of the first use; nothing changes on any other."""
+        if self.bound.loop is None:
+            bound = self.bound
+            bound.bind(loop)
+            self.is_special |= bound.is_debugged or bound.creates_elsewhere or bound.has_task_factory()
+
+    def refusal(self, verdict: Verdict) -> Exception:
+        """The error for a caller that is turned away."""
+        if verdict is _FULL:
+            limits = f"all {self.admission.limit} slots and all {self.admission.pending_limit} queue places"
+            return PendingQueueFull(f"{limits} are taken; await spawn() to wait for one")
+        return RuntimeError("Scheduling a new job after closing")
+
+    def note_acceptance(self, job: Job[Any]) -> None:
+        """Note for the observer that there is a new job."""
+        if self.untold is not None:
+            self.untold.append((job, ACCEPT, None, job.current))
+
+    def _tell_of_acceptance(self, job: Job[Any]) -> None:
+        """A new job, as far as anybody takes an interest."""
+        self.reporting.remember_caller(job)
+        if self.untold is not None:
+            self.reporting.tell_observer()
+
+    def _start_with_care(self, job: Job[Any]) -> Failure | None:
+        """Launch a job behind those started before it, or when its context is free."""
+        self._tell_of_acceptance(job)
+        context = job.context
+        starter = self.starter
+        is_entered = context is not None and self.is_special and is_within(context)
+        if not is_entered and not starter.waiting:
+            try:
+                return starter.launch(job)
+            finally:
+                del job, context  # a traceback of an eager first step may hold this frame (BOOK-3)
+        if context is None:
+            job.context = copy_context()
+        starter.waiting.append(job)
+        if is_entered:
+            self.bound.call_soon(starter.all)
+        return None
+
+    # --- Ending --------------------------------------------------------------------------------------
+
+    def ended(  # noqa: C901 - a call less is a call less, at every job
+        self, job: Job[Any], event: Event, outcome: Outcome, result: object, received: bool = False
+    ) -> None:
+        """A running job has really ended: complete its registries, wake who waits, start the next, report."""
+        # To free what a job lets go of may run anything: it is held to the end of the first half, here or by its run.
+        held = None
+        if outcome is not _RETURNED or self.is_special or foreign:
+            held = (job.coro, job.task, job.context)
+        task = job.task if CALL_GRAPH else None
+        job.fire(event)
+        del self.running[job]
+        job.let_go(outcome, result)
+        line = self.line
+        gone = line.forget_gone() if line.places else None
+        next_ = self.admission.ended()
+        following = None
+        if next_ is not _NOTHING:
+            following = self.queue.pop()
+            self.running[following] = None
+            following.fire(_GIVE_SLOT)
+            if next_ is not _START_NEXT:
+                line.admit()
+        # Whole: from here on it calls out.
+        if CALL_GRAPH and (job.waiters is not None or self.callbacks or self.waiters):
+            self.show_callers(unlink, job, task)
+        if held is not None or gone:
+            self.say_farewell(job, held, gone)
+        held = task = None
+        if job.waiters is not None or self.callbacks:
+            self.tell(job, received=received)
+        unreceived = outcome is _RAISED and job.waiters is None and not received
+        starter = self.starter
+        if following is None:
+            if not self.running and self.on_idle is not None:
+                self.on_idle()
+        elif starter.waiting or following in line.arriving or (self.is_special and starter.begins_at_once()):
+            # In the last step of a job that another one follows, a task that begins at once would find the context
+            # entered that both may share, and one that ended at once would start the next one ever deeper.
+            starter.waiting.append(following)
+            starter.soon()
+        elif (failure := starter.launch(following)) is not None:
+            starter.fail_soon(following, failure)
+            del failure
+        following = None  # what its task raised may hold this frame (BOOK-3)
+        if unreceived:
+            self.reporting.report_failure(job)
+
+    def see_failure(self, job: Job[Any]) -> None:
+        """Take notice of what a coroutine has raised, unless that was done before."""
+        if job.owner is not None:
+            self.ended(job, _FINISH, _RAISED, job.kept)
+
+    def say_farewell(
+        self, job: Job[Any], held: tuple[Any, Any, Any] | None, gone: list[Job[Any]] | None
+    ) -> None:
+        """What seldom has to be done for a job that has ended: names, claims, observer, callers that are gone.
+
+        `held` are its coroutine, its task and its context, of which nothing else may know any more.
+        """
+        if held is not None:
+            coro, task, _ = held
+            if type(coro) is not CoroutineType:
+                job.coro = qualified_name(coro)
+                release(coro)
+            if job.outcome is not _RETURNED and job.given_name is None and task is not None:
+                job.given_name = self.bound.call_out("get_name of a task", name_of, task)
+        for departed in gone or ():
+            self.disown(departed)
+        if self.untold is not None:
+            self.reporting.tell_observer()
+
+    def tell(self, job: Job[Any], received: bool = False) -> None:
+        """Wake those who wait for a job that has ended."""
+        loop = self.bound.loop
+        if job.waiters is not None:
+            job.wake(loop, received=received)
+        for callback, context, _ in self.callbacks.pop(job, ()) if self.callbacks else ():
+            try:
+                loop.call_soon(callback, job, context=context)
+            except BaseException as exc:  # noqa: BLE001 - a debug loop refuses what it can't call
+                tell(loop, "done callback", exc)
+
+    def show_callers(self, act: Callable[[object, object], None], job: Job[Any], task: object) -> None:
+        """Link the task of a job with those of all who wait for it, or for everything, or part them (``WAIT-6``)."""
+        try:
+            for caller in (job.waiters or {}).values():
+                act(task, caller)
+            for _, _, watcher in self.callbacks.get(job, ()):
+                act(task, watcher)
+            for drainer in self.waiters.values():
+                act(task, drainer)
+        except BaseException as exc:  # noqa: BLE001 - a task of somebody's own may object
+            tell(self.bound.loop, "the call graph", exc)
+
+    # --- Asking to stop ------------------------------------------------------------------------------
+
+    def ask_to_stop(self, job: Job[Any]) -> None:
+        """``close`` was asked of a job that has not ended (``CLOSE-1``, ``CLOSE-3``, ``START-2``)."""
+        if job.current is _PENDING:
+            self.stop_pending(job)
+            return
+        make_room()
+        if job in self.line.arriving:
+            self.stop_arriving(job)
+        elif not self.see_end(job) and job.fire(_CLOSE):
+            if self.untold is not None:
+                self.reporting.tell_observer()
+            self.starter.cancel(job)
+
+    def see_end(self, job: Job[Any]) -> bool:
+        """Take notice of an end that has come and was not seen yet; whether there was one."""
+        if job.kept is not None and job.owner is not None:
+            self.see_failure(job)
+            return True
+        return self.starter.see_end(job)
+
+    def stop_pending(self, job: Job[Any]) -> None:
+        """A job that waits for a slot ends on the spot, and nothing of it ever runs (``START-2``)."""
+        line = self.line
+        if job.waiters is not None or self.callbacks or line.places or self.is_special:
+            make_room()
+        coro, context = job.coro, job.context
+        job.fire(_CLOSE)
+        self.queue.leave(job)
+        job.let_go(_NEVER_STARTED, None)
+        gone = line.forget_gone()
+        if self.admission.withdrawn() is _ADMIT:
+            line.admit()
+        # Whole: from here on it calls out, and to free what the job has let go of may run anything.
+        del context
+        try:
+            cast("Coroutine[Any, Any, Any]", coro).close()
+        except BaseException as exc:  # noqa: BLE001 - it changes nothing for anybody else
+            self.reporting.report_cleanup(job, exc)
+        if gone or self.is_special or type(coro) is not CoroutineType:
+            self.say_farewell(job, (coro, None, None), gone)
+        del coro  # as in close_coroutine
+        if job.waiters is not None or self.callbacks:
+            self.tell(job)
+
+    def stop_arriving(self, job: Job[Any]) -> None:
+        """A job that has a slot, but no task since its spawn has not returned, never runs either (``SPAWN-1``)."""
+        coro = job.coro
+        job.fire(_CLOSE)
+        self.ended(job, Event.CANCEL, Outcome.CANCELLED, None)
+        self.close_coroutine(coro, job)
+        del coro  # as there
+
+    def disown(self, job: Job[Any]) -> None:
+        """Close the coroutine of a job that was never accepted, and forget whose it was."""
+        coro: Any = job.coro
+        job.coro = qualified_name(coro)
+        if foreign:
+            release(coro)
+        try:
+            self.close_coroutine(coro, job)
+        finally:
+            del coro  # as there
+
+    def close_coroutine(self, coro: Any, job: Job[Any]) -> None:
+        """Close what will not run any more; what its cleanup raises goes to the handler (``START-2``).
+
+        A finalizer may call back meanwhile, and what is raised then holds the frames that led to it: here and in
+        whoever calls this, nothing bears the coroutine any more when it is closed (``BOOK-3``).
+        """
+        try:
+            coro.close()
+        except BaseException as exc:  # noqa: BLE001 - it changes nothing for anybody else
+            self.reporting.report_cleanup(job, exc)
+        finally:
+            del coro
+
+    def move(self, event: PhaseEvent) -> None:
+        """Change the phase through the table; the observer is told by whoever calls."""
+        source = self.admission.phase
+        if event is PhaseEvent.CLOSE:
+            self.admission.shutdown()
+        else:
+            self.admission.settle()
+        if self.untold is not None:
+            self.untold.append((None, event, source, self.admission.phase))
+
+    # --- What a job asks of its owner, beside ``ask_to_stop`` and ``see_end`` ------------------------------
+
+    def runs(self, job: Job[Any], task: object) -> bool:
+        """Whether a task is the one that runs a job."""
+        return job.task is task or (self.is_special and self.starter.runs(job, task))
+
+    def unreceived(self, job: Job[Any]) -> None:
+        """A job has failed, and nobody is left to receive that (``EXC-1``)."""
+        self.reporting.report_failure(job)
+
+
+def _make_room_for(coro: Any) -> None:
+    """Refuse a coroutine while nothing has changed, if the stack is too full for all that is to be called."""
+    try:
+        make_room()
+    except RecursionError:
+        release(coro)
+        coro.close()
+        raise

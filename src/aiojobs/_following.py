@@ -1,0 +1,176 @@
+"""Jobs whose task may do something else beside driving them: each ends when its task does (``START-3``).
+
+The rules of this file
+----------------------
+A task factory may have wrapped what a task is to run, begun it at once, or dropped it. Nothing is taken for granted
+but that the task can be followed to its end.
+
+How it works
+------------
+Most tasks drive nothing but their job, and are not here: their job ends in its last step (``_launching``). Of any
+other a `Followed` notes what the coroutine comes to, and a callback of the task tells the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from ._callgraph import CALL_GRAPH, link
+from ._calling import cancel, failure_of, is_a, is_done
+from ._core import Core
+from ._job import Job
+from ._lifecycle import Event, Outcome, State
+from ._reporting import task_failure
+from ._tasks import End, Followed, cancel_current, drives, end_of, no_task
+
+__all__ = ("Following",)
+
+_ACTIVE, _RAISED = State.ACTIVE, Outcome.RAISED
+
+
+class Following:
+    """The jobs of one scheduler that end with their tasks."""
+
+    __slots__ = ("_core", "begins_at_once", "jobs")
+
+    jobs: dict[Job[Any], Followed]
+    begins_at_once: bool
+    """Whether a task has ever begun a job at once: from then on each is given a stack of its own to begin on."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.jobs = {}
+        self.begins_at_once = False
+
+    def follow(self, job: Job[Any], task: Any, run: Any) -> None:
+        """Have a job end with its task, unless it turns out that the task drives nothing else.
+
+        Raises:
+            BaseException: this can't be done: `task` is no future.
+        """
+        self._core.is_special = True
+        followed = self.jobs.get(job)
+        entered = followed is not None
+        if not callable(getattr(task, "add_done_callback", None)):
+            raise no_task(task)
+        job.task = task
+        job.context = None
+        if CALL_GRAPH:
+            self._core.show_callers(link, job, task)
+        if (followed is None or followed.end is None) and drives(task, run):
+            self.jobs.pop(job, None)
+            if not entered:
+                run.send(None)
+        else:
+            if followed is None:
+                followed = self.jobs[job] = Followed()
+            followed.run = run
+            if followed.runner is asyncio.current_task():
+                followed.runner = None  # it was begun on the spot, by no task of its own
+            if followed.end is not None and followed.end[1] is not _RAISED and task.done():
+                self._task_ended(job, task)
+            else:
+                task.add_done_callback(partial(self._task_ended, job))
+        if job.current is not _ACTIVE and job.owner is not None:
+            self.cancel(job)
+
+    def entered(self, job: Job[Any]) -> bool:
+        """The coroutine of a job is begun by a task that is not known to drive it, or not known yet.
+
+        Returns whether the job was asked to stop before that, which its task has to be told after this step.
+        """
+        task = asyncio.current_task()
+        followed = self.jobs.get(job)
+        if followed is None:
+            followed = self.jobs[job] = Followed()
+            self.begins_at_once = self._core.is_special = True
+            job.task = task
+            asked = False  # the task is being made: it is told when it has been
+        else:
+            asked = job.current is not _ACTIVE
+        followed.entered = True
+        followed.runner = task
+        return asked and task is not None
+
+    def runs(self, job: Job[Any], task: object) -> bool:
+        """Whether a task is the one that has begun a job."""
+        followed = self.jobs.get(job)
+        return followed is not None and followed.runner is task
+
+    def finished(self, job: Job[Any], event: Event, outcome: Outcome, result: object) -> None:
+        """The coroutine of a job has ended, and with it the job unless that ends with its task."""
+        followed = self.jobs.get(job)
+        if followed is not None:
+            followed.end = (event, outcome, result)
+        elif job.owner is not None:
+            self._core.ended(job, event, outcome, result)
+
+    def see_end(self, job: Job[Any]) -> bool:
+        """Take notice of the end of a task that has not told of it yet; whether there was one."""
+        followed = self.jobs.get(job) if self.jobs else None
+        if followed is None or followed.run is None or followed.end is None:
+            return False
+        if not self._core.bound.call_out("a task", is_done, job.task):
+            return False
+        self._task_ended(job, job.task)
+        return True
+
+    def cancel(self, job: Job[Any]) -> None:
+        """Deliver to a job's task that the job was asked to stop, once, and after its first step (``START-1``).
+
+        A task that is being made is told when it has been.
+        """
+        task = job.task
+        followed = self.jobs.get(job) if self.jobs else None
+        if task is None or (followed is not None and followed.run is None):
+            return
+        if followed is None:
+            self._core.bound.call_out("cancel of a task", cancel, task)
+        elif followed.entered:
+            self._cancel_followed(job)
+        else:
+            # It has yet to take its first step, and may get to the coroutine in it.
+            self._core.bound.call_soon(self._cancel_followed, job)
+
+    def cancel_in_first_step(self, job: Job[Any], again: tuple[Any, ...] | None) -> None:
+        """Deliver to the current task what was asked before its coroutine had taken a step (``START-1``)."""
+        followed = self.jobs.get(job)
+        if followed is not None:
+            followed.is_cancelled = True
+        self._core.bound.call_out("cancel of a task", cancel_current, again)
+
+    def _cancel_followed(self, job: Job[Any]) -> None:
+        """Tell a task that is followed, unless it was told in the coroutine's first step."""
+        followed = self.jobs.get(job)
+        if followed is not None and not followed.is_cancelled:
+            followed.is_cancelled = True
+            self._core.bound.call_out("cancel of a task", cancel, job.task)
+
+    def _task_ended(self, job: Job[Any], task: Any) -> None:
+        """The task of a job that is followed is done, and so is the job."""
+        followed = self.jobs.pop(job, None)
+        if followed is None:
+            return
+        failure = failure_of(task)
+        coro = job.coro
+        if followed.end is None:
+            end = end_of(failure)
+            if not followed.entered:
+                self._core.close_coroutine(followed.run, job)
+                self._core.close_coroutine(coro, job)
+            del coro  # as in close_coroutine
+            self._core.ended(job, *end)
+        else:
+            end = followed.end
+            self._core.ended(job, *end)
+            if failure is not None and not _is_expected(failure, end):
+                self._core.reporting.report(job, task_failure(job, failure))
+
+
+def _is_expected(failure: BaseException, end: End) -> bool:
+    """Whether a task came to what its coroutine did: its exception, or a cancellation."""
+    if is_a(failure, asyncio.CancelledError):
+        return True
+    return end[1] is _RAISED and end[2][0] is failure
