@@ -7,7 +7,7 @@ of what was offered, whenever the caller is cancelled.
 
 How it works
 ------------
-A call waits outside, on a future in ``places``, in order of arrival. When a place falls free the job of the first one
+A call waits outside, on a future of its own, in order of arrival. When a place falls free the job of the first one
 is accepted there and then, and its caller wakes a loop pass later. In between the job is *arriving*: it has its place,
 even a slot, but no task, because the caller may be cancelled in that very pass and the job must then never run. The
 caller launches the job when it wakes, and those that were started behind it wait for that (``LIMIT-5``).
@@ -16,8 +16,6 @@ caller launches the job when it wakes, and those that were started behind it wai
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +25,6 @@ from ._core import Core
 from ._events import ACCEPT
 from ._job import Job
 from ._lifecycle import Event, Outcome, Phase, State
-from ._ownership import release
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -41,20 +38,10 @@ _T = TypeVar("_T")
 class Backpressure:
     """The line of the callers that wait outside one scheduler."""
 
-    __slots__ = ("_core", "arriving", "places")
-
-    places: OrderedDict[asyncio.Future[None], Job[Any]]
-    arriving: dict[Job[Any], None]
+    __slots__ = ("_core",)
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self.places = OrderedDict()
-        self.arriving = {}
-
-    def __del__(self) -> None:
-        with suppress(AttributeError):
-            for job in self.places.values():
-                release(job.coro)
 
     async def spawn(
         self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None
@@ -69,7 +56,7 @@ class Backpressure:
             core.disown(job)
             raise
         core.admission.offer(True)
-        self.places[place] = job
+        core.places[place] = job
         core.reporting.remember_caller(job)
         try:
             await place
@@ -79,13 +66,12 @@ class Backpressure:
         if core.admission.phase is not Phase.OPEN:
             self._withdraw(place, job)
             raise core.refusal(Verdict.REFUSE)
-        del self.arriving[job]
+        del core.arriving[job]
         failure = None
-        starter = core.starter
-        if starter.waiting and starter.waiting[0] is job and job.owner is not None:
-            starter.waiting.popleft()
-            failure = starter.launch(job)
-        starter.soon()
+        if core.waiting and core.waiting[0] is job and job.owner is not None:
+            core.waiting.popleft()
+            failure = core.starter.launch(job)
+        core.starter.soon()
         if failure is not None:
             if job.owner is not None:
                 core.ended(job, Event.FINISH, Outcome.RAISED, failure, True)
@@ -98,12 +84,12 @@ class Backpressure:
     def _withdraw(self, place: asyncio.Future[None], job: Job[Any]) -> None:
         """A blocked spawn was cancelled or refused: outside, or with its job accepted (``SPAWN-1``)."""
         core = self._core
-        if self.places.pop(place, None) is not None:
+        if core.places.pop(place, None) is not None:
             core.admission.give_up()
             core.disown(job)
             return
-        if job in self.arriving:
-            del self.arriving[job]
+        if job in core.arriving:
+            del core.arriving[job]
             if job.current is State.PENDING:
                 core.stop_pending(job)
             elif job.owner is not None:
@@ -115,12 +101,13 @@ class Backpressure:
 
         Returns their jobs, whose coroutines are to be closed.
         """
+        places = self._core.places
         gone: list[Job[Any]] = []
-        while self.places:
-            place, job = self.places.popitem(last=False)
+        while places:
+            place, job = places.popitem(last=False)
             if not place.cancelled():
-                self.places[place] = job
-                self.places.move_to_end(place, last=False)
+                places[place] = job
+                places.move_to_end(place, last=False)
                 break
             self._core.admission.give_up()
             gone.append(job)
@@ -129,9 +116,9 @@ class Backpressure:
     def admit(self) -> None:
         """Accept the job of the call that has waited longest, on the call's behalf: the end of a first half."""
         core = self._core
-        place, job = self.places.popitem(last=False)
+        place, job = core.places.popitem(last=False)
         core.queue.join(job)
-        self.arriving[job] = None
+        core.arriving[job] = None
         if core.untold is not None:
             core.untold.append((job, ACCEPT, None, job.current))
         core.bound.call_out("a waiter", resolve, place, None)

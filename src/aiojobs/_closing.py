@@ -72,7 +72,7 @@ class Closing:
         """
         core = self._core
         bound = core.bound
-        is_empty = self._is_idle() and not core.queue and not core.line.places
+        is_empty = self._is_idle() and not core.queue and not core.places
         if bound.loop is not None and bound.loop.is_closed() and is_empty:
             bound.loop = None
         core.bind(bound.check())
@@ -158,12 +158,11 @@ class Closing:
         """Step 1: nothing starts any more, and everything that is left is asked to stop."""
         core = self._core
         make_room()
-        places = core.line.places
-        blocked = list(places.items())
+        blocked = list(core.places.items())
         dropped = core.queue.clear()
         # To free what they let go of may run anything.
         held: Any = [(job.coro, job.context) for job in dropped]
-        places.clear()
+        core.places.clear()
         core.on_idle = self.consider
         core.move(PhaseEvent.CLOSE)
         for job in dropped:
@@ -195,10 +194,10 @@ class Closing:
         for job in list(core.running):
             if job.owner is None:
                 continue  # it was ended by what was called out to
-            if job in core.line.arriving:
+            if job in core.arriving:
                 core.stop_arriving(job)
             elif not core.see_end(job) and job in asked:
-                core.starter.cancel(job)
+                core.tasks.cancel(job)
         bound = core.bound
         for inner in list(self._shields.inners):
             bound.call_out("cancel of a shielded future", cancel, inner)

@@ -21,7 +21,8 @@ nowhere else. Both are ordered, and since jobs start first in, first out, the ru
 queue are in the order of spawning (``BOOK-2``). No set of jobs exists, so nothing depends on the order of
 hashes.
 
-*The other parts* are connected by the scheduler: what makes the tasks (`Starter`), the callers that wait outside
+*The other parts* are connected by the scheduler: what makes the tasks (`Starter`) and knows
+them (`Tasks`), the callers that wait outside
 (`Line`), and whom to tell when nothing is left (``on_idle``). What is asked of them is written down here.
 
 ``ended`` completes the registries, wakes who waits, lets the next job start, and reports to the handler last.
@@ -55,7 +56,7 @@ from ._queue import Queue
 from ._reporting import Reporting, Untold
 from ._tasks import is_within
 
-__all__ = ("Core", "Failure", "Line", "Starter")
+__all__ = ("Core", "Failure", "Line", "Starter", "Tasks")
 
 _T = TypeVar("_T")
 
@@ -72,9 +73,6 @@ Failure = tuple[BaseException, Any]
 
 class Starter(Protocol):
     """What makes the tasks of jobs that have a slot."""
-
-    waiting: deque[Job[Any]]
-    """Jobs that have a slot and are to be launched in their turn."""
 
     def launch(self, job: Job[Any]) -> Failure | None:
         """Make the task of a job; what that raises is returned."""
@@ -96,6 +94,10 @@ class Starter(Protocol):
         """End, in a moment, a job that got its slot from another and no task."""
         ...
 
+
+class Tasks(Protocol):
+    """What knows the tasks of jobs once they are made."""
+
     def cancel(self, job: Job[Any]) -> None:
         """Deliver to a job's task, once, that the job was asked to stop."""
         ...
@@ -111,12 +113,6 @@ class Starter(Protocol):
 
 class Line(Protocol):
     """The callers that wait outside, because the queue is full."""
-
-    places: OrderedDict[Future[None], Job[Any]]
-    """Where each of them waits, and with which job, in order of arrival."""
-
-    arriving: dict[Job[Any], None]
-    """Jobs that were accepted for one of them whose call has not returned yet."""
 
     def forget_gone(self) -> list[Job[Any]]:
         """Those at the head that were cancelled are not let in any more; their jobs, to be closed."""
@@ -139,18 +135,22 @@ class Core:
 
     __slots__ = (
         "admission",
+        "arriving",
         "bound",
         "callbacks",
         "close_within",
         "is_special",
         "line",
         "on_idle",
+        "places",
         "queue",
         "reporting",
         "running",
         "starter",
+        "tasks",
         "untold",
         "waiters",
+        "waiting",
     )
 
     admission: Admission
@@ -161,6 +161,12 @@ class Core:
     """Jobs that hold a slot, in the order of spawning. Whenever user code runs, as many as admission counts."""
     queue: Queue[Job[Any]]
     """Jobs that wait for a slot, likewise."""
+    waiting: deque[Job[Any]]
+    """Jobs that have a slot and are to be launched in their turn. Nothing stays for more than a loop pass."""
+    places: OrderedDict[Future[None], Job[Any]]
+    """Where each of the callers waits that wait outside, and with which job, in order of arrival."""
+    arriving: dict[Job[Any], None]
+    """Jobs that were accepted for one of them whose call has not returned yet."""
     callbacks: dict[Job[Any], Callbacks]
     untold: Untold | None
     """That of ``reporting``: asked for at every step of every job."""
@@ -170,6 +176,7 @@ class Core:
     waiters: dict[Future[bool], Caller]
     """Who waits for the end of everything, each with the caller's task where there is a call graph."""
     starter: Starter
+    tasks: Tasks
     line: Line
     on_idle: Callable[[], None] | None
     """Called when no job is left that holds a slot; None while nobody wants to know."""
@@ -183,6 +190,9 @@ class Core:
         self.close_within = close_within
         self.running = {}
         self.queue = Queue()
+        self.waiting = deque()
+        self.places = OrderedDict()
+        self.arriving = {}
         self.callbacks = {}
         self.untold = reporting.untold
         self.is_special = self.untold is not None
@@ -191,7 +201,7 @@ class Core:
 
     def __del__(self) -> None:
         with suppress(AttributeError):
-            for job in (*self.running, *self.queue):
+            for job in (*self.running, *self.queue, *self.places.values()):
                 release(job.coro)
 
     # --- Coming in -----------------------------------------------------------------------------------
@@ -229,8 +239,7 @@ class Core:
         if is_special:
             self.note_acceptance(job)
         job.fire(_GIVE_SLOT)
-        starter = self.starter
-        failure = self._start_with_care(job) if is_special or starter.waiting else starter.launch(job)
+        failure = self._start_with_care(job) if is_special or self.waiting else self.starter.launch(job)
         if failure is None and job.owner is not None:
             return job
         try:
@@ -291,18 +300,17 @@ class Core:
         """Launch a job behind those started before it, or when its context is free."""
         self._tell_of_acceptance(job)
         context = job.context
-        starter = self.starter
         is_entered = context is not None and self.is_special and is_within(context)
-        if not is_entered and not starter.waiting:
+        if not is_entered and not self.waiting:
             try:
-                return starter.launch(job)
+                return self.starter.launch(job)
             finally:
                 del job, context  # a traceback of an eager first step may hold this frame (BOOK-3)
         if context is None:
             job.context = copy_context()
-        starter.waiting.append(job)
+        self.waiting.append(job)
         if is_entered:
-            self.bound.call_soon(starter.all)
+            self.bound.call_soon(self.starter.all)
         return None
 
     # --- Ending --------------------------------------------------------------------------------------
@@ -319,8 +327,7 @@ class Core:
         job.fire(event)
         del self.running[job]
         job.let_go(outcome, result)
-        line = self.line
-        gone = line.forget_gone() if line.places else None
+        gone = self.line.forget_gone() if self.places else None
         next_ = self.admission.ended()
         following = None
         if next_ is not _NOTHING:
@@ -328,7 +335,7 @@ class Core:
             self.running[following] = None
             following.fire(_GIVE_SLOT)
             if next_ is not _START_NEXT:
-                line.admit()
+                self.line.admit()
         # Whole: from here on it calls out.
         if CALL_GRAPH and (job.waiters is not None or self.callbacks or self.waiters):
             self.show_callers(unlink, job, task)
@@ -338,17 +345,16 @@ class Core:
         if job.waiters is not None or self.callbacks:
             self.tell(job, received=received)
         unreceived = outcome is _RAISED and job.waiters is None and not received
-        starter = self.starter
         if following is None:
             if not self.running and self.on_idle is not None:
                 self.on_idle()
-        elif starter.waiting or following in line.arriving or (self.is_special and starter.begins_at_once()):
+        elif self.waiting or following in self.arriving or (self.is_special and self.starter.begins_at_once()):
             # In the last step of a job that another one follows, a task that begins at once would find the context
             # entered that both may share, and one that ended at once would start the next one ever deeper.
-            starter.waiting.append(following)
-            starter.soon()
-        elif (failure := starter.launch(following)) is not None:
-            starter.fail_soon(following, failure)
+            self.waiting.append(following)
+            self.starter.soon()
+        elif (failure := self.starter.launch(following)) is not None:
+            self.starter.fail_soon(following, failure)
             del failure
         following = None  # what its task raised may hold this frame (BOOK-3)
         if unreceived:
@@ -409,32 +415,31 @@ class Core:
             self.stop_pending(job)
             return
         make_room()
-        if job in self.line.arriving:
+        if job in self.arriving:
             self.stop_arriving(job)
         elif not self.see_end(job) and job.fire(_CLOSE):
             if self.untold is not None:
                 self.reporting.tell_observer()
-            self.starter.cancel(job)
+            self.tasks.cancel(job)
 
     def see_end(self, job: Job[Any]) -> bool:
         """Take notice of an end that has come and was not seen yet; whether there was one."""
         if job.kept is not None and job.owner is not None:
             self.see_failure(job)
             return True
-        return self.starter.see_end(job)
+        return self.is_special and self.tasks.see_end(job)
 
     def stop_pending(self, job: Job[Any]) -> None:
         """A job that waits for a slot ends on the spot, and nothing of it ever runs (``START-2``)."""
-        line = self.line
-        if job.waiters is not None or self.callbacks or line.places or self.is_special:
+        if job.waiters is not None or self.callbacks or self.places or self.is_special:
             make_room()
         coro, context = job.coro, job.context
         job.fire(_CLOSE)
         self.queue.leave(job)
         job.let_go(_NEVER_STARTED, None)
-        gone = line.forget_gone()
+        gone = self.line.forget_gone()
         if self.admission.withdrawn() is _ADMIT:
-            line.admit()
+            self.line.admit()
         # Whole: from here on it calls out, and to free what the job has let go of may run anything.
         del context
         try:
@@ -493,7 +498,7 @@ class Core:
 
     def runs(self, job: Job[Any], task: object) -> bool:
         """Whether a task is the one that runs a job."""
-        return job.task is task or (self.is_special and self.starter.runs(job, task))
+        return job.task is task or (self.is_special and self.tasks.runs(job, task))
 
     def unreceived(self, job: Job[Any]) -> None:
         """A job has failed, and nobody is left to receive that (``EXC-1``)."""

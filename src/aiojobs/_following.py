@@ -109,7 +109,7 @@ class Following:
 
     def see_end(self, job: Job[Any]) -> bool:
         """Take notice of the end of a task that has not told of it yet; whether there was one."""
-        followed = self.jobs.get(job) if self.jobs else None
+        followed = self.jobs.get(job)
         if followed is None or followed.run is None or followed.end is None:
             return False
         if not self._core.bound.call_out("a task", is_done, job.task):

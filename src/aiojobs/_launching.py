@@ -20,7 +20,7 @@ may be about to wait for the job or to close it, and is a better receiver than t
 
 *Order.* A job's task is made the moment its slot is given, but for two kinds: a job that was accepted for a blocked
 spawn is launched when that spawn returns (``SPAWN-1``), and one that begins at once gets a stack of its own. These,
-and all that start behind them, stand in ``waiting`` until it is their turn (``LIMIT-5``).
+and all that start behind them, stand in line until it is their turn (``LIMIT-5``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from __future__ import annotations
 import asyncio
 import types
 from asyncio import Task
-from collections import deque
 from collections.abc import Awaitable, Coroutine, Generator
 from contextlib import suppress
 from typing import Any, NoReturn, cast
@@ -53,16 +52,13 @@ _RETURNED, _RAISED, _CANCELLED = Outcome.RETURNED, Outcome.RAISED, Outcome.CANCE
 class Launching:
     """Makes the tasks of one scheduler's jobs."""
 
-    __slots__ = ("_core", "following", "waiting")
+    __slots__ = ("_core", "following")
 
     following: Following
-    waiting: deque[Job[Any]]
-    """Jobs whose start has fired and whose task is to be made, in order. Nothing stays for more than a loop pass."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self.following = Following(core)
-        self.waiting = deque()
 
     def launch(self, job: Job[Any]) -> Failure | None:  # noqa: C901, PLR0912 - a call less is a call less, at every job
         """Make the task of a job that has started; what that raises is returned.
@@ -163,7 +159,7 @@ class Launching:
 
     def all(self) -> None:
         """Launch in the order of starting, up to a job whose caller has yet to wake (``LIMIT-5``)."""
-        waiting, arriving = self.waiting, self._core.line.arriving
+        waiting, arriving = self._core.waiting, self._core.arriving
         while waiting and waiting[0] not in arriving:
             job = waiting.popleft()
             if job.owner is not None:
@@ -194,20 +190,6 @@ class Launching:
             self._core.ended(job, _FINISH, _RAISED, failure)
         if exits(failure[0]):
             stop_loop(self._core.bound.loop, failure[0])
-
-    # --- What ``_core`` asks of the tasks that were made ----------------------------------------------
-
-    def cancel(self, job: Job[Any]) -> None:
-        """Deliver to a job's task, once, that the job was asked to stop."""
-        self.following.cancel(job)
-
-    def runs(self, job: Job[Any], task: object) -> bool:
-        """Whether a task, which need not be the one that was made for a job, has begun it."""
-        return self.following.runs(job, task)
-
-    def see_end(self, job: Job[Any]) -> bool:
-        """Take notice of the end of a task that has not told of it yet; whether there was one."""
-        return self.following.see_end(job)
 
 
 _NO_TASK: Any = object()

@@ -20,7 +20,7 @@ can't be left in the middle, unless what has left stays in it as a mark.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 __all__ = ("Node", "Queue")
 
@@ -52,7 +52,7 @@ class Queue(Generic[_N]):
     def __iter__(self) -> Iterator[_N]:
         node = self.after
         while node is not self:
-            yield cast("_N", node)
+            yield node
             node = node.after
 
     def clear(self) -> list[_N]:
@@ -86,4 +86,4 @@ class Queue(Generic[_N]):
         after = self.after = node.after
         after.before = self
         del node.before, node.after
-        return cast("_N", node)
+        return node  # type: ignore[no-any-return]

@@ -79,7 +79,8 @@ class Scheduler(Collection[Job[Any]]):
         shields = self.__shields = Shields(core)
         self.__closing = Closing(core, shields)
         self.__outside = core.line = Backpressure(core)
-        core.starter = Launching(core)
+        core.starter = launching = Launching(core)
+        core.tasks = launching.following
         # As given; what nobody lives to wait for is no deadline.
         self.__given = close_timeout, wait_timeout, wait_within, exception_handler
 

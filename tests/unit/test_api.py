@@ -134,7 +134,34 @@ def test_every_signature_is_as_designed(function, expected):
 def test_everything_public_is_documented(owner):
     public = [name for name in vars(owner) if not name.startswith("_")]
     assert owner.__doc__
-    assert [name for name in public if not getattr(owner, name).__doc__] == []
+    assert [name for name in public if not inspect.getdoc(getattr(owner, name))] == []
+
+
+# Subclasses.
+
+
+async def test_a_subclass_of_the_scheduler_meets_no_name_of_its_parts():
+    class Own(Scheduler):
+        def __init__(self):
+            super().__init__(limit=1)
+            self._queue = self._loop = self._core = self._running = self._jobs = self._closing = "mine"
+            self.queue = self.loop = self.core = self.running = "mine"
+
+        def _enter(self):
+            raise AssertionError("nobody else calls it")
+
+        _launch = _spawn = _ended = _bind = _report = _call_out = _enter
+
+    async with Own() as scheduler:
+        first, second = await scheduler.spawn(returns("first")), await scheduler.spawn(returns("second"))
+        assert (await first, await second) == ("first", "second")
+        assert await scheduler.shield(returns("shielded")) == "shielded"
+    assert (scheduler.phase, scheduler._core, scheduler.core) == ("closed", "mine", "mine")
+
+
+def test_a_scheduler_has_few_names_of_its_own():
+    names = {*vars(Scheduler()), *vars(Scheduler)}
+    assert len({name for name in names if name.startswith("_") and not name.startswith("__")}) <= 6
 
 
 # The scheduler's properties.

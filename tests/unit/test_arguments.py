@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import pytest
 
-from aiojobs import Scheduler, _backpressure, _core, _ownership, _shields
+from aiojobs import Scheduler, _core, _ownership, _shields
 from aiojobs.testing import settle
 from support.inside import shields
 from unit.bodies import Body, Exotic, books, forever, is_closed, returns
@@ -85,7 +85,7 @@ def test_constructor_arguments_are_keywords_only():
 def test_a_scheduler_whose_constructor_failed_is_dropped_without_a_noise():
     with pytest.raises(ValueError, match="limit"):
         Scheduler(limit=0)
-    for part in (_core.Core, _backpressure.Backpressure, _shields.Shields):
+    for part in (_core.Core, _shields.Shields):
         part.__new__(part).__del__()
 
 
