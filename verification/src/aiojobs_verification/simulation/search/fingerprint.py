@@ -56,7 +56,7 @@ _NAMED: Final = (
     types.TracebackType,
     VirtualLoop,
 )
-_NO_FUTURE: Final = frozenset({"__weakref__", "__dict__", "_name"})
+_NO_FUTURE: Final = frozenset({"__weakref__", "__dict__", "_name", "given_name"})
 _CODE: Final = frozenset({types.CodeType, types.FunctionType})
 _LONG_AGO: Final = EPOCH / 2
 """A number beyond this is a point of time."""
