@@ -158,7 +158,7 @@ class BoundLoop:
         """Call foreign code through the gate; None if it has raised, which has been told (``BOOK-4``)."""
         return call_out(self.loop, what, function, *args)
 
-    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+    def soon(self, callback: Callable[..., object], *args: Any) -> None:
         """Have the loop call something of this package's own soon, in the middle of an action."""
         call_out(self.loop, "call_soon of the loop", schedule, self.loop, callback, *args)
 

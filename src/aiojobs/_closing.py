@@ -80,7 +80,7 @@ class Closing:
         if task is None:
             return
         # The task of a coroutine that begins while it is being shielded is not known yet.
-        if self._shields.runs(task) or any(core.runs(job, task) for job in core.running):
+        if self._shields.runs(task) or any(core.runs(job, task) for job in core.slots):
             raise RuntimeError(
                 f"a job can't {verb} its own scheduler, which would have to wait for the job itself: "
                 "let the code that owns the scheduler do it"
@@ -115,7 +115,7 @@ class Closing:
             self._wake(self._drainers)
 
     def _is_idle(self) -> bool:
-        return not (self._core.running or self._shields.inners)
+        return not (self._core.slots or self._shields.inners)
 
     async def _wait_among(
         self, waiters: dict[asyncio.Future[bool], None], deadline: float | None = None
@@ -152,7 +152,7 @@ class Closing:
 
     def _awaited(self) -> list[object]:
         """Everything that they wait for (``WAIT-6``)."""
-        return [*(job.task for job in self._core.running), *self._shields.inners]
+        return [*(job.task for job in self._core.slots), *self._shields.inners]
 
     def _begin(self) -> None:
         """Step 1: nothing starts any more, and everything that is left is asked to stop."""
@@ -169,7 +169,7 @@ class Closing:
             job.fire(_CLOSE)
             job.let_go(_NEVER_STARTED, None)
         # Those that have failed unseen end by that, and not by being asked.
-        asked = dict.fromkeys(job for job in core.running if job.kept is None and job.fire(_CLOSE))
+        asked = dict.fromkeys(job for job in core.slots if job.kept is None and job.fire(_CLOSE))
         # Whole: from here on it calls out.
         for place, job in blocked:
             core.disown(job)
@@ -191,17 +191,17 @@ class Closing:
         core = self._core
         if self._is_idle():
             return
-        for job in list(core.running):
+        for job in list(core.slots):
             if job.owner is None:
                 continue  # it was ended by what was called out to
             if job in core.arriving:
                 core.stop_arriving(job)
             elif not core.see_end(job) and job in asked:
-                core.tasks.cancel(job)
+                core.tasks.stop(job)
         bound = core.bound
         for inner in list(self._shields.inners):
             bound.call_out("cancel of a shielded future", cancel, inner)
-        bound.call_soon(bound.call_soon, self._arm)
+        bound.soon(bound.soon, self._arm)
 
     def _arm(self) -> None:
         """Step 2: every cancellation has been thrown by now, so the time allowed begins."""
@@ -212,11 +212,11 @@ class Closing:
     def _expire(self) -> None:
         """Step 3, the hard way: the deadline has passed, and what still runs is reported."""
         core = self._core
-        for job in list(core.running):
+        for job in list(core.slots):
             core.see_end(job)
         if core.admission.phase is not _CLOSING:
             return
-        late_jobs = list(core.running)
+        late_jobs = list(core.slots)
         late_shielded = [
             inner
             for inner in self._shields.inners

@@ -16,7 +16,7 @@ that are more than ordinary a look whether the stack has room. From the claim on
 
 How it works
 ------------
-*Registries.* A job is in ``queue`` while it is pending and in ``running`` while it holds a slot, and counted
+*Registries.* A job is in ``queue`` while it is pending and in ``slots`` while it holds a slot, and counted
 nowhere else. Both are ordered, and since jobs start first in, first out, the running ones followed by the
 queue are in the order of spawning (``BOOK-2``). No set of jobs exists, so nothing depends on the order of
 hashes.
@@ -98,7 +98,7 @@ class Starter(Protocol):
 class Tasks(Protocol):
     """What knows the tasks of jobs once they are made."""
 
-    def cancel(self, job: Job[Any]) -> None:
+    def stop(self, job: Job[Any]) -> None:
         """Deliver to a job's task, once, that the job was asked to stop."""
         ...
 
@@ -145,7 +145,7 @@ class Core:
         "places",
         "queue",
         "reporting",
-        "running",
+        "slots",
         "starter",
         "tasks",
         "untold",
@@ -157,7 +157,7 @@ class Core:
     bound: BoundLoop
     reporting: Reporting
     close_within: float | None
-    running: dict[Job[Any], None]
+    slots: dict[Job[Any], None]
     """Jobs that hold a slot, in the order of spawning. Whenever user code runs, as many as admission counts."""
     queue: Queue[Job[Any]]
     """Jobs that wait for a slot, likewise."""
@@ -188,7 +188,7 @@ class Core:
         self.bound = bound
         self.reporting = reporting
         self.close_within = close_within
-        self.running = {}
+        self.slots = {}
         self.queue = Queue()
         self.waiting = deque()
         self.places = OrderedDict()
@@ -201,7 +201,7 @@ class Core:
 
     def __del__(self) -> None:
         with suppress(AttributeError):
-            for job in (*self.running, *self.queue, *self.places.values()):
+            for job in (*self.slots, *self.queue, *self.places.values()):
                 release(job.coro)
 
     # --- Coming in -----------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ class Core:
                 return None
             self.disown(job)
             raise self.refusal(verdict)
-        self.running[job] = None
+        self.slots[job] = None
         if is_special:
             self.note_acceptance(job)
         job.fire(_GIVE_SLOT)
@@ -249,7 +249,7 @@ class Core:
                 try:
                     self.ended(job, _FINISH, _RAISED, failure, True)
                 except RecursionError:  # there is no room on the stack but for this
-                    del self.running[job]
+                    del self.slots[job]
                     job.fire(_FINISH)
                     job.let_go(_RAISED, failure)
                     self.admission.ended()
@@ -310,7 +310,7 @@ class Core:
             job.context = copy_context()
         self.waiting.append(job)
         if is_entered:
-            self.bound.call_soon(self.starter.all)
+            self.bound.soon(self.starter.all)
         return None
 
     # --- Ending --------------------------------------------------------------------------------------
@@ -325,14 +325,14 @@ class Core:
             held = (job.coro, job.task, job.context)
         task = job.task if CALL_GRAPH else None
         job.fire(event)
-        del self.running[job]
+        del self.slots[job]
         job.let_go(outcome, result)
         gone = self.line.forget_gone() if self.places else None
         next_ = self.admission.ended()
         following = None
         if next_ is not _NOTHING:
             following = self.queue.pop()
-            self.running[following] = None
+            self.slots[following] = None
             following.fire(_GIVE_SLOT)
             if next_ is not _START_NEXT:
                 self.line.admit()
@@ -346,7 +346,7 @@ class Core:
             self.tell(job, received=received)
         unreceived = outcome is _RAISED and job.waiters is None and not received
         if following is None:
-            if not self.running and self.on_idle is not None:
+            if not self.slots and self.on_idle is not None:
                 self.on_idle()
         elif self.waiting or following in self.arriving or (self.is_special and self.starter.begins_at_once()):
             # In the last step of a job that another one follows, a task that begins at once would find the context
@@ -420,7 +420,7 @@ class Core:
         elif not self.see_end(job) and job.fire(_CLOSE):
             if self.untold is not None:
                 self.reporting.tell_observer()
-            self.tasks.cancel(job)
+            self.tasks.stop(job)
 
     def see_end(self, job: Job[Any]) -> bool:
         """Take notice of an end that has come and was not seen yet; whether there was one."""

@@ -74,7 +74,7 @@ class Following:
             else:
                 task.add_done_callback(partial(self._task_ended, job))
         if job.current is not _ACTIVE and job.owner is not None:
-            self.cancel(job)
+            self.stop(job)
 
     def entered(self, job: Job[Any]) -> bool:
         """The coroutine of a job is begun by a task that is not known to drive it, or not known yet.
@@ -117,7 +117,7 @@ class Following:
         self._task_ended(job, job.task)
         return True
 
-    def cancel(self, job: Job[Any]) -> None:
+    def stop(self, job: Job[Any]) -> None:
         """Deliver to a job's task that the job was asked to stop, once, and after its first step (``START-1``).
 
         A task that is being made is told when it has been.
@@ -132,7 +132,7 @@ class Following:
             self._cancel_followed(job)
         else:
             # It has yet to take its first step, and may get to the coroutine in it.
-            self._core.bound.call_soon(self._cancel_followed, job)
+            self._core.bound.soon(self._cancel_followed, job)
 
     def cancel_in_first_step(self, job: Job[Any], again: tuple[Any, ...] | None) -> None:
         """Deliver to the current task what was asked before its coroutine had taken a step (``START-1``)."""

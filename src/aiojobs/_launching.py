@@ -98,7 +98,7 @@ class Launching:
                 if CALL_GRAPH and (job.waiters is not None or core.callbacks or core.waiters):
                     core.show_callers(link, job, task)
                 if job.current is not _ACTIVE:
-                    following.cancel(job)  # closing has begun while the task was made
+                    following.stop(job)  # closing has begun while the task was made
             else:
                 following.follow(job, task, run)
                 del job, coro, run, context, task  # a traceback of an eager first step holds this frame (BOOK-3)
@@ -153,7 +153,7 @@ class Launching:
     def soon(self) -> None:
         """Launch what waits, on a stack of its own if tasks begin at once."""
         if self.begins_at_once():
-            self._core.bound.call_soon(self.all)
+            self._core.bound.soon(self.all)
         else:
             self.all()
 

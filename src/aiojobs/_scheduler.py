@@ -109,7 +109,7 @@ class Scheduler(Collection[Job[Any]]):
     @property
     def active_count(self) -> int:
         """How many jobs hold a slot: active and closing ones (``BOOK-1``)."""
-        return len(self.__core.running)
+        return self.__core.admission.running
 
     @property
     def pending_count(self) -> int:
@@ -147,15 +147,16 @@ class Scheduler(Collection[Job[Any]]):
             bound.call_out("exception_handler", handler, self, context)
 
     def __len__(self) -> int:
-        return len(self.__core.running) + self.__core.admission.pending
+        admission = self.__core.admission
+        return admission.running + admission.pending
 
     def __iter__(self) -> Iterator[Job[Any]]:
         """The jobs that have not ended, in spawn order, as they are now (``BOOK-2``)."""
-        return iter([*self.__core.running, *self.__core.queue])
+        return iter([*self.__core.slots, *self.__core.queue])
 
     def __contains__(self, obj: object) -> bool:
         core = self.__core
-        return obj in core.running or (isinstance(obj, Job) and obj.owner is core and obj.is_queued())
+        return obj in core.slots or (isinstance(obj, Job) and obj.owner is core and obj.is_queued())
 
     def __repr__(self) -> str:
         closed = "closed " if self.closed else ""

@@ -69,8 +69,8 @@ class UnwalkableQueue(Queue):
 async def test_no_step_of_one_job_walks_through_the_books():
     scheduler = Scheduler(limit=2, pending_limit=2, exception_handler=lambda *_: None)
     inside = core(scheduler)
-    kept = (inside.running, inside.queue, inside.places)
-    inside.running, inside.queue, inside.places = Unwalkable(), UnwalkableQueue(), Unwalkable()
+    kept = (inside.slots, inside.queue, inside.places)
+    inside.slots, inside.queue, inside.places = Unwalkable(), UnwalkableQueue(), Unwalkable()
     for end in (returns, forever, lambda: fails(ValueError())):
         jobs = [await scheduler.spawn(end()) for _ in range(4)]
         calls = [asyncio.create_task(scheduler.spawn(end())) for _ in range(3)]
@@ -83,7 +83,7 @@ async def test_no_step_of_one_job_walks_through_the_books():
             await asyncio.gather((await call).close(), return_exceptions=True)
         await settle()
     assert (len(scheduler), len(inside.places)) == (0, 0)
-    inside.running, inside.queue, inside.places = kept
+    inside.slots, inside.queue, inside.places = kept
     await scheduler.close()
 
 
