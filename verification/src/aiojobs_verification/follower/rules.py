@@ -1,0 +1,138 @@
+"""The rules by which the follower refuses a record or a call, each with its requirements and its place in `spec/`.
+
+Rules of this file. A rule has one name, by which the code that enforces it and the corrupted trace that only it
+refuses are found. `place` names the statement in the specification that it follows from; a rule about *who* has no
+statement there, because counters know no identity, and names what it adds instead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["RULES", "Rule", "Violation", "refuse"]
+
+
+class Violation(Exception):  # noqa: N818 - it names what was found
+    """A promise is broken: `requirement` says which, `text` by what.
+
+    `requirements` are all the promises that the broken rule stands for, the first of them `requirement`; both are
+    empty if what was told is no trace at all. `rule` is the place of the rule in the specification, if it has one.
+    """
+
+    def __init__(self, requirement: str, text: str, *others: str, rule: str = "") -> None:
+        super().__init__(f"{requirement or rule}: {text}")
+        self.requirement = requirement
+        self.text = text
+        self.requirements = (requirement, *others) if requirement else ()
+        self.rule = rule
+
+
+class Rule(NamedTuple):
+    """What may not happen, and why."""
+
+    place: str
+    requirements: tuple[str, ...]
+    broken: str
+    """What has happened if the rule is broken."""
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    # What a job does.
+    "known": Rule("follower: identity", ("BOOK-1",), "something is told of a job that was never accepted"),
+    "new": Rule("job.toml: machine", ("BOOK-1",), "a job is accepted twice, or in another state than the first"),
+    "state": Rule("job.toml: machine", ("BOOK-1",), "a job is told to be in a state in which it was not"),
+    "table": Rule("job.toml: machine", ("CLOSE-3",), "a job does what the table does not say"),
+    "ended once": Rule("scheduler.toml: balance.slots", ("LIMIT-6",), "a job that has ended ends, or is asked to stop"),
+    "dropped for good": Rule("job.toml: machine", ("START-2",), "a job starts that has ended"),
+    # Slots and the queue.
+    "limit": Rule("scheduler.toml: invariant.within_limit", ("LIMIT-1",), "a job starts although no slot is free for it"),
+    "slot handed on": Rule(
+        "scheduler.toml: step.slot_is_handed_on",
+        ("LIMIT-2",),
+        "a slot is free, and the job that waits for it is not started",
+    ),
+    "pending limit": Rule(
+        "scheduler.toml: invariant.within_pending_limit",
+        ("LIMIT-3",),
+        "a job is queued although the queue is full",
+    ),
+    "queue order": Rule("follower: order of arrival", ("LIMIT-5",), "a job starts before one that came earlier"),
+    # Calls of `spawn`.
+    "called": Rule("scheduler.toml: balance.one_job_per_call", ("SPAWN-1",), "a job is accepted that nobody spawned"),
+    "blocks": Rule(
+        "scheduler.toml: enabled.blocks",
+        ("LIMIT-4",),
+        "a spawn blocks although there is a slot or a place for it",
+    ),
+    "full": Rule(
+        "scheduler.toml: enabled.blocks", ("SPAWN-5",), "a spawn says that the queue is full, and it is not"
+    ),
+    "no overtaking": Rule(
+        "scheduler.toml: step.place_is_handed_on",
+        ("LIMIT-5",),
+        "a spawn is admitted before one that is blocked",
+    ),
+    "place handed on": Rule(
+        "scheduler.toml: step.place_is_handed_on",
+        ("LIMIT-4", "LIMIT-5"),
+        "a place in the queue falls free, and the blocked spawn does not get it",
+    ),
+    "returns with a job": Rule(
+        "scheduler.toml: balance.one_job_per_call", ("SPAWN-1",), "a spawn returns and has no job"
+    ),
+    "raises without a job": Rule(
+        "scheduler.toml: balance.one_job_per_call", ("SPAWN-1",), "a spawn raises and leaves its job behind"
+    ),
+    "refused by closing": Rule(
+        "scheduler.toml: balance.blocked_calls", ("SPAWN-2",), "a spawn returns although closing has begun"
+    ),
+    "answered": Rule(
+        "scheduler.toml: balance.blocked_calls", ("SPAWN-2",), "a spawn is not answered although closing has begun"
+    ),
+    # Closing.
+    "nothing accepted": Rule(
+        "scheduler.toml: step.nothing_starts_after_close",
+        ("SPAWN-2", "SHUT-1"),
+        "a spawn is accepted after closing has begun",
+    ),
+    "nothing starts": Rule(
+        "scheduler.toml: step.nothing_starts_by_closing",
+        ("SHUT-1", "START-2"),
+        "a job starts although closing has begun",
+    ),
+    "everybody asked": Rule(
+        "scheduler.toml: invariant.quiet_after_close",
+        ("SHUT-1",),
+        "closing begins, and not everybody is dropped or asked to stop",
+    ),
+    "dropped in order": Rule(
+        "follower: order of arrival", ("SHUT-1",), "closing drops a job before one that came earlier"
+    ),
+    "asked first": Rule(
+        "scheduler.toml: action.shutdown", ("SHUT-1",), "closing cancels a job that was not asked to stop"
+    ),
+    "closes once": Rule("scheduler.toml: phase.machine", ("SHUT-1",), "closing begins twice"),
+    "settles after closing": Rule(
+        "scheduler.toml: phase.machine", ("SHUT-2",), "closing is over before it began, or is over twice"
+    ),
+    # The counters.
+    "counted": Rule("scheduler.toml: balance.books", ("BOOK-1",), "the jobs and the counters disagree"),
+}
+
+
+def refuse(name: str, expected: str) -> None:
+    """A rule is broken.
+
+    Raises:
+        Violation: always.
+    """
+    rule = RULES[name]
+    raise Violation(*_said(rule, expected), rule=rule.place)
+
+
+def _said(rule: Rule, expected: str) -> tuple[str, ...]:
+    first, *others = rule.requirements
+    return first, f"{rule.broken}; expected {expected}", *others
