@@ -84,7 +84,9 @@ class CallRegistry:
 
     def let_in(self, job: int, name: str | None) -> None:
         """A job is accepted whose call was not blocked."""
-        if self.blocked:
+        if name in self.blocked:
+            refuse("pending limit", f"that the call {name!r} waits: no place has fallen free")
+        elif self.blocked:
             first = next(iter(self.blocked))
             refuse("no overtaking", f"that job {job} does not overtake the call {first!r}, which is blocked")
         if self.announced:

@@ -42,13 +42,19 @@ class Rule(NamedTuple):
 RULES: Final[Mapping[str, Rule]] = {
     # What a job does.
     "known": Rule("follower: identity", ("BOOK-1",), "something is told of a job that was never accepted"),
-    "new": Rule("job.toml: machine", ("BOOK-1",), "a job is accepted twice, or in another state than the first"),
+    "new": Rule(
+        "job.toml: machine", ("BOOK-1",), "a job is accepted twice, or in another state than the first"
+    ),
     "state": Rule("job.toml: machine", ("BOOK-1",), "a job is told to be in a state in which it was not"),
     "table": Rule("job.toml: machine", ("CLOSE-3",), "a job does what the table does not say"),
-    "ended once": Rule("scheduler.toml: balance.slots", ("LIMIT-6",), "a job that has ended ends, or is asked to stop"),
+    "ended once": Rule(
+        "scheduler.toml: balance.slots", ("LIMIT-6",), "a job ends twice, or is asked to stop after its end"
+    ),
     "dropped for good": Rule("job.toml: machine", ("START-2",), "a job starts that has ended"),
     # Slots and the queue.
-    "limit": Rule("scheduler.toml: invariant.within_limit", ("LIMIT-1",), "a job starts although no slot is free for it"),
+    "limit": Rule(
+        "scheduler.toml: invariant.within_limit", ("LIMIT-1",), "a job starts although no slot is free for it"
+    ),
     "slot handed on": Rule(
         "scheduler.toml: step.slot_is_handed_on",
         ("LIMIT-2",),
@@ -59,9 +65,13 @@ RULES: Final[Mapping[str, Rule]] = {
         ("LIMIT-3",),
         "a job is queued although the queue is full",
     ),
-    "queue order": Rule("follower: order of arrival", ("LIMIT-5",), "a job starts before one that came earlier"),
+    "queue order": Rule(
+        "follower: order of arrival", ("LIMIT-5",), "a job starts before one that came earlier"
+    ),
     # Calls of `spawn`.
-    "called": Rule("scheduler.toml: balance.one_job_per_call", ("SPAWN-1",), "a job is accepted that nobody spawned"),
+    "called": Rule(
+        "scheduler.toml: balance.one_job_per_call", ("SPAWN-1",), "a job is accepted that nobody spawned"
+    ),
     "blocks": Rule(
         "scheduler.toml: enabled.blocks",
         ("LIMIT-4",),
@@ -90,7 +100,9 @@ RULES: Final[Mapping[str, Rule]] = {
         "scheduler.toml: balance.blocked_calls", ("SPAWN-2",), "a spawn returns although closing has begun"
     ),
     "answered": Rule(
-        "scheduler.toml: balance.blocked_calls", ("SPAWN-2",), "a spawn is not answered although closing has begun"
+        "scheduler.toml: balance.blocked_calls",
+        ("SPAWN-2",),
+        "a spawn is not answered although closing has begun",
     ),
     # Closing.
     "nothing accepted": Rule(

@@ -42,12 +42,12 @@ class ActionTable:
         self.interpreter = Interpreter(scheduler, parameters(limit, pending_limit))
         self.steps = {name: _step(scheduler, name, self.interpreter.values) for name in scheduler.actions}
         """For each action a function of the counters: what they are after it, or None if it can't happen."""
+        self.owed = _debts(scheduler)
+        """For each action the columns of the records that must follow its first one at once."""
         self.leading = {
             column: tuple((name, self.steps[name]) for name in names) for column, names in _LEADING.items()
         }
         """For each column of the ledger the actions that a record counted in it can begin."""
-        self.owed = _debts(scheduler)
-        """For each action the columns of the records that must follow its first one at once."""
         self.cells = {
             (cell.state, cell.event): (name, str(job.machine.cells[cell.state][cell.event]))
             for name, column in scheduler.ledger.items()

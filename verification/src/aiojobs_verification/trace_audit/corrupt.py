@@ -1,287 +1,413 @@
-"""Corrupted copies of a trace: what a scheduler would leave that breaks its promises, or a forger.
+"""Corrupted copies of a trace: what a scheduler would leave that breaks a promise, or a forger.
 
-Rules of this file: a copy differs from the trace in one respect, and everything that is a mere consequence
-of that is put right: the count in the last line, and the numbers of later jobs if one was added or taken
-away. Otherwise each copy would be found out by its bookkeeping, and nothing would be learnt about the
-rules.
+Rules of this file: each corruption breaks one rule, says which, and where that is certain. The copy differs from the
+trace in one respect and is looked at from that line on, so nothing has to be put right behind it: the first line that
+is refused must be refused for that rule, in its own words.
 
-How it works: at each line every operator makes the copies that it can make there. Nothing is left to chance.
-
-Deliberately not here: whether a copy is wrong. Some are not: two jobs that end side by side can change
-places.
+How it works: a corruption looks at one line of a trace, with the follower as it was before that line, and makes the
+lines that stand there in the copy; nothing if it can't be made there. Nothing is left to chance.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from aiojobs_verification.follower import RULES, Follower, Violation
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from aiojobs.tracing import Header
-    from aiojobs_verification.specification.load import Spec
+    from aiojobs_verification.trace_audit.reading import Header, TraceReader
 
-__all__ = ["Copy", "corrupted", "headers"]
+__all__ = ["CORRUPTIONS", "Corruption", "Place", "other_headers", "verdict"]
 
-Line: TypeAlias = "Mapping[str, Any]"
-_Choice: TypeAlias = "Mapping[str, Sequence[str | None]]"
+Line: TypeAlias = "dict[str, Any]"
 
-_FAR: Final = 7
-"""How far a line is moved that is not just swapped with its neighbour."""
+_STRANGER: Final = "nobody's call"
 
 
-class Copy(NamedTuple):
-    """A corrupted copy: what was done, where it first differs, and its lines after the header."""
+class Place(NamedTuple):
+    """One line of a trace, and what was known before it."""
 
-    kind: str
-    at: int
     lines: Sequence[Line]
+    at: int
+    follower: Follower
+    calls: bool
+
+    @property
+    def line(self) -> Line:
+        """The line."""
+        return self.lines[self.at]
+
+    @property
+    def rest(self) -> Sequence[Line]:
+        """The lines after it."""
+        return self.lines[self.at + 1 :]
+
+    def is_step(self, *events: str) -> bool:
+        """Whether this is a record of one of these events of a job."""
+        return self.line.get("job") is not None and self.line["event"] in events
+
+    def is_call(self, event: str) -> bool:
+        """Whether this is a line of a call."""
+        return "call" in self.line and self.line["event"] == event
+
+    @property
+    def time(self) -> float:
+        """A time that is right here."""
+        earlier = (line["time"] for line in reversed(self.lines[: self.at + 1]) if "time" in line)
+        return float(next(earlier, 0.0))
+
+    @property
+    def is_between(self) -> bool:
+        """Whether anything may happen here: no action has begun, and no call."""
+        return self.follower.is_whole and self.follower.calls.made is None
+
+    @property
+    def shuts_down(self) -> bool:
+        """Whether closing has begun and somebody has not been told yet."""
+        return not self.follower.is_whole and self.follower.phase != "open"
+
+    def record(self, job: int | None, event: str, source: str | None, dest: str) -> Line:
+        """A record that comes here."""
+        return {"job": job, "event": event, "source": source, "dest": dest, "time": self.time}
+
+    def stranger(self, event: str, **more: str) -> Line:
+        """A line about a call that nobody made in truth."""
+        return {"call": _STRANGER, "event": event, **more, "time": self.time}
+
+    def intruder(self) -> list[Line]:
+        """One job more is spawned here."""
+        accept = self.record(self.follower.jobs.born + 1, "accept", None, "pending")
+        return [self.stranger("call"), accept | {"name": _STRANGER}] if self.calls else [accept]
 
 
-def corrupted(lines: Sequence[Line], spec: Spec, places: Iterable[int] | None = None) -> Iterator[Copy]:
-    """Every copy that can be made at `places`, by default at every line."""
-    words = _Words(spec)
-    for at in range(len(lines)) if places is None else places:
-        for kind, operator in _OPERATORS.items():
-            for tail in operator(lines, at, words):
-                copy = [*lines[:at], *tail]
-                if "end" in copy[-1] and "count" not in kind:
-                    copy[-1] = {**copy[-1], "end": len(copy) - 1}
-                if copy != lines:
-                    yield Copy(kind, at, copy)
+_Make: TypeAlias = "Callable[[Place], Sequence[Line] | None]"
+"""The lines of the copy from this place on, or None."""
 
 
-def headers(header: Header) -> Iterator[tuple[str, Header]]:
-    """The trace of the same run, said to be of another scheduler."""
-    if header.limit is not None:
-        if header.limit > 1:
-            yield "a limit of one less", header._replace(limit=header.limit - 1)
-        yield "a limit of one more", header._replace(limit=header.limit + 1)
-        yield "no limit", header._replace(limit=None)
+class Corruption(NamedTuple):
+    """One way to forge a trace, and what must be said of it."""
+
+    rule: str
+    """By its name in `RULES`, or a part of the format."""
+    phrase: str
+    make: _Make
+
+    def is_told_by(self, violation: Violation) -> bool:
+        """Whether it is refused for what it is."""
+        rule = RULES.get(self.rule)
+        place, requirements = (
+            (rule.place, rule.requirements) if rule else (f"trace: {self.rule}", violation.requirements)
+        )
+        broken = rule.broken if rule else "the format"
+        same = (violation.rule, violation.requirements) == (place, requirements)
+        return same and violation.text.startswith(broken) and self.phrase in violation.text
+
+
+def _unchanged(place: Place) -> Sequence[Line]:
+    return place.lines
+
+
+_LIMITED: Final = Corruption("slot handed on", "the start of job", _unchanged)
+_UNLIMITED: Final = Corruption("limit", "no slot was given back", _unchanged)
+_OVERFULL: Final = Corruption("pending limit", "as many pending as may be", _unchanged)
+_BLOCKED: Final = Corruption("blocks", "at once", _unchanged)
+_ANNOUNCED: Final = Corruption("calls", "no calls", _unchanged)
+_UNANNOUNCED: Final = Corruption("called", "a call of spawn", _unchanged)
+
+
+def verdict(corruption: Corruption, reader: TraceReader, lines: Sequence[Line]) -> str:
+    """What is wrong with the judgement of a copy, read on from where it differs; empty if it is right."""
+    try:
+        for line in lines:
+            reader.feed(line)
+        reader.finish()
+    except Violation as violation:
+        return "" if corruption.is_told_by(violation) else f"refused for something else: {violation}"
+    return "accepted"
+
+
+def other_headers(header: Header, ran: Follower) -> Iterator[tuple[str, Corruption, Header]]:
+    """The trace of the same run, said to be of another scheduler, where the run has come to the point that tells."""
+    did, limit, pending_limit = ran.counters.actions, header.limit, header.pending_limit
+    if limit is not None and did["spawn_queue"]:
+        yield "a limit of one more", _LIMITED, header._replace(limit=limit + 1)
+        yield "no limit", _LIMITED, header._replace(limit=None)
+        if limit > 1:
+            yield "a limit of one less", _UNLIMITED, header._replace(limit=limit - 1)
+    if 1 < pending_limit == ran.most_pending:
+        yield "a pending limit of one less", _OVERFULL, header._replace(pending_limit=pending_limit - 1)
+    if did["spawn_block"]:
+        yield "a pending limit of one more", _BLOCKED, header._replace(pending_limit=pending_limit + 1)
+    if header.calls:
+        yield "calls not announced", _ANNOUNCED, header._replace(calls=False)
     else:
-        yield "a limit", header._replace(limit=1)
-    if header.pending_limit:
-        yield "a pending limit of one less", header._replace(pending_limit=header.pending_limit - 1)
-        yield "a pending limit of one more", header._replace(pending_limit=header.pending_limit + 1)
-    yield "calls", header._replace(calls=not header.calls)
-
-
-class _Words:
-    """What can be put in place of a word."""
-
-    def __init__(self, spec: Spec) -> None:
-        job, phase = spec.job.machine, spec.scheduler.phase
-        self.initial = job.initial
-        self.job: _Choice = {
-            "event": ["accept", *job.events],
-            "source": [None, *job.states],
-            "dest": [*job.states],
-        }
-        self.phase: _Choice = {"event": [*phase.events], "source": [*phase.states], "dest": [*phase.states]}
-        self.moves = {False: job.moves(), True: phase.moves()}
-
-    def of(self, line: Line) -> _Choice:
-        return self.phase if line["job"] is None else self.job
-
-
-def _is_record(line: Line) -> bool:
-    return "job" in line
-
-
-def _of_job(line: Line) -> bool:
-    return line.get("job") is not None
+        yield "calls announced", _UNANNOUNCED, header._replace(calls=True)
 
 
 # --------------------------------------------------------------------------------------------------------
-# Operators: from the lines and a place to what stands there and after it
+# What a job does
 
 
-def _drop(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    yield lines[at + 1 :] or [{}]
+def _of_nobody(place: Place) -> Sequence[Line] | None:
+    if place.is_step("start", "finish", "cancel", "close"):
+        return [place.line | {"job": place.follower.jobs.highest + 1}]
+    return None
 
 
-def _repeat(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    yield [lines[at], *lines[at:]]
+def _half_made(place: Place) -> Sequence[Line] | None:
+    return [place.line | {"dest": "active"}] if place.is_step("accept") else None
 
 
-def _swap(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """With the next line, each keeping the other's time: the clock is not what should give it away."""
-    if at + 1 < len(lines):
-        first, second = lines[at], lines[at + 1]
-        yield [_timed(second, first), _timed(first, second), *lines[at + 2 :]]
+def _elsewhere(place: Place) -> Sequence[Line] | None:
+    if not place.is_step("start", "finish", "cancel", "close"):
+        return None
+    return [place.line | {"source": "closing" if place.line["source"] != "closing" else "active"}]
 
 
-def _delay(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    if at + _FAR < len(lines):
-        passed = lines[at + 1 : at + 1 + _FAR]
-        yield [*passed, _timed(lines[at], passed[-1]), *lines[at + 1 + _FAR :]]
+def _wrong_turn(place: Place) -> Sequence[Line] | None:
+    if not place.is_step("start", "finish", "cancel", "close"):
+        return None
+    return [place.line | {"dest": "pending"}]
 
 
-def _timed(line: Line, like: Line) -> Line:
-    return {**line, "time": like["time"]} if "time" in line and "time" in like else line
+def _starts_again(place: Place) -> Sequence[Line] | None:
+    runs = place.is_step("finish", "cancel", "close") and place.line["source"] != "pending"
+    return [place.line | {"event": "start"}] if runs else None
 
 
-def _change(key: str) -> Callable[[Sequence[Line], int, _Words], Iterator[Sequence[Line]]]:
-    def operator(lines: Sequence[Line], at: int, words: _Words) -> Iterator[Sequence[Line]]:
-        if _is_record(lines[at]):
-            for word in words.of(lines[at])[key]:
-                yield [{**lines[at], key: word}, *lines[at + 1 :]]
-
-    return operator
+def _ends_twice(place: Place) -> Sequence[Line] | None:
+    ends = place.line.get("job") is not None and place.line["dest"] in {"done", "closed"}
+    return [place.line, place.line] if ends else None
 
 
-def _other_step(lines: Sequence[Line], at: int, words: _Words) -> Iterator[Sequence[Line]]:
-    """Another step that the table knows, from the same state."""
-    if _is_record(lines[at]):
-        for source, event, dest in words.moves[lines[at]["job"] is None]:
-            if source == lines[at]["source"]:
-                yield [{**lines[at], "event": event, "dest": dest}, *lines[at + 1 :]]
+def _starts_dropped(place: Place) -> Sequence[Line] | None:
+    if place.is_step("close") and place.line["dest"] == "closed":
+        return [place.line, place.record(place.line["job"], "start", "pending", "active")]
+    return None
 
 
-def _other_job(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """The neighbours in number, nobody, and a number that is none."""
-    if _of_job(lines[at]):
-        for job in (lines[at]["job"] - 1, lines[at]["job"] + 1, None, "1"):
-            yield [{**lines[at], "job": job}, *lines[at + 1 :]]
+# Slots and the queue
 
 
-def _exchange(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """This line and the next one of its kind change jobs, or calls: two starts, two ends, two acceptances."""
-    for later in range(at + 1, len(lines)):
-        one, two = lines[at], lines[later]
-        key = "job" if _of_job(one) else "call"
-        if key in one and two.get(key) is not None and one["event"] == two["event"]:
-            between = lines[at + 1 : later]
-            yield [{**one, key: two[key]}, *between, {**two, key: one[key]}, *lines[later + 1 :]]
-            return
+def _starts_early(place: Place) -> Sequence[Line] | None:
+    job = place.line.get("job")
+    is_queued = place.is_step("accept") and not any(_starts(line, job) for line in place.rest[:1])
+    return [place.line, place.record(job, "start", "pending", "active")] if is_queued else None
 
 
-def _exchange_lives(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """From here on two jobs change names, so that each goes on with the life of the other."""
-    one = lines[at].get("job")
-    two = next((line["job"] for line in lines[at + 1 :] if _of_job(line) and line["job"] != one), None)
-    if one is not None and two is not None:
-        swapped = {one: two, two: one}
-        yield [
-            {**line, "job": swapped.get(line["job"], line["job"])} if _of_job(line) else line
-            for line in lines[at:]
-        ]
+def _never_starts(place: Place) -> Sequence[Line] | None:
+    other = place.rest and place.rest[0].get("job") != place.line.get("job")
+    return place.rest if place.is_step("start") and other else None
 
 
-def _bad_time(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    if "time" in lines[at]:
-        before = lines[at - 1]["time"] if at else 0.0
-        for time in (before - 0.001, float("nan"), float("inf"), None, "0.5"):
-            yield [{**lines[at], "time": time}, *lines[at + 1 :]]
+def _starts_beside(place: Place) -> Sequence[Line] | None:
+    queue = [*place.follower.jobs.queue]
+    return [place.line | {"job": queue[1]}] if place.is_step("start") and len(queue) > 1 else None
 
 
-def _surplus(events: Sequence[str]) -> Callable[[Sequence[Line], int, _Words], Iterator[Sequence[Line]]]:
-    """One job more, here; it is left over at the end."""
-
-    def operator(lines: Sequence[Line], at: int, words: _Words) -> Iterator[Sequence[Line]]:
-        job = 1 + sum(line.get("event") == "accept" for line in lines[:at])
-        time = next((line["time"] for line in lines[at:] if "time" in line), None)
-        if time is None:
-            return
-        state: str | None = None
-        more: list[Line] = []
-        for event in events:
-            dest = words.initial if state is None else _dest(words, state, event)
-            more.append({"job": job, "event": event, "source": state, "dest": dest, "time": time})
-            state = dest
-        *rest, end = [_shifted(line, job, 1) for line in lines[at:]]
-        if "jobs" in end and state not in {"done", "closed"}:
-            end = {**end, "jobs": sorted([*end["jobs"], job])}
-        yield [*more, *rest, end]
-
-    return operator
+def _queue_overflows(place: Place) -> Sequence[Line] | None:
+    follower = place.follower
+    full = 0 < follower.table.pending_limit == follower.counters.state.pending
+    return place.intruder() if full and place.is_between and not follower.calls.blocked else None
 
 
-def _dest(words: _Words, state: str, event: str) -> str:
-    return next(dest for source, name, dest in words.moves[False] if (source, name) == (state, event))
+def _starts(line: Line, job: object) -> bool:
+    return line.get("job") == job and line["event"] == "start"
 
 
-def _lose(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """Every line of the job that is accepted here."""
-    if lines[at].get("event") == "accept" and _of_job(lines[at]):
-        job = lines[at]["job"]
-        yield [_shifted(line, job, -1) for line in lines[at:] if line.get("job") != job]
+# Calls of `spawn`
 
 
-def _shifted(line: Line, job: int, by: int) -> Line:
-    """With `by` added to every number from `job` on."""
-    if _of_job(line):
-        return {**line, "job": line["job"] + by * (line["job"] >= job)}
-    if "jobs" in line:
-        kept = (number for number in line["jobs"] if by > 0 or number != job)
-        return {**line, "jobs": [number + by * (number >= job) for number in kept]}
-    return line
+def _uncalled(place: Place) -> Sequence[Line] | None:
+    made = place.rest[0].get("name") if place.is_call("call") else None
+    return place.rest if made == place.line.get("call") and made is not None else None
 
 
-def _other_answer(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """A call that came back is said to have raised, or the other way round."""
-    line = lines[at]
-    if line.get("call") is not None:
-        said = {"call": line["call"], "time": line["time"]}
-        for answer in ({"event": "return"}, {"event": "raise", "error": "CancelledError"},
-                       {"event": "raise", "error": "PendingQueueFull"}, {"event": "call"}):  # fmt: skip
-            yield [said | answer, *lines[at + 1 :]]
+def _waits_for_nothing(place: Place) -> Sequence[Line] | None:
+    return [place.line, place.stranger("call")] if _uncalled(place) is not None else None
 
 
-def _surplus_call(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """A call that is made here and refused on the spot, or never answered, or answered but never made."""
-    time = lines[at].get("time")
-    if time is not None:
-        made: Line = {"call": "nobody", "event": "call", "time": time}
-        answers: list[Line] = [{"call": "nobody", "event": "return", "time": time}]
-        answers += [
-            {"call": "nobody", "event": "raise", "error": e, "time": time} for e in ("E", "PendingQueueFull")
-        ]
-        yield [made, *lines[at:]]
-        for answer in answers:
-            yield [answer, *lines[at:]]
-            yield [made, answer, *lines[at:]]
+def _falsely_full(place: Place) -> Sequence[Line] | None:
+    if _uncalled(place) is None:
+        return None
+    return [place.line, place.line | {"event": "raise", "error": "PendingQueueFull"}]
 
 
-def _wrong_count(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    if "end" in lines[at]:
-        end = lines[at]
-        for wrong in (
-            {"end": end["end"] - 1},
-            {"end": end["end"] + 1},
-            {"jobs": [*end["jobs"], 1]},
-            {"calls": ["x"]},
-        ):
-            yield [{**end, **wrong}]
-        yield [end, end]
+def _overtakes(place: Place) -> Sequence[Line] | None:
+    is_open = place.follower.phase == "open"
+    return place.intruder() if place.follower.calls.blocked and place.is_between and is_open else None
 
 
-def _surplus_key(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    yield [{**lines[at], "colour": "red"}, *lines[at + 1 :]]
-    key = next(iter(lines[at]))
-    yield [{name: value for name, value in lines[at].items() if name != key}, *lines[at + 1 :]]
+def _wrong_caller(place: Place) -> Sequence[Line] | None:
+    """The place goes to the second of the calls that are blocked, and the first returns all the same."""
+    blocked = [*place.follower.calls.blocked]
+    if len(blocked) < 2 or not place.is_step("accept") or place.line.get("name") != blocked[0]:  # noqa: PLR2004
+        return None
+    back = {"call": blocked[0], "event": "return", "time": place.time}
+    return [place.line | {"name": blocked[1]}, back]
 
 
-_OPERATORS: Final[Mapping[str, Callable[[Sequence[Line], int, _Words], Iterable[Sequence[Line]]]]] = {
-    "a line is missing": _drop,
-    "a line is there twice": _repeat,
-    "two lines have changed places": _swap,
-    "a line comes late": _delay,
-    "another event": _change("event"),
-    "another state before": _change("source"),
-    "another state after": _change("dest"),
-    "another step of the table": _other_step,
-    "another job": _other_job,
-    "two lines have changed jobs or calls": _exchange,
-    "two jobs have changed lives": _exchange_lives,
-    "a wrong time": _bad_time,
-    "one job more waits": _surplus(["accept"]),
-    "one job more runs": _surplus(["accept", "start"]),
-    "one job more comes and goes": _surplus(["accept", "start", "finish"]),
-    "one job more is dropped": _surplus(["accept", "close"]),
-    "a job is missing": _lose,
-    "another answer to a call": _other_answer,
-    "one call more": _surplus_call,
-    "a wrong count at the end": _wrong_count,
-    "a wrong key": _surplus_key,
+def _returns_empty(place: Place) -> Sequence[Line] | None:
+    if place.calls and place.is_between and place.follower.phase == "open":
+        return [place.stranger("call"), place.stranger("return")]
+    return None
+
+
+def _leaves_a_job(place: Place) -> Sequence[Line] | None:
+    made = place.lines[place.at - 2 : place.at]
+    started = made and made[0].get("name") == place.line.get("call") and made[-1]["event"] == "start"
+    if place.is_call("return") and started:
+        return [place.line | {"event": "raise", "error": "CancelledError"}]
+    return None
+
+
+def _returns_late(place: Place) -> Sequence[Line] | None:
+    if place.calls and place.is_between and place.follower.phase != "open":
+        return [place.stranger("call"), place.stranger("return")]
+    return None
+
+
+def _never_answered(place: Place) -> Sequence[Line] | None:
+    closes = any(line.get("event") == "settled" for line in place.lines)
+    return [place.stranger("call"), *place.lines[place.at :]] if _returns_late(place) and closes else None
+
+
+# Closing
+
+
+def _lets_in_late(place: Place) -> Sequence[Line] | None:
+    return place.intruder() if place.is_between and place.follower.phase != "open" else None
+
+
+def _starts_late(place: Place) -> Sequence[Line] | None:
+    if place.shuts_down and place.line.get("source") == "pending":
+        return [place.line | {"event": "start", "dest": "active"}]
+    return None
+
+
+def _leaves_some_out(place: Place) -> Sequence[Line] | None:
+    return [place.record(None, "settled", "closing", "closed")] if place.shuts_down else None
+
+
+def _drops_out_of_order(place: Place) -> Sequence[Line] | None:
+    queue = [*place.follower.jobs.queue]
+    if place.shuts_down and place.line.get("source") == "pending" and len(queue) > 1:
+        return [place.line | {"job": queue[1]}]
+    return None
+
+
+def _asks_nobody(place: Place) -> Sequence[Line] | None:
+    if place.shuts_down and place.line.get("source") == "active" and place.line["event"] == "close":
+        return [place.line | {"event": "cancel", "dest": "closed"}]
+    return None
+
+
+def _closes_twice(place: Place) -> Sequence[Line] | None:
+    if place.is_between and place.follower.phase != "open":
+        return [place.record(None, "close", "open", "closing")]
+    return None
+
+
+def _settles_early(place: Place) -> Sequence[Line] | None:
+    if place.is_between and place.follower.phase == "open":
+        return [place.record(None, "settled", "closing", "closed")]
+    return None
+
+
+# The format
+
+
+def _keyless(place: Place) -> Sequence[Line] | None:
+    key = next(iter(place.line))
+    return None if key == "end" else [{name: value for name, value in place.line.items() if name != "event"}]
+
+
+def _surplus_key(place: Place) -> Sequence[Line] | None:
+    return None if "end" in place.line else [place.line | {"colour": "red"}]
+
+
+def _back_in_time(place: Place) -> Sequence[Line] | None:
+    return [place.line | {"time": -0.001}] if "time" in place.line else None
+
+
+def _skips_a_number(place: Place) -> Sequence[Line] | None:
+    return [place.line | {"job": place.line["job"] + 1}] if place.is_step("accept") else None
+
+
+def _called_twice(place: Place) -> Sequence[Line] | None:
+    return [place.line, place.line] if place.is_call("call") else None
+
+
+def _answers_nobody(place: Place) -> Sequence[Line] | None:
+    return [place.stranger("return")] if place.calls else None
+
+
+def _loses_an_end(place: Place) -> Sequence[Line] | None:
+    if "end" not in place.line:
+        return None
+    return [place.line | {"jobs": [*place.line["jobs"], place.follower.jobs.highest]}]
+
+
+def _miscounts(place: Place) -> Sequence[Line] | None:
+    return [place.line | {"end": place.line["end"] + 1}] if "end" in place.line else None
+
+
+def _cut_off(place: Place) -> Sequence[Line] | None:
+    return [] if "end" in place.line else None
+
+
+def _goes_on(place: Place) -> Sequence[Line] | None:
+    return [place.line, place.line] if "end" in place.line else None
+
+
+CORRUPTIONS: Final[Mapping[str, Corruption]] = {
+    "something is told of a job that is not there": Corruption("known", "before it is accepted", _of_nobody),
+    "a job begins in the middle": Corruption("new", "a new job without a source", _half_made),
+    "a job is said to be elsewhere": Corruption("state", "where it is", _elsewhere),
+    "a job goes where the table does not": Corruption("table", "not pending", _wrong_turn),
+    "a job that runs starts": Corruption("table", "no event 'start'", _starts_again),
+    "a job ends twice": Corruption("ended once", "which has ended", _ends_twice),
+    "a dropped job starts": Corruption("dropped for good", "which has ended", _starts_dropped),
+    "a queued job starts at once": Corruption("limit", "no slot was given back", _starts_early),
+    "a slot is not handed on": Corruption("slot handed on", "the start of job", _never_starts),
+    "the second of the queue starts": Corruption("queue order", "which came before job", _starts_beside),
+    "one job more is queued": Corruption("pending limit", "as many pending as may be", _queue_overflows),
+    "a call was not made": Corruption("called", "a call of spawn before", _uncalled),
+    "a call waits for nothing": Corruption("blocks", "at once", _waits_for_nothing),
+    "a call says that the queue is full": Corruption("full", "there is room for it", _falsely_full),
+    "a call overtakes": Corruption("no overtaking", "which is blocked", _overtakes),
+    "the second of the callers is served": Corruption("place handed on", "is cancelled", _wrong_caller),
+    "a call returns without a job": Corruption("returns with a job", "it has no job", _returns_empty),
+    "a call raises and leaves its job": Corruption("raises without a job", "has ended first", _leaves_a_job),
+    "a call returns after closing began": Corruption(
+        "refused by closing", "closing has begun", _returns_late
+    ),
+    "a call is never answered": Corruption("answered", "an answer to the call", _never_answered),
+    "a job is let in late": Corruption("nothing accepted", "no new job", _lets_in_late),
+    "a job starts in the shutdown": Corruption("nothing starts", "is dropped", _starts_late),
+    "the shutdown leaves some out": Corruption(
+        "everybody asked", "dropped or asked to stop", _leaves_some_out
+    ),
+    "the queue is dropped out of order": Corruption(
+        "dropped in order", "which came before", _drops_out_of_order
+    ),
+    "the shutdown cancels unasked": Corruption("asked first", "is asked to stop first", _asks_nobody),
+    "closing begins twice": Corruption("closes once", "a step out of the phase", _closes_twice),
+    "closing is over before it began": Corruption(
+        "settles after closing", "out of the phase open", _settles_early
+    ),
+    "a key is missing": Corruption("line", "the key 'event'", _keyless),
+    "a key too many": Corruption("line", "no others", _surplus_key),
+    "time goes back": Corruption("clock", "it never goes back", _back_in_time),
+    "a number is left out": Corruption("numbers", "for the next job", _skips_a_number),
+    "a call is made twice": Corruption("calls", "the answer to the call before another", _called_twice),
+    "an answer to nobody": Corruption("calls", "a call before its answer", _answers_nobody),
+    "a job is left that has ended": Corruption("end", "as last line", _loses_an_end),
+    "the lines are miscounted": Corruption("end", "as last line", _miscounts),
+    "the trace is cut off": Corruption("end", "cut off", _cut_off),
+    "the trace goes on after its end": Corruption("end", "nothing after the last line", _goes_on),
 }
+"""Each by what it does. For every rule but one there is a corruption that only this rule refuses: that the jobs and
+the counters agree ("counted") can only be broken by a specification that contradicts itself."""
