@@ -22,7 +22,7 @@ from aiojobs_verification.follower import RULES, Violation, calls, follower, job
 from aiojobs_verification.specification.load import load
 from aiojobs_verification.trace_audit import demonstration
 from aiojobs_verification.trace_audit.auditing import audit
-from aiojobs_verification.trace_audit.corrupt import CORRUPTIONS, Place
+from aiojobs_verification.trace_audit.corrupt import CORRUPTIONS, Place, verdict
 from aiojobs_verification.trace_audit.demonstration import Refusals, corrupt_all
 from aiojobs_verification.trace_audit.reading import Header, TraceReader
 from aiojobs_verification.trace_audit.runs import RUNS, RecordedRun, record
@@ -559,7 +559,7 @@ def test_so_many_lines_are_corrupted_as_were_asked_for():
 
 
 def test_for_every_rule_but_the_double_entry_there_is_a_corruption():
-    corrupted = {corruption.rule for corruption in CORRUPTIONS.values()} & RULES.keys()
+    corrupted = {corruption.refusal.rule for corruption in CORRUPTIONS.values()} & RULES.keys()
     assert RULES.keys() - corrupted == {"counted"}
 
 
@@ -591,11 +591,12 @@ def refusals_without_the_rule(monkeypatch, header, lines):
     for at, line in enumerate(lines):
         place = Place(lines, at, reader.follower, header.calls)
         for corruption in CORRUPTIONS.values():
-            tail = corruption.make(place) if corruption.rule in RULES else None
+            rule = corruption.refusal.rule
+            tail = corruption.make(place) if rule in RULES else None
             if tail is not None:
                 with monkeypatch.context() as patched:
-                    switch_off(patched, corruption.rule)
-                    yield corruption.rule, refused_by(reader.fork(), tail[:2])
+                    switch_off(patched, rule)
+                    yield rule, refused_by(reader.fork(), tail[:2])
         reader.feed(line)
 
 
@@ -629,6 +630,13 @@ def test_a_follower_that_is_too_lenient_is_found_out(monkeypatch):
     corrupt_all(*lines_of(RUNS["limit 2, pending limit 2, calls announced"]), SPEC, found)
     assert found.faults
     assert all(fault.startswith("the second of the callers is served: ") for fault in found.faults)
+
+
+def test_a_copy_that_is_accepted_is_a_fault():
+    header, lines = lines_of(SMALL)
+    refusal = CORRUPTIONS["a key too many"].refusal
+    assert verdict(refusal, TraceReader(SPEC, header), lines) == "accepted"
+    assert verdict(refusal, TraceReader(SPEC, header), lines[:-1]).startswith("refused for something else")
 
 
 def test_a_refusal_in_other_words_is_a_fault(monkeypatch):

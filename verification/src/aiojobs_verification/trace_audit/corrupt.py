@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aiojobs_verification.trace_audit.reading import Header, TraceReader
 
-__all__ = ["CORRUPTIONS", "Corruption", "Place", "other_headers", "verdict"]
+__all__ = ["CORRUPTIONS", "Corruption", "Place", "Refusal", "other_headers", "verdict"]
 
 Line: TypeAlias = "dict[str, Any]"
 
@@ -86,13 +86,12 @@ _Make: TypeAlias = "Callable[[Place], Sequence[Line] | None]"
 """The lines of the copy from this place on, or None."""
 
 
-class Corruption(NamedTuple):
-    """One way to forge a trace, and what must be said of it."""
+class Refusal(NamedTuple):
+    """What must be said of a forged trace."""
 
     rule: str
     """By its name in `RULES`, or a part of the format."""
     phrase: str
-    make: _Make
 
     def is_told_by(self, violation: Violation) -> bool:
         """Whether it is refused for what it is."""
@@ -105,30 +104,33 @@ class Corruption(NamedTuple):
         return same and violation.text.startswith(broken) and self.phrase in violation.text
 
 
-def _unchanged(place: Place) -> Sequence[Line]:
-    return place.lines
+class Corruption(NamedTuple):
+    """One way to forge a trace."""
+
+    refusal: Refusal
+    make: _Make
 
 
-_LIMITED: Final = Corruption("slot handed on", "the start of job", _unchanged)
-_UNLIMITED: Final = Corruption("limit", "no slot was given back", _unchanged)
-_OVERFULL: Final = Corruption("pending limit", "as many pending as may be", _unchanged)
-_BLOCKED: Final = Corruption("blocks", "at once", _unchanged)
-_ANNOUNCED: Final = Corruption("calls", "no calls", _unchanged)
-_UNANNOUNCED: Final = Corruption("called", "a call of spawn", _unchanged)
+_LIMITED: Final = Refusal("slot handed on", "the start of job")
+_UNLIMITED: Final = Refusal("limit", "no slot was given back")
+_OVERFULL: Final = Refusal("pending limit", "as many pending as may be")
+_BLOCKED: Final = Refusal("blocks", "at once")
+_ANNOUNCED: Final = Refusal("calls", "no calls")
+_UNANNOUNCED: Final = Refusal("called", "a call of spawn")
 
 
-def verdict(corruption: Corruption, reader: TraceReader, lines: Sequence[Line]) -> str:
+def verdict(refusal: Refusal, reader: TraceReader, lines: Sequence[Line]) -> str:
     """What is wrong with the judgement of a copy, read on from where it differs; empty if it is right."""
     try:
         for line in lines:
             reader.feed(line)
         reader.finish()
     except Violation as violation:
-        return "" if corruption.is_told_by(violation) else f"refused for something else: {violation}"
+        return "" if refusal.is_told_by(violation) else f"refused for something else: {violation}"
     return "accepted"
 
 
-def other_headers(header: Header, ran: Follower) -> Iterator[tuple[str, Corruption, Header]]:
+def other_headers(header: Header, ran: Follower) -> Iterator[tuple[str, Refusal, Header]]:
     """The trace of the same run, said to be of another scheduler, where the run has come to the point that tells."""
     did, limit, pending_limit = ran.counters.actions, header.limit, header.pending_limit
     if limit is not None and did["spawn_queue"]:
@@ -363,51 +365,67 @@ def _goes_on(place: Place) -> Sequence[Line] | None:
 
 
 CORRUPTIONS: Final[Mapping[str, Corruption]] = {
-    "something is told of a job that is not there": Corruption("known", "before it is accepted", _of_nobody),
-    "a job begins in the middle": Corruption("new", "a new job without a source", _half_made),
-    "a job is said to be elsewhere": Corruption("state", "where it is", _elsewhere),
-    "a job goes where the table does not": Corruption("table", "not pending", _wrong_turn),
-    "a job that runs starts": Corruption("table", "no event 'start'", _starts_again),
-    "a job ends twice": Corruption("ended once", "which has ended", _ends_twice),
-    "a dropped job starts": Corruption("dropped for good", "which has ended", _starts_dropped),
-    "a queued job starts at once": Corruption("limit", "no slot was given back", _starts_early),
-    "a slot is not handed on": Corruption("slot handed on", "the start of job", _never_starts),
-    "the second of the queue starts": Corruption("queue order", "which came before job", _starts_beside),
-    "one job more is queued": Corruption("pending limit", "as many pending as may be", _queue_overflows),
-    "a call was not made": Corruption("called", "a call of spawn before", _uncalled),
-    "a call waits for nothing": Corruption("blocks", "at once", _waits_for_nothing),
-    "a call says that the queue is full": Corruption("full", "there is room for it", _falsely_full),
-    "a call overtakes": Corruption("no overtaking", "which is blocked", _overtakes),
-    "the second of the callers is served": Corruption("place handed on", "is cancelled", _wrong_caller),
-    "a call returns without a job": Corruption("returns with a job", "it has no job", _returns_empty),
-    "a call raises and leaves its job": Corruption("raises without a job", "has ended first", _leaves_a_job),
-    "a call returns after closing began": Corruption(
-        "refused by closing", "closing has begun", _returns_late
+    "something is told of a job that is not there": Corruption(
+        Refusal("known", "before it is accepted"), _of_nobody
     ),
-    "a call is never answered": Corruption("answered", "an answer to the call", _never_answered),
-    "a job is let in late": Corruption("nothing accepted", "no new job", _lets_in_late),
-    "a job starts in the shutdown": Corruption("nothing starts", "is dropped", _starts_late),
+    "a job begins in the middle": Corruption(Refusal("new", "a new job without a source"), _half_made),
+    "a job is said to be elsewhere": Corruption(Refusal("state", "where it is"), _elsewhere),
+    "a job goes where the table does not": Corruption(Refusal("table", "not pending"), _wrong_turn),
+    "a job that runs starts": Corruption(Refusal("table", "no event 'start'"), _starts_again),
+    "a job ends twice": Corruption(Refusal("ended once", "which has ended"), _ends_twice),
+    "a dropped job starts": Corruption(Refusal("dropped for good", "which has ended"), _starts_dropped),
+    "a queued job starts at once": Corruption(Refusal("limit", "no slot was given back"), _starts_early),
+    "a slot is not handed on": Corruption(Refusal("slot handed on", "the start of job"), _never_starts),
+    "the second of the queue starts": Corruption(
+        Refusal("queue order", "which came before job"), _starts_beside
+    ),
+    "one job more is queued": Corruption(
+        Refusal("pending limit", "as many pending as may be"), _queue_overflows
+    ),
+    "a call was not made": Corruption(Refusal("called", "a call of spawn before"), _uncalled),
+    "a call waits for nothing": Corruption(Refusal("blocks", "at once"), _waits_for_nothing),
+    "a call says that the queue is full": Corruption(Refusal("full", "there is room for it"), _falsely_full),
+    "a call overtakes": Corruption(Refusal("no overtaking", "which is blocked"), _overtakes),
+    "the second of the callers is served": Corruption(
+        Refusal("place handed on", "is cancelled"), _wrong_caller
+    ),
+    "a call returns without a job": Corruption(
+        Refusal("returns with a job", "it has no job"), _returns_empty
+    ),
+    "a call raises and leaves its job": Corruption(
+        Refusal("raises without a job", "has ended first"), _leaves_a_job
+    ),
+    "a call returns after closing began": Corruption(
+        Refusal("refused by closing", "closing has begun"), _returns_late
+    ),
+    "a call is never answered": Corruption(Refusal("answered", "an answer to the call"), _never_answered),
+    "a job is let in late": Corruption(Refusal("nothing accepted", "no new job"), _lets_in_late),
+    "a job starts in the shutdown": Corruption(Refusal("nothing starts", "is dropped"), _starts_late),
     "the shutdown leaves some out": Corruption(
-        "everybody asked", "dropped or asked to stop", _leaves_some_out
+        Refusal("everybody asked", "dropped or asked to stop"), _leaves_some_out
     ),
     "the queue is dropped out of order": Corruption(
-        "dropped in order", "which came before", _drops_out_of_order
+        Refusal("dropped in order", "which came before"), _drops_out_of_order
     ),
-    "the shutdown cancels unasked": Corruption("asked first", "is asked to stop first", _asks_nobody),
-    "closing begins twice": Corruption("closes once", "a step out of the phase", _closes_twice),
+    "the shutdown cancels unasked": Corruption(
+        Refusal("asked first", "is asked to stop first"), _asks_nobody
+    ),
+    "closing begins twice": Corruption(Refusal("closes once", "a step out of the phase"), _closes_twice),
     "closing is over before it began": Corruption(
-        "settles after closing", "out of the phase open", _settles_early
+        Refusal("settles after closing", "out of the phase open"), _settles_early
     ),
-    "a key is missing": Corruption("line", "the key 'event'", _keyless),
-    "a key too many": Corruption("line", "no others", _surplus_key),
-    "time goes back": Corruption("clock", "it never goes back", _back_in_time),
-    "a number is left out": Corruption("numbers", "for the next job", _skips_a_number),
-    "a call is made twice": Corruption("calls", "the answer to the call before another", _called_twice),
-    "an answer to nobody": Corruption("calls", "a call before its answer", _answers_nobody),
-    "a job is left that has ended": Corruption("end", "as last line", _loses_an_end),
-    "the lines are miscounted": Corruption("end", "as last line", _miscounts),
-    "the trace is cut off": Corruption("end", "cut off", _cut_off),
-    "the trace goes on after its end": Corruption("end", "nothing after the last line", _goes_on),
+    "a key is missing": Corruption(Refusal("line", "the key 'event'"), _keyless),
+    "a key too many": Corruption(Refusal("line", "no others"), _surplus_key),
+    "time goes back": Corruption(Refusal("clock", "it never goes back"), _back_in_time),
+    "a number is left out": Corruption(Refusal("numbers", "for the next job"), _skips_a_number),
+    "a call is made twice": Corruption(
+        Refusal("calls", "the answer to the call before another"), _called_twice
+    ),
+    "an answer to nobody": Corruption(Refusal("calls", "a call before its answer"), _answers_nobody),
+    "a job is left that has ended": Corruption(Refusal("end", "as last line"), _loses_an_end),
+    "the lines are miscounted": Corruption(Refusal("end", "as last line"), _miscounts),
+    "the trace is cut off": Corruption(Refusal("end", "cut off"), _cut_off),
+    "the trace goes on after its end": Corruption(Refusal("end", "nothing after the last line"), _goes_on),
 }
 """Each by what it does. For every rule but one there is a corruption that only this rule refuses: that the jobs and
 the counters agree ("counted") can only be broken by a specification that contradicts itself."""

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs_verification.follower import RULES
 from aiojobs_verification.trace_audit.auditing import Audit, audit
-from aiojobs_verification.trace_audit.corrupt import CORRUPTIONS, Corruption, Place, other_headers, verdict
+from aiojobs_verification.trace_audit.corrupt import CORRUPTIONS, Place, Refusal, other_headers, verdict
 from aiojobs_verification.trace_audit.reading import Header, TraceReader
 from aiojobs_verification.trace_audit.runs import RUNS, record
 
@@ -58,13 +58,13 @@ class Refusals:
     faults: list[str] = field(default_factory=list)
     """Copies that were accepted, or refused for something else."""
 
-    def note(self, kind: str, corruption: Corruption, found: str) -> None:
+    def note(self, kind: str, refusal: Refusal, found: str) -> None:
         """One copy was judged: `found` says what is wrong with that, if anything."""
         self.copies[kind] += 1
         if found:
             self.faults.append(f"{kind}: {found}")
-        elif corruption.rule in RULES:
-            self.refused_for.update(RULES[corruption.rule].requirements)
+        elif refusal.rule in RULES:
+            self.refused_for.update(RULES[refusal.rule].requirements)
 
 
 @dataclass
@@ -152,10 +152,10 @@ def corrupt_all(
             place = Place(lines, at, reader.follower, header.calls)
             for kind, corruption in CORRUPTIONS.items():
                 if (tail := corruption.make(place)) is not None:
-                    into.note(kind, corruption, verdict(corruption, reader.fork(), tail))
+                    into.note(kind, corruption.refusal, verdict(corruption.refusal, reader.fork(), tail))
         reader.feed(line)
-    for kind, corruption, other in other_headers(header, reader.follower):
-        into.note(kind, corruption, verdict(corruption, TraceReader(spec, other), lines))
+    for kind, refusal, other in other_headers(header, reader.follower):
+        into.note(kind, refusal, verdict(refusal, TraceReader(spec, other), lines))
 
 
 def _choice(count: int, at_most: int) -> frozenset[int]:
