@@ -22,7 +22,7 @@ from aiojobs_verification.follower import RULES, Violation, calls, follower, job
 from aiojobs_verification.specification.load import load
 from aiojobs_verification.trace_audit import demonstration
 from aiojobs_verification.trace_audit.auditing import audit
-from aiojobs_verification.trace_audit.corrupt import CORRUPTIONS, Place, verdict
+from aiojobs_verification.trace_audit.corrupt import CORRUPTIONS, TracePlace, verdict
 from aiojobs_verification.trace_audit.demonstration import Refusals, corrupt_all
 from aiojobs_verification.trace_audit.reading import Header, TraceReader
 from aiojobs_verification.trace_audit.runs import RUNS, RecordedRun, record
@@ -589,7 +589,7 @@ def refusals_without_the_rule(monkeypatch, header, lines):
     """For each corrupted copy the rule it breaks, and the name of the one that refuses it if that is switched off."""
     reader = TraceReader(SPEC, header)
     for at, line in enumerate(lines):
-        place = Place(lines, at, reader.follower, header.calls)
+        place = TracePlace(lines, at, reader.follower, header.calls)
         for corruption in CORRUPTIONS.values():
             rule = corruption.refusal.rule
             tail = corruption.make(place) if rule in RULES else None

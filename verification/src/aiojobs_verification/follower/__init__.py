@@ -1,7 +1,7 @@
 """The follower: turns what a scheduler tells of itself into actions of `scheduler.toml`, and refuses what is none."""
 
 from aiojobs_verification.follower.follower import Follower
-from aiojobs_verification.follower.rules import RULES, Rule, Violation
+from aiojobs_verification.follower.rules import RULES, FollowerRule, Violation
 from aiojobs_verification.follower.table import ActionTable
 
-__all__ = ["RULES", "ActionTable", "Follower", "Rule", "Violation"]
+__all__ = ["RULES", "ActionTable", "Follower", "FollowerRule", "Violation"]

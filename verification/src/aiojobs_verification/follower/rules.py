@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RULES", "Rule", "Violation", "refuse"]
+__all__ = ["RULES", "FollowerRule", "Violation", "refuse"]
 
 
 class Violation(Exception):  # noqa: N818 - it names what was found
@@ -30,7 +30,7 @@ class Violation(Exception):  # noqa: N818 - it names what was found
         self.rule = rule
 
 
-class Rule(NamedTuple):
+class FollowerRule(NamedTuple):
     """What may not happen, and why."""
 
     place: str
@@ -39,99 +39,105 @@ class Rule(NamedTuple):
     """What has happened if the rule is broken."""
 
 
-RULES: Final[Mapping[str, Rule]] = {
+RULES: Final[Mapping[str, FollowerRule]] = {
     # What a job does.
-    "known": Rule("follower: identity", ("BOOK-1",), "something is told of a job that was never accepted"),
-    "new": Rule(
+    "known": FollowerRule(
+        "follower: identity", ("BOOK-1",), "something is told of a job that was never accepted"
+    ),
+    "new": FollowerRule(
         "job.toml: machine", ("BOOK-1",), "a job is accepted twice, or in another state than the first"
     ),
-    "state": Rule("job.toml: machine", ("BOOK-1",), "a job is told to be in a state in which it was not"),
-    "table": Rule("job.toml: machine", ("CLOSE-3",), "a job does what the table does not say"),
-    "ended once": Rule(
+    "state": FollowerRule(
+        "job.toml: machine", ("BOOK-1",), "a job is told to be in a state in which it was not"
+    ),
+    "table": FollowerRule("job.toml: machine", ("CLOSE-3",), "a job does what the table does not say"),
+    "ended once": FollowerRule(
         "scheduler.toml: balance.slots", ("LIMIT-6",), "a job ends twice, or is asked to stop after its end"
     ),
-    "dropped for good": Rule("job.toml: machine", ("START-2",), "a job starts that has ended"),
+    "dropped for good": FollowerRule("job.toml: machine", ("START-2",), "a job starts that has ended"),
     # Slots and the queue.
-    "limit": Rule(
+    "limit": FollowerRule(
         "scheduler.toml: invariant.within_limit", ("LIMIT-1",), "a job starts although no slot is free for it"
     ),
-    "slot handed on": Rule(
+    "slot handed on": FollowerRule(
         "scheduler.toml: step.slot_is_handed_on",
         ("LIMIT-2",),
         "a slot is free, and the job that waits for it is not started",
     ),
-    "pending limit": Rule(
+    "pending limit": FollowerRule(
         "scheduler.toml: invariant.within_pending_limit",
         ("LIMIT-3",),
         "a job is queued although the queue is full",
     ),
-    "queue order": Rule(
+    "queue order": FollowerRule(
         "follower: order of arrival", ("LIMIT-5",), "a job starts before one that came earlier"
     ),
     # Calls of `spawn`.
-    "called": Rule(
+    "called": FollowerRule(
         "scheduler.toml: balance.one_job_per_call", ("SPAWN-1",), "a job is accepted that nobody spawned"
     ),
-    "blocks": Rule(
+    "blocks": FollowerRule(
         "scheduler.toml: enabled.blocks",
         ("LIMIT-4",),
         "a spawn blocks although there is a slot or a place for it",
     ),
-    "full": Rule(
+    "full": FollowerRule(
         "scheduler.toml: enabled.blocks", ("SPAWN-5",), "a spawn says that the queue is full, and it is not"
     ),
-    "no overtaking": Rule(
+    "no overtaking": FollowerRule(
         "scheduler.toml: step.place_is_handed_on",
         ("LIMIT-5",),
         "a spawn is admitted before one that is blocked",
     ),
-    "place handed on": Rule(
+    "place handed on": FollowerRule(
         "scheduler.toml: step.place_is_handed_on",
         ("LIMIT-4", "LIMIT-5"),
         "a place in the queue falls free, and the blocked spawn does not get it",
     ),
-    "returns with a job": Rule(
+    "returns with a job": FollowerRule(
         "scheduler.toml: balance.one_job_per_call", ("SPAWN-1",), "a spawn returns and has no job"
     ),
-    "raises without a job": Rule(
+    "raises without a job": FollowerRule(
         "scheduler.toml: balance.one_job_per_call", ("SPAWN-1",), "a spawn raises and leaves its job behind"
     ),
-    "refused by closing": Rule(
+    "refused by closing": FollowerRule(
         "scheduler.toml: balance.blocked_calls", ("SPAWN-2",), "a spawn returns although closing has begun"
     ),
-    "answered": Rule(
+    "answered": FollowerRule(
         "scheduler.toml: balance.blocked_calls",
         ("SPAWN-2",),
         "a spawn is not answered although closing has begun",
     ),
     # Closing.
-    "nothing accepted": Rule(
+    "nothing accepted": FollowerRule(
         "scheduler.toml: step.nothing_starts_after_close",
         ("SPAWN-2", "SHUT-1"),
         "a spawn is accepted after closing has begun",
     ),
-    "nothing starts": Rule(
+    "nothing starts": FollowerRule(
         "scheduler.toml: step.nothing_starts_by_closing",
         ("SHUT-1", "START-2"),
         "a job starts although closing has begun",
     ),
-    "everybody asked": Rule(
+    "everybody asked": FollowerRule(
         "scheduler.toml: invariant.quiet_after_close",
         ("SHUT-1",),
         "closing begins, and not everybody is dropped or asked to stop",
     ),
-    "dropped in order": Rule(
+    "dropped in order": FollowerRule(
         "follower: order of arrival", ("SHUT-1",), "closing drops a job before one that came earlier"
     ),
-    "asked first": Rule(
+    "asked first": FollowerRule(
         "scheduler.toml: action.shutdown", ("SHUT-1",), "closing cancels a job that was not asked to stop"
     ),
-    "closes once": Rule("scheduler.toml: phase.machine", ("SHUT-1",), "closing begins twice"),
-    "settles after closing": Rule(
+    "closes once": FollowerRule("scheduler.toml: phase.machine", ("SHUT-1",), "closing begins twice"),
+    "settles after closing": FollowerRule(
         "scheduler.toml: phase.machine", ("SHUT-2",), "closing is over before it began, or is over twice"
     ),
     # The counters.
-    "counted": Rule("scheduler.toml: balance.books", ("BOOK-1",), "the jobs and the counters disagree"),
+    "counted": FollowerRule(
+        "scheduler.toml: balance.books", ("BOOK-1",), "the jobs and the counters disagree"
+    ),
 }
 
 
@@ -145,6 +151,6 @@ def refuse(name: str, expected: str) -> None:
     raise Violation(*_said(rule, expected), rule=rule.place)
 
 
-def _said(rule: Rule, expected: str) -> tuple[str, ...]:
+def _said(rule: FollowerRule, expected: str) -> tuple[str, ...]:
     first, *others = rule.requirements
     return first, f"{rule.broken}; expected {expected}", *others

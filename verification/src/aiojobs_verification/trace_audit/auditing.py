@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from aiojobs_verification.specification.load import Spec
 
-__all__ = ["Audit", "Finding", "audit"]
+__all__ = ["Audit", "BrokenLine", "audit"]
 
 _DECODE = json.JSONDecoder().raw_decode
 
 
-class Finding(NamedTuple):
+class BrokenLine(NamedTuple):
     """The first line that breaks a rule."""
 
     line: int
@@ -46,7 +46,7 @@ class Finding(NamedTuple):
 class Audit:
     """What became of one trace."""
 
-    finding: Finding | None
+    finding: BrokenLine | None
     reader: TraceReader | None
     """None if there was no header to begin with."""
     seconds: float
@@ -89,7 +89,7 @@ def audit(lines: Iterable[bytes], spec: Spec) -> Audit:
         reader.finish()
     except Violation as violation:
         said = text.decode("utf-8", "replace").rstrip("\n") or "nothing"
-        finding = Finding(number, said, violation.rule, violation.requirements, violation.text)
+        finding = BrokenLine(number, said, violation.rule, violation.requirements, violation.text)
     return Audit(finding, reader, time.process_time() - begun)
 
 

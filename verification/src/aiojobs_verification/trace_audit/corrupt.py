@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from aiojobs_verification.trace_audit.reading import Header, TraceReader
 
-__all__ = ["CORRUPTIONS", "Corruption", "Place", "Refusal", "other_headers", "verdict"]
+__all__ = ["CORRUPTIONS", "Corruption", "Refusal", "TracePlace", "other_headers", "verdict"]
 
 Line: TypeAlias = "dict[str, Any]"
 
 _STRANGER: Final = "nobody's call"
 
 
-class Place(NamedTuple):
+class TracePlace(NamedTuple):
     """One line of a trace, and what was known before it."""
 
     lines: Sequence[Line]
@@ -82,7 +82,7 @@ class Place(NamedTuple):
         return [self.stranger("call"), accept | {"name": _STRANGER}] if self.calls else [accept]
 
 
-_Make: TypeAlias = "Callable[[Place], Sequence[Line] | None]"
+_Make: TypeAlias = "Callable[[TracePlace], Sequence[Line] | None]"
 """The lines of the copy from this place on, or None."""
 
 
@@ -152,39 +152,39 @@ def other_headers(header: Header, ran: Follower) -> Iterator[tuple[str, Refusal,
 # What a job does
 
 
-def _of_nobody(place: Place) -> Sequence[Line] | None:
+def _of_nobody(place: TracePlace) -> Sequence[Line] | None:
     if place.is_step("start", "finish", "cancel", "close"):
         return [place.line | {"job": place.follower.jobs.highest + 1}]
     return None
 
 
-def _half_made(place: Place) -> Sequence[Line] | None:
+def _half_made(place: TracePlace) -> Sequence[Line] | None:
     return [place.line | {"dest": "active"}] if place.is_step("accept") else None
 
 
-def _elsewhere(place: Place) -> Sequence[Line] | None:
+def _elsewhere(place: TracePlace) -> Sequence[Line] | None:
     if not place.is_step("start", "finish", "cancel", "close"):
         return None
     return [place.line | {"source": "closing" if place.line["source"] != "closing" else "active"}]
 
 
-def _wrong_turn(place: Place) -> Sequence[Line] | None:
+def _wrong_turn(place: TracePlace) -> Sequence[Line] | None:
     if not place.is_step("start", "finish", "cancel", "close"):
         return None
     return [place.line | {"dest": "pending"}]
 
 
-def _starts_again(place: Place) -> Sequence[Line] | None:
+def _starts_again(place: TracePlace) -> Sequence[Line] | None:
     runs = place.is_step("finish", "cancel", "close") and place.line["source"] != "pending"
     return [place.line | {"event": "start"}] if runs else None
 
 
-def _ends_twice(place: Place) -> Sequence[Line] | None:
+def _ends_twice(place: TracePlace) -> Sequence[Line] | None:
     ends = place.line.get("job") is not None and place.line["dest"] in {"done", "closed"}
     return [place.line, place.line] if ends else None
 
 
-def _starts_dropped(place: Place) -> Sequence[Line] | None:
+def _starts_dropped(place: TracePlace) -> Sequence[Line] | None:
     if place.is_step("close") and place.line["dest"] == "closed":
         return [place.line, place.record(place.line["job"], "start", "pending", "active")]
     return None
@@ -193,23 +193,23 @@ def _starts_dropped(place: Place) -> Sequence[Line] | None:
 # Slots and the queue
 
 
-def _starts_early(place: Place) -> Sequence[Line] | None:
+def _starts_early(place: TracePlace) -> Sequence[Line] | None:
     job = place.line.get("job")
     is_queued = place.is_step("accept") and not any(_starts(line, job) for line in place.rest[:1])
     return [place.line, place.record(job, "start", "pending", "active")] if is_queued else None
 
 
-def _never_starts(place: Place) -> Sequence[Line] | None:
+def _never_starts(place: TracePlace) -> Sequence[Line] | None:
     other = place.rest and place.rest[0].get("job") != place.line.get("job")
     return place.rest if place.is_step("start") and other else None
 
 
-def _starts_beside(place: Place) -> Sequence[Line] | None:
+def _starts_beside(place: TracePlace) -> Sequence[Line] | None:
     queue = [*place.follower.jobs.queue]
     return [place.line | {"job": queue[1]}] if place.is_step("start") and len(queue) > 1 else None
 
 
-def _queue_overflows(place: Place) -> Sequence[Line] | None:
+def _queue_overflows(place: TracePlace) -> Sequence[Line] | None:
     follower = place.follower
     full = 0 < follower.table.pending_limit == follower.counters.state.pending
     return place.intruder() if full and place.is_between and not follower.calls.blocked else None
@@ -222,27 +222,27 @@ def _starts(line: Line, job: object) -> bool:
 # Calls of `spawn`
 
 
-def _uncalled(place: Place) -> Sequence[Line] | None:
+def _uncalled(place: TracePlace) -> Sequence[Line] | None:
     made = place.rest[0].get("name") if place.is_call("call") else None
     return place.rest if made == place.line.get("call") and made is not None else None
 
 
-def _waits_for_nothing(place: Place) -> Sequence[Line] | None:
+def _waits_for_nothing(place: TracePlace) -> Sequence[Line] | None:
     return [place.line, place.stranger("call")] if _uncalled(place) is not None else None
 
 
-def _falsely_full(place: Place) -> Sequence[Line] | None:
+def _falsely_full(place: TracePlace) -> Sequence[Line] | None:
     if _uncalled(place) is None:
         return None
     return [place.line, place.line | {"event": "raise", "error": "PendingQueueFull"}]
 
 
-def _overtakes(place: Place) -> Sequence[Line] | None:
+def _overtakes(place: TracePlace) -> Sequence[Line] | None:
     is_open = place.follower.phase == "open"
     return place.intruder() if place.follower.calls.blocked and place.is_between and is_open else None
 
 
-def _wrong_caller(place: Place) -> Sequence[Line] | None:
+def _wrong_caller(place: TracePlace) -> Sequence[Line] | None:
     """The place goes to the second of the calls that are blocked, and the first returns all the same."""
     blocked = [*place.follower.calls.blocked]
     if len(blocked) < 2 or not place.is_step("accept") or place.line.get("name") != blocked[0]:  # noqa: PLR2004
@@ -251,13 +251,13 @@ def _wrong_caller(place: Place) -> Sequence[Line] | None:
     return [place.line | {"name": blocked[1]}, back]
 
 
-def _returns_empty(place: Place) -> Sequence[Line] | None:
+def _returns_empty(place: TracePlace) -> Sequence[Line] | None:
     if place.calls and place.is_between and place.follower.phase == "open":
         return [place.stranger("call"), place.stranger("return")]
     return None
 
 
-def _leaves_a_job(place: Place) -> Sequence[Line] | None:
+def _leaves_a_job(place: TracePlace) -> Sequence[Line] | None:
     made = place.lines[place.at - 2 : place.at]
     started = made and made[0].get("name") == place.line.get("call") and made[-1]["event"] == "start"
     if place.is_call("return") and started:
@@ -265,13 +265,13 @@ def _leaves_a_job(place: Place) -> Sequence[Line] | None:
     return None
 
 
-def _returns_late(place: Place) -> Sequence[Line] | None:
+def _returns_late(place: TracePlace) -> Sequence[Line] | None:
     if place.calls and place.is_between and place.follower.phase != "open":
         return [place.stranger("call"), place.stranger("return")]
     return None
 
 
-def _never_answered(place: Place) -> Sequence[Line] | None:
+def _never_answered(place: TracePlace) -> Sequence[Line] | None:
     closes = any(line.get("event") == "settled" for line in place.lines)
     return [place.stranger("call"), *place.lines[place.at :]] if _returns_late(place) and closes else None
 
@@ -279,40 +279,40 @@ def _never_answered(place: Place) -> Sequence[Line] | None:
 # Closing
 
 
-def _lets_in_late(place: Place) -> Sequence[Line] | None:
+def _lets_in_late(place: TracePlace) -> Sequence[Line] | None:
     return place.intruder() if place.is_between and place.follower.phase != "open" else None
 
 
-def _starts_late(place: Place) -> Sequence[Line] | None:
+def _starts_late(place: TracePlace) -> Sequence[Line] | None:
     if place.shuts_down and place.line.get("source") == "pending":
         return [place.line | {"event": "start", "dest": "active"}]
     return None
 
 
-def _leaves_some_out(place: Place) -> Sequence[Line] | None:
+def _leaves_some_out(place: TracePlace) -> Sequence[Line] | None:
     return [place.record(None, "settled", "closing", "closed")] if place.shuts_down else None
 
 
-def _drops_out_of_order(place: Place) -> Sequence[Line] | None:
+def _drops_out_of_order(place: TracePlace) -> Sequence[Line] | None:
     queue = [*place.follower.jobs.queue]
     if place.shuts_down and place.line.get("source") == "pending" and len(queue) > 1:
         return [place.line | {"job": queue[1]}]
     return None
 
 
-def _asks_nobody(place: Place) -> Sequence[Line] | None:
+def _asks_nobody(place: TracePlace) -> Sequence[Line] | None:
     if place.shuts_down and place.line.get("source") == "active" and place.line["event"] == "close":
         return [place.line | {"event": "cancel", "dest": "closed"}]
     return None
 
 
-def _closes_twice(place: Place) -> Sequence[Line] | None:
+def _closes_twice(place: TracePlace) -> Sequence[Line] | None:
     if place.is_between and place.follower.phase != "open":
         return [place.record(None, "close", "open", "closing")]
     return None
 
 
-def _settles_early(place: Place) -> Sequence[Line] | None:
+def _settles_early(place: TracePlace) -> Sequence[Line] | None:
     if place.is_between and place.follower.phase == "open":
         return [place.record(None, "settled", "closing", "closed")]
     return None
@@ -321,46 +321,46 @@ def _settles_early(place: Place) -> Sequence[Line] | None:
 # The format
 
 
-def _keyless(place: Place) -> Sequence[Line] | None:
+def _keyless(place: TracePlace) -> Sequence[Line] | None:
     key = next(iter(place.line))
     return None if key == "end" else [{name: value for name, value in place.line.items() if name != "event"}]
 
 
-def _surplus_key(place: Place) -> Sequence[Line] | None:
+def _surplus_key(place: TracePlace) -> Sequence[Line] | None:
     return None if "end" in place.line else [place.line | {"colour": "red"}]
 
 
-def _back_in_time(place: Place) -> Sequence[Line] | None:
+def _back_in_time(place: TracePlace) -> Sequence[Line] | None:
     return [place.line | {"time": -0.001}] if "time" in place.line else None
 
 
-def _skips_a_number(place: Place) -> Sequence[Line] | None:
+def _skips_a_number(place: TracePlace) -> Sequence[Line] | None:
     return [place.line | {"job": place.line["job"] + 1}] if place.is_step("accept") else None
 
 
-def _called_twice(place: Place) -> Sequence[Line] | None:
+def _called_twice(place: TracePlace) -> Sequence[Line] | None:
     return [place.line, place.line] if place.is_call("call") else None
 
 
-def _answers_nobody(place: Place) -> Sequence[Line] | None:
+def _answers_nobody(place: TracePlace) -> Sequence[Line] | None:
     return [place.stranger("return")] if place.calls else None
 
 
-def _loses_an_end(place: Place) -> Sequence[Line] | None:
+def _loses_an_end(place: TracePlace) -> Sequence[Line] | None:
     if "end" not in place.line:
         return None
     return [place.line | {"jobs": [*place.line["jobs"], place.follower.jobs.highest]}]
 
 
-def _miscounts(place: Place) -> Sequence[Line] | None:
+def _miscounts(place: TracePlace) -> Sequence[Line] | None:
     return [place.line | {"end": place.line["end"] + 1}] if "end" in place.line else None
 
 
-def _cut_off(place: Place) -> Sequence[Line] | None:
+def _cut_off(place: TracePlace) -> Sequence[Line] | None:
     return [] if "end" in place.line else None
 
 
-def _goes_on(place: Place) -> Sequence[Line] | None:
+def _goes_on(place: TracePlace) -> Sequence[Line] | None:
     return [place.line, place.line] if "end" in place.line else None
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs_verification.follower import RULES
 from aiojobs_verification.trace_audit.auditing import Audit, audit
-from aiojobs_verification.trace_audit.corrupt import CORRUPTIONS, Place, Refusal, other_headers, verdict
+from aiojobs_verification.trace_audit.corrupt import CORRUPTIONS, Refusal, TracePlace, other_headers, verdict
 from aiojobs_verification.trace_audit.reading import Header, TraceReader
 from aiojobs_verification.trace_audit.runs import RUNS, record
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from aiojobs_verification.specification.load import Spec
 
-__all__ = ["SERVICE", "Evidence", "Refusals", "corrupt_all", "gather"]
+__all__ = ["SERVICE", "Demonstration", "Refusals", "corrupt_all", "gather"]
 
 SERVICE: Final = "orders demo"
 """The name of the run of the example service."""
@@ -68,7 +68,7 @@ class Refusals:
 
 
 @dataclass
-class Evidence:
+class Demonstration:
     """All that the step finds, and what is wrong with it."""
 
     audits: dict[str, Audit] = field(default_factory=dict)
@@ -126,19 +126,19 @@ class Evidence:
         return {requirement: sorted(names) for requirement, names in sorted(by.items())}
 
 
-def gather(spec: Spec, root: Path, *, full: bool, say: Callable[[str], object]) -> Evidence:
+def gather(spec: Spec, root: Path, *, full: bool, say: Callable[[str], object]) -> Demonstration:
     """Record, audit and corrupt."""
-    evidence = Evidence()
+    demonstration = Demonstration()
     for name, run in RUNS.items():
         texts = record(run).encode().splitlines(keepends=True)
-        _examine(spec, evidence, name, texts, evidence.runs)
-        say(f"{name}: {len(texts)} lines obey; {evidence.runs.copies.total()} corrupted copies so far")
+        _examine(spec, demonstration, name, texts, demonstration.runs)
+        say(f"{name}: {len(texts)} lines obey; {demonstration.runs.copies.total()} corrupted copies so far")
     say("the example service runs")
-    texts = _recorded_demo(root, evidence)
-    _examine(spec, evidence, SERVICE, texts, evidence.service, at_most=_LINES[full])
-    _check_reach(evidence)
-    evidence.speed = evidence.audits[SERVICE].speed
-    return evidence
+    texts = _recorded_demo(root, demonstration)
+    _examine(spec, demonstration, SERVICE, texts, demonstration.service, at_most=_LINES[full])
+    _check_reach(demonstration)
+    demonstration.speed = demonstration.audits[SERVICE].speed
+    return demonstration
 
 
 def corrupt_all(
@@ -149,7 +149,7 @@ def corrupt_all(
     reader = TraceReader(spec, header)
     for at, line in enumerate(lines):
         if at in chosen:
-            place = Place(lines, at, reader.follower, header.calls)
+            place = TracePlace(lines, at, reader.follower, header.calls)
             for kind, corruption in CORRUPTIONS.items():
                 if (tail := corruption.make(place)) is not None:
                     into.note(kind, corruption.refusal, verdict(corruption.refusal, reader.fork(), tail))
@@ -164,7 +164,7 @@ def _choice(count: int, at_most: int) -> frozenset[int]:
 
 def _examine(
     spec: Spec,
-    evidence: Evidence,
+    demonstration: Demonstration,
     name: str,
     texts: Sequence[bytes],
     refusals: Refusals,
@@ -172,17 +172,17 @@ def _examine(
     at_most: int | None = None,
 ) -> None:
     found = audit(texts, spec)
-    evidence.audits[name] = found
+    demonstration.audits[name] = found
     if found.finding is not None:
-        evidence.faults.append(f"{name}, {found.finding.told()}")
+        demonstration.faults.append(f"{name}, {found.finding.told()}")
         return
     header, *lines = (json.loads(text) for text in texts)
     known = len(refusals.faults)
     corrupt_all(Header.from_line(header), lines, spec, refusals, at_most=at_most)
-    evidence.faults += [f"{name}: {fault}" for fault in refusals.faults[known:]]
+    demonstration.faults += [f"{name}: {fault}" for fault in refusals.faults[known:]]
 
 
-def _recorded_demo(root: Path, evidence: Evidence) -> list[bytes]:
+def _recorded_demo(root: Path, demonstration: Demonstration) -> list[bytes]:
     path = root / _TRACE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -199,18 +199,18 @@ def _recorded_demo(root: Path, evidence: Evidence) -> list[bytes]:
     )
     if left.returncode:
         last = (left.stderr or left.stdout).strip().splitlines()[-1:]
-        evidence.faults.append(f"the example service ended with {left.returncode}: {' '.join(last)}")
+        demonstration.faults.append(f"the example service ended with {left.returncode}: {' '.join(last)}")
     return path.read_bytes().splitlines(keepends=True) if path.exists() else []
 
 
-def _check_reach(evidence: Evidence) -> None:
+def _check_reach(demonstration: Demonstration) -> None:
     """A promise that nothing came near of has not been kept, only left alone; a corruption that was never made
     shows nothing.
     """
-    idle = [kind for kind in CORRUPTIONS if not evidence.runs.copies[kind]]
-    evidence.faults += [f"no copy could be made of this kind: {kind}" for kind in idle]
-    service = evidence.audits[SERVICE].reader
+    idle = [kind for kind in CORRUPTIONS if not demonstration.runs.copies[kind]]
+    demonstration.faults += [f"no copy could be made of this kind: {kind}" for kind in idle]
+    service = demonstration.audits[SERVICE].reader
     if service is not None:
         left_alone = [name for name in _OF_A_SERVICE if not service.follower.exercised()[name]]
         if left_alone:
-            evidence.faults.append(f"the example service came nowhere near {', '.join(left_alone)}")
+            demonstration.faults.append(f"the example service came nowhere near {', '.join(left_alone)}")
