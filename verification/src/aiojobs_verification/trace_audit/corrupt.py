@@ -29,7 +29,7 @@ _STRANGER: Final = "nobody's call"
 class TracePlace(NamedTuple):
     """One line of a trace, and what was known before it."""
 
-    lines: Sequence[Line]
+    lines: list[Line]
     at: int
     follower: Follower
     calls: bool
@@ -40,50 +40,90 @@ class TracePlace(NamedTuple):
         return self.lines[self.at]
 
     @property
-    def rest(self) -> Sequence[Line]:
+    def rest(self) -> list[Line]:
         """The lines after it."""
         return self.lines[self.at + 1 :]
 
-    def is_step(self, *events: str) -> bool:
-        """Whether this is a record of one of these events of a job."""
-        return self.line.get("job") is not None and self.line["event"] in events
+    @property
+    def following(self) -> Line:
+        """The line after it; empty after the last."""
+        return self.rest[0] if self.rest else {}
 
-    def is_call(self, event: str) -> bool:
-        """Whether this is a line of a call."""
-        return "call" in self.line and self.line["event"] == event
+    def is_step(self, *events: str, source: str | None = None) -> bool:
+        """Whether this is a record of one of these events of a job, in the state `source` if it is given."""
+        line = self.line
+        return bool(line.get("job") and line["event"] in events and source in {None, line["source"]})
 
     @property
-    def time(self) -> float:
-        """A time that is right here."""
-        earlier = (line["time"] for line in reversed(self.lines[: self.at + 1]) if "time" in line)
-        return float(next(earlier, 0.0))
+    def ends(self) -> bool:
+        """Whether this is the last record of a job."""
+        return bool(self.line.get("job") and self.line["dest"] in {"done", "closed"})
 
     @property
-    def is_between(self) -> bool:
-        """Whether anything may happen here: no action has begun, and no call."""
-        return self.follower.is_whole and self.follower.calls.made is None
+    def is_last(self) -> bool:
+        """Whether this is the last line."""
+        return "end" in self.line
+
+    @property
+    def is_served(self) -> bool:
+        """Whether this is a call that gets its job at once."""
+        return self.line.get("event") == "call" and self.following.get("name") == self.line["call"]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether closing has not begun, and anything may happen here: no action has begun, and no call."""
+        return self._is_between and self.follower.phase == "open"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether closing has begun and everybody has been told."""
+        return self._is_between and self.follower.phase != "open"
 
     @property
     def shuts_down(self) -> bool:
         """Whether closing has begun and somebody has not been told yet."""
         return not self.follower.is_whole and self.follower.phase != "open"
 
+    @property
+    def queue(self) -> list[int]:
+        """The pending jobs, in order."""
+        return [*self.follower.jobs.queue]
+
+    @property
+    def blocked(self) -> list[str]:
+        """The blocked calls, in order."""
+        return [*self.follower.calls.blocked]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many jobs are pending as may be."""
+        return 0 < self.follower.table.pending_limit == self.follower.counters.state.pending
+
+    def but(self, **changes: object) -> Line:
+        """The line, with something changed."""
+        return self.line | changes
+
     def record(self, job: int | None, event: str, source: str | None, dest: str) -> Line:
         """A record that comes here."""
-        return {"job": job, "event": event, "source": source, "dest": dest, "time": self.time}
+        return {"job": job, "event": event, "source": source, "dest": dest, "time": self._time}
 
-    def stranger(self, event: str, **more: str) -> Line:
+    def stranger(self, event: str) -> Line:
         """A line about a call that nobody made in truth."""
-        return {"call": _STRANGER, "event": event, **more, "time": self.time}
+        return {"call": _STRANGER, "event": event, "time": self._time}
 
     def intruder(self) -> list[Line]:
         """One job more is spawned here."""
         accept = self.record(self.follower.jobs.born + 1, "accept", None, "pending")
         return [self.stranger("call"), accept | {"name": _STRANGER}] if self.calls else [accept]
 
+    @property
+    def _is_between(self) -> bool:
+        return self.follower.is_whole and self.follower.calls.made is None
 
-_Make: TypeAlias = "Callable[[TracePlace], Sequence[Line] | None]"
-"""The lines of the copy from this place on, or None."""
+    @property
+    def _time(self) -> float:
+        earlier = (line["time"] for line in reversed(self.lines[: self.at + 1]) if "time" in line)
+        return float(next(earlier, 0.0))
 
 
 class Refusal(NamedTuple):
@@ -108,7 +148,8 @@ class Corruption(NamedTuple):
     """One way to forge a trace."""
 
     refusal: Refusal
-    make: _Make
+    make: Callable[[TracePlace], object]
+    """The list of lines that stand in the copy from this place on; anything else if it can't be made here."""
 
 
 _LIMITED: Final = Refusal("slot handed on", "the start of job")
@@ -148,284 +189,178 @@ def other_headers(header: Header, ran: Follower) -> Iterator[tuple[str, Refusal,
         yield "calls announced", _UNANNOUNCED, header._replace(calls=True)
 
 
-# --------------------------------------------------------------------------------------------------------
-# What a job does
-
-
-def _of_nobody(place: TracePlace) -> Sequence[Line] | None:
-    if place.is_step("start", "finish", "cancel", "close"):
-        return [place.line | {"job": place.follower.jobs.highest + 1}]
-    return None
-
-
-def _half_made(place: TracePlace) -> Sequence[Line] | None:
-    return [place.line | {"dest": "active"}] if place.is_step("accept") else None
-
-
-def _elsewhere(place: TracePlace) -> Sequence[Line] | None:
-    if not place.is_step("start", "finish", "cancel", "close"):
-        return None
-    return [place.line | {"source": "closing" if place.line["source"] != "closing" else "active"}]
-
-
-def _wrong_turn(place: TracePlace) -> Sequence[Line] | None:
-    if not place.is_step("start", "finish", "cancel", "close"):
-        return None
-    return [place.line | {"dest": "pending"}]
-
-
-def _starts_again(place: TracePlace) -> Sequence[Line] | None:
-    runs = place.is_step("finish", "cancel", "close") and place.line["source"] != "pending"
-    return [place.line | {"event": "start"}] if runs else None
-
-
-def _ends_twice(place: TracePlace) -> Sequence[Line] | None:
-    ends = place.line.get("job") is not None and place.line["dest"] in {"done", "closed"}
-    return [place.line, place.line] if ends else None
-
-
-def _starts_dropped(place: TracePlace) -> Sequence[Line] | None:
-    if place.is_step("close") and place.line["dest"] == "closed":
-        return [place.line, place.record(place.line["job"], "start", "pending", "active")]
-    return None
-
-
-# Slots and the queue
-
-
-def _starts_early(place: TracePlace) -> Sequence[Line] | None:
-    job = place.line.get("job")
-    is_queued = place.is_step("accept") and not any(_starts(line, job) for line in place.rest[:1])
-    return [place.line, place.record(job, "start", "pending", "active")] if is_queued else None
-
-
-def _never_starts(place: TracePlace) -> Sequence[Line] | None:
-    other = place.rest and place.rest[0].get("job") != place.line.get("job")
-    return place.rest if place.is_step("start") and other else None
-
-
-def _starts_beside(place: TracePlace) -> Sequence[Line] | None:
-    queue = [*place.follower.jobs.queue]
-    return [place.line | {"job": queue[1]}] if place.is_step("start") and len(queue) > 1 else None
-
-
-def _queue_overflows(place: TracePlace) -> Sequence[Line] | None:
-    follower = place.follower
-    full = 0 < follower.table.pending_limit == follower.counters.state.pending
-    return place.intruder() if full and place.is_between and not follower.calls.blocked else None
-
-
-def _starts(line: Line, job: object) -> bool:
-    return line.get("job") == job and line["event"] == "start"
-
-
-# Calls of `spawn`
-
-
-def _uncalled(place: TracePlace) -> Sequence[Line] | None:
-    made = place.rest[0].get("name") if place.is_call("call") else None
-    return place.rest if made == place.line.get("call") and made is not None else None
-
-
-def _waits_for_nothing(place: TracePlace) -> Sequence[Line] | None:
-    return [place.line, place.stranger("call")] if _uncalled(place) is not None else None
-
-
-def _falsely_full(place: TracePlace) -> Sequence[Line] | None:
-    if _uncalled(place) is None:
-        return None
-    return [place.line, place.line | {"event": "raise", "error": "PendingQueueFull"}]
-
-
-def _overtakes(place: TracePlace) -> Sequence[Line] | None:
-    is_open = place.follower.phase == "open"
-    return place.intruder() if place.follower.calls.blocked and place.is_between and is_open else None
-
-
-def _wrong_caller(place: TracePlace) -> Sequence[Line] | None:
-    """The place goes to the second of the calls that are blocked, and the first returns all the same."""
-    blocked = [*place.follower.calls.blocked]
-    if len(blocked) < 2 or not place.is_step("accept") or place.line.get("name") != blocked[0]:  # noqa: PLR2004
-        return None
-    back = {"call": blocked[0], "event": "return", "time": place.time}
-    return [place.line | {"name": blocked[1]}, back]
-
-
-def _returns_empty(place: TracePlace) -> Sequence[Line] | None:
-    if place.calls and place.is_between and place.follower.phase == "open":
-        return [place.stranger("call"), place.stranger("return")]
-    return None
-
-
-def _leaves_a_job(place: TracePlace) -> Sequence[Line] | None:
-    made = place.lines[place.at - 2 : place.at]
-    started = made and made[0].get("name") == place.line.get("call") and made[-1]["event"] == "start"
-    if place.is_call("return") and started:
-        return [place.line | {"event": "raise", "error": "CancelledError"}]
-    return None
-
-
-def _returns_late(place: TracePlace) -> Sequence[Line] | None:
-    if place.calls and place.is_between and place.follower.phase != "open":
-        return [place.stranger("call"), place.stranger("return")]
-    return None
-
-
-def _never_answered(place: TracePlace) -> Sequence[Line] | None:
-    closes = any(line.get("event") == "settled" for line in place.lines)
-    return [place.stranger("call"), *place.lines[place.at :]] if _returns_late(place) and closes else None
-
-
-# Closing
-
-
-def _lets_in_late(place: TracePlace) -> Sequence[Line] | None:
-    return place.intruder() if place.is_between and place.follower.phase != "open" else None
-
-
-def _starts_late(place: TracePlace) -> Sequence[Line] | None:
-    if place.shuts_down and place.line.get("source") == "pending":
-        return [place.line | {"event": "start", "dest": "active"}]
-    return None
-
-
-def _leaves_some_out(place: TracePlace) -> Sequence[Line] | None:
-    return [place.record(None, "settled", "closing", "closed")] if place.shuts_down else None
-
-
-def _drops_out_of_order(place: TracePlace) -> Sequence[Line] | None:
-    queue = [*place.follower.jobs.queue]
-    if place.shuts_down and place.line.get("source") == "pending" and len(queue) > 1:
-        return [place.line | {"job": queue[1]}]
-    return None
-
-
-def _asks_nobody(place: TracePlace) -> Sequence[Line] | None:
-    if place.shuts_down and place.line.get("source") == "active" and place.line["event"] == "close":
-        return [place.line | {"event": "cancel", "dest": "closed"}]
-    return None
-
-
-def _closes_twice(place: TracePlace) -> Sequence[Line] | None:
-    if place.is_between and place.follower.phase != "open":
-        return [place.record(None, "close", "open", "closing")]
-    return None
-
-
-def _settles_early(place: TracePlace) -> Sequence[Line] | None:
-    if place.is_between and place.follower.phase == "open":
-        return [place.record(None, "settled", "closing", "closed")]
-    return None
-
-
-# The format
-
-
-def _keyless(place: TracePlace) -> Sequence[Line] | None:
-    key = next(iter(place.line))
-    return None if key == "end" else [{name: value for name, value in place.line.items() if name != "event"}]
-
-
-def _surplus_key(place: TracePlace) -> Sequence[Line] | None:
-    return None if "end" in place.line else [place.line | {"colour": "red"}]
-
-
-def _back_in_time(place: TracePlace) -> Sequence[Line] | None:
-    return [place.line | {"time": -0.001}] if "time" in place.line else None
-
-
-def _skips_a_number(place: TracePlace) -> Sequence[Line] | None:
-    return [place.line | {"job": place.line["job"] + 1}] if place.is_step("accept") else None
-
-
-def _called_twice(place: TracePlace) -> Sequence[Line] | None:
-    return [place.line, place.line] if place.is_call("call") else None
-
-
-def _answers_nobody(place: TracePlace) -> Sequence[Line] | None:
-    return [place.stranger("return")] if place.calls else None
-
-
-def _loses_an_end(place: TracePlace) -> Sequence[Line] | None:
-    if "end" not in place.line:
-        return None
-    return [place.line | {"jobs": [*place.line["jobs"], place.follower.jobs.highest]}]
-
-
-def _miscounts(place: TracePlace) -> Sequence[Line] | None:
-    return [place.line | {"end": place.line["end"] + 1}] if "end" in place.line else None
-
-
-def _cut_off(place: TracePlace) -> Sequence[Line] | None:
-    return [] if "end" in place.line else None
-
-
-def _goes_on(place: TracePlace) -> Sequence[Line] | None:
-    return [place.line, place.line] if "end" in place.line else None
-
-
-CORRUPTIONS: Final[Mapping[str, Corruption]] = {
+_STEPS: Final = ("start", "finish", "cancel", "close")
+_START: Final = ("start", "pending", "active")
+_CLOSE: Final = ("close", "open", "closing")
+_SETTLED: Final = ("settled", "closing", "closed")
+
+_OF_JOBS: Final = {
     "something is told of a job that is not there": Corruption(
-        Refusal("known", "before it is accepted"), _of_nobody
+        Refusal("known", "before it is accepted"),
+        lambda at: at.is_step(*_STEPS) and [at.but(job=at.follower.jobs.highest + 1)],
     ),
-    "a job begins in the middle": Corruption(Refusal("new", "a new job without a source"), _half_made),
-    "a job is said to be elsewhere": Corruption(Refusal("state", "where it is"), _elsewhere),
-    "a job goes where the table does not": Corruption(Refusal("table", "not pending"), _wrong_turn),
-    "a job that runs starts": Corruption(Refusal("table", "no event 'start'"), _starts_again),
-    "a job ends twice": Corruption(Refusal("ended once", "which has ended"), _ends_twice),
-    "a dropped job starts": Corruption(Refusal("dropped for good", "which has ended"), _starts_dropped),
-    "a queued job starts at once": Corruption(Refusal("limit", "no slot was given back"), _starts_early),
-    "a slot is not handed on": Corruption(Refusal("slot handed on", "the start of job"), _never_starts),
+    "a job begins in the middle": Corruption(
+        Refusal("new", "a new job without a source"),
+        lambda at: at.is_step("accept") and [at.but(dest="active")],
+    ),
+    "a job is said to be elsewhere": Corruption(
+        Refusal("state", "where it is"), lambda at: at.is_step(*_STEPS) and [at.but(source="done")]
+    ),
+    "a job goes where the table does not": Corruption(
+        Refusal("table", "not pending"), lambda at: at.is_step(*_STEPS) and [at.but(dest="pending")]
+    ),
+    "a job that runs starts": Corruption(
+        Refusal("table", "no event 'start'"),
+        lambda at: at.is_step("finish", "cancel", "close", source="active") and [at.but(event="start")],
+    ),
+    "a job ends twice": Corruption(
+        Refusal("ended once", "which has ended"), lambda at: at.ends and [at.line, at.line]
+    ),
+    "a dropped job starts": Corruption(
+        Refusal("dropped for good", "which has ended"),
+        lambda at: at.is_step("close", source="pending") and [at.line, at.record(at.line["job"], *_START)],
+    ),
+    "a queued job starts at once": Corruption(
+        Refusal("limit", "no slot was given back"),
+        lambda at: (
+            at.is_step("accept")
+            and at.following.get("event") != "start"
+            and [at.line, at.record(at.line["job"], *_START)]
+        ),
+    ),
+    "a slot is not handed on": Corruption(
+        Refusal("slot handed on", "the start of job"),
+        lambda at: at.is_step("start") and at.following.get("job") != at.line["job"] and at.rest,
+    ),
     "the second of the queue starts": Corruption(
-        Refusal("queue order", "which came before job"), _starts_beside
+        Refusal("queue order", "which came before job"),
+        lambda at: at.is_step("start") and len(at.queue) > 1 and [at.but(job=at.queue[1])],
     ),
     "one job more is queued": Corruption(
-        Refusal("pending limit", "as many pending as may be"), _queue_overflows
+        Refusal("pending limit", "as many pending as may be"),
+        lambda at: at.is_open and at.is_full and not at.blocked and at.intruder(),
     ),
-    "a call was not made": Corruption(Refusal("called", "a call of spawn before"), _uncalled),
-    "a call waits for nothing": Corruption(Refusal("blocks", "at once"), _waits_for_nothing),
-    "a call says that the queue is full": Corruption(Refusal("full", "there is room for it"), _falsely_full),
-    "a call overtakes": Corruption(Refusal("no overtaking", "which is blocked"), _overtakes),
-    "the second of the callers is served": Corruption(
-        Refusal("place handed on", "is cancelled"), _wrong_caller
+}
+
+_OF_CALLS: Final = {
+    "a call was not made": Corruption(
+        Refusal("called", "a call of spawn before"), lambda at: at.is_served and at.rest
+    ),
+    "a call waits for nothing": Corruption(
+        Refusal("blocks", "at once"), lambda at: at.is_served and [at.line, at.stranger("call")]
+    ),
+    "a call says that the queue is full": Corruption(
+        Refusal("full", "there is room for it"),
+        lambda at: at.is_served and [at.line, at.but(event="raise", error="PendingQueueFull")],
+    ),
+    "a call overtakes": Corruption(
+        Refusal("no overtaking", "which is blocked"),
+        lambda at: at.is_open and len(at.blocked) > 0 and at.intruder(),
+    ),
+    "the second of the callers is served, and the first returns": Corruption(
+        Refusal("place handed on", "is cancelled"),
+        lambda at: (
+            at.is_step("accept")
+            and at.line.get("name") in at.blocked[:-1]
+            and [at.but(name=at.blocked[-1]), at.stranger("return") | {"call": at.line["name"]}]
+        ),
     ),
     "a call returns without a job": Corruption(
-        Refusal("returns with a job", "it has no job"), _returns_empty
+        Refusal("returns with a job", "it has no job"),
+        lambda at: at.calls and at.is_open and [at.stranger("call"), at.stranger("return")],
     ),
     "a call raises and leaves its job": Corruption(
-        Refusal("raises without a job", "has ended first"), _leaves_a_job
+        Refusal("raises without a job", "has ended first"),
+        lambda at: (
+            at.line.get("event") == "return"
+            and at.lines[at.at - 1].get("event") == "start"
+            and at.lines[at.at - 2].get("name") == at.line["call"]
+            and [at.but(event="raise", error="CancelledError")]
+        ),
     ),
     "a call returns after closing began": Corruption(
-        Refusal("refused by closing", "closing has begun"), _returns_late
+        Refusal("refused by closing", "closing has begun"),
+        lambda at: at.calls and at.is_over and [at.stranger("call"), at.stranger("return")],
     ),
-    "a call is never answered": Corruption(Refusal("answered", "an answer to the call"), _never_answered),
-    "a job is let in late": Corruption(Refusal("nothing accepted", "no new job"), _lets_in_late),
-    "a job starts in the shutdown": Corruption(Refusal("nothing starts", "is dropped"), _starts_late),
+    "a call is never answered": Corruption(
+        Refusal("answered", "an answer to the call"),
+        lambda at: at.calls and at.is_over and [at.stranger("call"), at.line, *at.rest],
+    ),
+}
+
+_OF_CLOSING: Final = {
+    "a job is let in late": Corruption(
+        Refusal("nothing accepted", "no new job"), lambda at: at.is_over and at.intruder()
+    ),
+    "a job starts in the shutdown": Corruption(
+        Refusal("nothing starts", "is dropped"),
+        lambda at: (
+            at.shuts_down and at.is_step("close", source="pending") and [at.but(event="start", dest="active")]
+        ),
+    ),
     "the shutdown leaves some out": Corruption(
-        Refusal("everybody asked", "dropped or asked to stop"), _leaves_some_out
+        Refusal("everybody asked", "dropped or asked to stop"),
+        lambda at: at.shuts_down and [at.record(None, *_SETTLED)],
     ),
     "the queue is dropped out of order": Corruption(
-        Refusal("dropped in order", "which came before"), _drops_out_of_order
+        Refusal("dropped in order", "which came before"),
+        lambda at: (
+            at.shuts_down
+            and at.is_step("close", source="pending")
+            and len(at.queue) > 1
+            and [at.but(job=at.queue[1])]
+        ),
     ),
     "the shutdown cancels unasked": Corruption(
-        Refusal("asked first", "is asked to stop first"), _asks_nobody
+        Refusal("asked first", "is asked to stop first"),
+        lambda at: (
+            at.shuts_down and at.is_step("close", source="active") and [at.but(event="cancel", dest="closed")]
+        ),
     ),
-    "closing begins twice": Corruption(Refusal("closes once", "a step out of the phase"), _closes_twice),
+    "closing begins twice": Corruption(
+        Refusal("closes once", "a step out of the phase"),
+        lambda at: at.is_over and [at.record(None, *_CLOSE)],
+    ),
     "closing is over before it began": Corruption(
-        Refusal("settles after closing", "out of the phase open"), _settles_early
+        Refusal("settles after closing", "out of the phase open"),
+        lambda at: at.is_open and [at.record(None, *_SETTLED)],
     ),
-    "a key is missing": Corruption(Refusal("line", "the key 'event'"), _keyless),
-    "a key too many": Corruption(Refusal("line", "no others"), _surplus_key),
-    "time goes back": Corruption(Refusal("clock", "it never goes back"), _back_in_time),
-    "a number is left out": Corruption(Refusal("numbers", "for the next job"), _skips_a_number),
-    "a call is made twice": Corruption(
-        Refusal("calls", "the answer to the call before another"), _called_twice
-    ),
-    "an answer to nobody": Corruption(Refusal("calls", "a call before its answer"), _answers_nobody),
-    "a job is left that has ended": Corruption(Refusal("end", "as last line"), _loses_an_end),
-    "the lines are miscounted": Corruption(Refusal("end", "as last line"), _miscounts),
-    "the trace is cut off": Corruption(Refusal("end", "cut off"), _cut_off),
-    "the trace goes on after its end": Corruption(Refusal("end", "nothing after the last line"), _goes_on),
 }
+
+_OF_THE_FORMAT: Final = {
+    "a key is missing": Corruption(
+        Refusal("line", "the key 'event'"),
+        lambda at: not at.is_last and [{key: word for key, word in at.line.items() if key != "event"}],
+    ),
+    "a key too many": Corruption(
+        Refusal("line", "no others"), lambda at: not at.is_last and [at.but(colour="red")]
+    ),
+    "time goes back": Corruption(
+        Refusal("clock", "it never goes back"), lambda at: not at.is_last and [at.but(time=-0.001)]
+    ),
+    "a number is left out": Corruption(
+        Refusal("numbers", "for the next job"),
+        lambda at: at.is_step("accept") and [at.but(job=at.line["job"] + 1)],
+    ),
+    "a call is made twice": Corruption(
+        Refusal("calls", "the answer to the call before another"),
+        lambda at: at.line.get("event") == "call" and [at.line, at.line],
+    ),
+    "an answer to nobody": Corruption(
+        Refusal("calls", "a call before its answer"), lambda at: at.calls and [at.stranger("return")]
+    ),
+    "a job is left that has ended": Corruption(
+        Refusal("end", "as last line"), lambda at: at.is_last and [at.but(jobs=[*at.line["jobs"], 1])]
+    ),
+    "the lines are miscounted": Corruption(
+        Refusal("end", "as last line"), lambda at: at.is_last and [at.but(end=at.line["end"] + 1)]
+    ),
+    "the trace is cut off": Corruption(Refusal("end", "cut off"), lambda at: at.is_last and at.rest),
+    "the trace goes on after its end": Corruption(
+        Refusal("end", "nothing after the last line"), lambda at: at.is_last and [at.line, at.line]
+    ),
+}
+
+CORRUPTIONS: Final[Mapping[str, Corruption]] = _OF_JOBS | _OF_CALLS | _OF_CLOSING | _OF_THE_FORMAT
 """Each by what it does. For every rule but one there is a corruption that only this rule refuses: that the jobs and
 the counters agree ("counted") can only be broken by a specification that contradicts itself."""

@@ -142,7 +142,7 @@ def gather(spec: Spec, root: Path, *, full: bool, say: Callable[[str], object]) 
 
 
 def corrupt_all(
-    header: Header, lines: Sequence[dict[str, Any]], spec: Spec, into: Refusals, *, at_most: int | None = None
+    header: Header, lines: list[dict[str, Any]], spec: Spec, into: Refusals, *, at_most: int | None = None
 ) -> None:
     """Have every corruption made at every line, or at so many, and judged."""
     chosen = range(len(lines)) if at_most is None else _choice(len(lines), at_most)
@@ -151,7 +151,7 @@ def corrupt_all(
         if at in chosen:
             place = TracePlace(lines, at, reader.follower, header.calls)
             for kind, corruption in CORRUPTIONS.items():
-                if (tail := corruption.make(place)) is not None:
+                if isinstance(tail := corruption.make(place), list):
                     into.note(kind, corruption.refusal, verdict(corruption.refusal, reader.fork(), tail))
         reader.feed(line)
     for kind, refusal, other in other_headers(header, reader.follower):
