@@ -60,7 +60,7 @@ def refused(excinfo, rule, phrase):
 
 
 def test_a_rule_says_its_promise_first_and_all_of_them():
-    violation = Violation("LIMIT-4", "a place falls free", "LIMIT-5", rule="here")
+    violation = Violation("LIMIT-4", "a place falls free", others=["LIMIT-5"], rule="here")
     assert (violation.requirement, violation.requirements) == ("LIMIT-4", ("LIMIT-4", "LIMIT-5"))
     assert (violation.text, violation.rule) == ("a place falls free", "here")
     assert str(violation) == "LIMIT-4: a place falls free"
@@ -68,6 +68,16 @@ def test_a_rule_says_its_promise_first_and_all_of_them():
         (),
         "a: b",
     )
+
+
+def test_a_crash_speaks_for_no_promise_and_keeps_the_traceback():
+    try:
+        raise KeyError("planted")
+    except KeyError as error:
+        crash = Violation.crash("the loop complains", error)
+    assert (crash.requirement, crash.text) == ("CRASH", "the loop complains: KeyError('planted')")
+    assert "test_follower.py" in crash.trace
+    assert Violation.crash("the loop complains", None).trace == ""
 
 
 def test_every_rule_speaks_for_requirements_that_exist():

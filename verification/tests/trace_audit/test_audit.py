@@ -21,10 +21,10 @@ from aiojobs_verification.cli.commands import main
 from aiojobs_verification.follower import RULES, Violation, calls, follower, jobs, rules
 from aiojobs_verification.specification.load import load
 from aiojobs_verification.trace_audit import demonstration
-from aiojobs_verification.trace_audit.auditing import audit
 from aiojobs_verification.trace_audit.corrupt import CORRUPTIONS, TracePlace, verdict
 from aiojobs_verification.trace_audit.demonstration import Refusals, corrupt_all
 from aiojobs_verification.trace_audit.reading import Header, TraceReader
+from aiojobs_verification.trace_audit.replay import audit
 from aiojobs_verification.trace_audit.runs import RUNS, RecordedRun, record
 
 SPEC = load()

@@ -2,7 +2,7 @@
 
 `--demo` is the step of the chain of evidence: it has runs of this project recorded, audited and corrupted.
 
-Deliberately not here: reading a trace (`auditing`), the step (`demonstration`).
+Deliberately not here: reading a trace (`replay`), the step (`demonstration`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from aiojobs_verification.cli.commands import (
 )
 from aiojobs_verification.specification.load import load
 from aiojobs_verification.specification.locate import repository
-from aiojobs_verification.trace_audit.auditing import Audit, audit
 from aiojobs_verification.trace_audit.demonstration import gather
+from aiojobs_verification.trace_audit.replay import Audit, audit
 
 if TYPE_CHECKING:
     import argparse

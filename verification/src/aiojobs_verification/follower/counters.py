@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from aiojobs_verification.follower.rules import Violation
+from aiojobs_verification.follower.violation import Violation
 from aiojobs_verification.specification.interpret import Counters, NotEnabledError
 
 if TYPE_CHECKING:
@@ -82,10 +82,6 @@ class CounterState:
     def _refuse_broken(self) -> None:
         name = self._table.interpreter.broken(self.state)[0]
         rule = self._table.scheduler.invariants[name]
+        first, *others = rule.requirements
         text = f"{rule.meaning} Now: {self.state}"
-        raise Violation(*_first(rule.requirements, text), rule=f"scheduler.toml: invariant.{name}")
-
-
-def _first(requirements: tuple[str, ...], text: str) -> tuple[str, ...]:
-    first, *others = requirements
-    return first, text, *others
+        raise Violation(first, text, others=others, rule=f"scheduler.toml: invariant.{name}")

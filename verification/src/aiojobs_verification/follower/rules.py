@@ -9,25 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from aiojobs_verification.follower.violation import Violation
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RULES", "FollowerRule", "Violation", "refuse"]
-
-
-class Violation(Exception):  # noqa: N818 - it names what was found
-    """A promise is broken: `requirement` says which, `text` by what.
-
-    `requirements` are all the promises that the broken rule stands for, the first of them `requirement`; both are
-    empty if what was told is no trace at all. `rule` is the place of the rule in the specification, if it has one.
-    """
-
-    def __init__(self, requirement: str, text: str, *others: str, rule: str = "") -> None:
-        super().__init__(f"{requirement or rule}: {text}")
-        self.requirement = requirement
-        self.text = text
-        self.requirements = (requirement, *others) if requirement else ()
-        self.rule = rule
+__all__ = ["RULES", "FollowerRule", "refuse"]
 
 
 class FollowerRule(NamedTuple):
@@ -148,9 +135,5 @@ def refuse(name: str, expected: str) -> None:
         Violation: always.
     """
     rule = RULES[name]
-    raise Violation(*_said(rule, expected), rule=rule.place)
-
-
-def _said(rule: FollowerRule, expected: str) -> tuple[str, ...]:
     first, *others = rule.requirements
-    return first, f"{rule.broken}; expected {expected}", *others
+    raise Violation(first, f"{rule.broken}; expected {expected}", others=others, rule=rule.place)

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs_verification.follower import RULES
-from aiojobs_verification.trace_audit.auditing import Audit, audit
 from aiojobs_verification.trace_audit.corrupt import CORRUPTIONS, Refusal, TracePlace, other_headers, verdict
 from aiojobs_verification.trace_audit.reading import Header, TraceReader
+from aiojobs_verification.trace_audit.replay import Audit, audit
 from aiojobs_verification.trace_audit.runs import RUNS, record
 
 if TYPE_CHECKING:

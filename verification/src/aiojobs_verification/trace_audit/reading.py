@@ -25,10 +25,9 @@ __all__ = ["Header", "TraceReader", "malformed"]
 _NAMES = frozenset({str, type(None)})
 
 
-def malformed(part: str, expected: str, *requirements: str) -> Violation:
+def malformed(part: str, expected: str, requirement: str = "") -> Violation:
     """What is told is not in the format; mostly that breaks no promise."""
-    first, *others = requirements or ("",)
-    return Violation(first, f"the format: expected {expected}", *others, rule=f"trace: {part}")
+    return Violation(requirement, f"the format: expected {expected}", rule=f"trace: {part}")
 
 
 class Header(NamedTuple):

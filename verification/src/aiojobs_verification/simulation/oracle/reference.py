@@ -10,9 +10,9 @@ Deliberately not here: what callers are told (`answers`), and what may follow wh
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from aiojobs_verification.follower import ActionTable, Follower, Violation
+from aiojobs_verification.follower import CRASH, ActionTable, Follower, Violation
 from aiojobs_verification.simulation.world.packages import View
 from aiojobs_verification.specification.job import read_job
 from aiojobs_verification.specification.locate import find_spec
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from aiojobs_verification.specification.interpret import Counters
 
 __all__ = ["CRASH", "Reference", "Violation", "action_names", "moves", "seen"]
-
-CRASH: Final = "CRASH"
-"""In place of a requirement: an error of the library's own comes out of it, and speaks for no promise."""
 
 
 @cache
