@@ -16,6 +16,7 @@ from planted.chain import FAILED, evidence_of, passed
 
 def test_an_evidence_file_reads_back_as_it_was_written(tmp_path):
     whole = replace(passed("A-1"), skips={"a test": "no uvloop"}, seeds={"hypothesis": 0}, planted={"a": "b"})
+    whole = replace(whole, left_out={"tests": 3}, teeth={"A-1": {"test": ["LIFO"]}})
     before = evidence_of("unit", whole)
     assert evidence.read(evidence.write(before, tmp_path)) == before
 
@@ -27,11 +28,13 @@ def test_an_evidence_file_reads_back_as_it_was_written(tmp_path):
         ("status", "skipped"),
         ("reason", "it passed, but"),
         ("step", "another"),
-        ("schema", 2),
+        ("schema", 1),
         ("figures", None),
         ("covers", [{"requirement": "A-1", "kind": "test", "by": "one"}]),
         ("covers", [{"requirement": "A-1", "kind": "test", "by": ["b", "a"]}]),
         ("covers", [{"requirement": "A-1"}]),
+        ("left_out", {"tests": 0}),
+        ("teeth", {"A-1": {"test": ["b", "a"]}}),
         ("surplus", 1),
     ],
 )
