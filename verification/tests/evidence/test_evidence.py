@@ -1,5 +1,6 @@
 """Evidence is taken at its word or not at all: files, and the readers that make them, with planted faults."""
 
+import ast
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,29 @@ from aiojobs_verification.evidence import evidence, findings
 from aiojobs_verification.evidence.evidence import Cover, EvidenceError, Findings, Status
 from aiojobs_verification.evidence.findings import Left
 from planted.chain import FAILED, evidence_of, passed
+
+# The package
+
+
+def foreign(sources):
+    """The packages of this distribution, other than evidence, that these sources import."""
+    names = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names.update(".".join(name.split(".")[:2]) for name in modules if name.startswith("aiojobs"))
+    return names - {"aiojobs_verification.evidence"}
+
+
+def test_the_package_knows_none_of_the_others_nor_the_library():
+    sources = [path.read_text(encoding="utf-8") for path in Path(evidence.__file__).parent.glob("*.py")]
+    assert len(sources) > 5
+    assert foreign(sources) == set()
+    assert foreign(["import aiojobs\nfrom aiojobs_verification.smt import solver\n"]) == {
+        "aiojobs", "aiojobs_verification.smt",
+    }  # fmt: skip
+
 
 # Evidence files
 

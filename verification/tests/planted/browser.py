@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from itertools import count
+from threading import Timer
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -22,6 +23,10 @@ class Browser:
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"]
         options += ["--remote-debugging-pipe", f"--user-data-dir={folder}", "about:blank"]
         self._process = subprocess.Popen([*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # A browser that says nothing any more fails the test, it does not hang it.
+        self._guard = Timer(120, self._process.kill)
+        self._guard.daemon = True
+        self._guard.start()
         self._numbers = count(1)
         self._session = {}
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
@@ -33,6 +38,7 @@ class Browser:
         return self
 
     def __exit__(self, *exc_info):
+        self._guard.cancel()
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.kill()

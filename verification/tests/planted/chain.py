@@ -19,7 +19,7 @@ def a_step(name, link=0, kind="test", code="pass", reader=findings.exit_code, **
 
 
 def a_requirement(name, *checks, **more):
-    return Promise(name, checks, group="Group", text="text", goal="goal", **more)
+    return Promise(name, checks, **{"group": "Group", "text": "text", "goal": "goal", **more})
 
 
 def evidence_of(name, found, kind="test", link=0, **more):

@@ -84,7 +84,8 @@ def _python(text: str) -> Iterator[tuple[str, int, str]]:
     for number, line in enumerate(text.splitlines(), start=1):
         for id_ in _ID.findall(line):
             around = [(start, name) for start, end, name in spans if start <= number <= end]
-            yield (id_, *max(around, default=(number, "")))
+            begun, name = max(around, default=(number, ""))
+            yield id_, begun, name
 
 
 def _spans(body: Iterable[ast.stmt], prefix: str) -> Iterator[tuple[int, int, str]]:
@@ -103,9 +104,9 @@ def _tests(text: str) -> Iterator[tuple[str, int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.requirement":
             around = [(start, name) for start, end, name in spans if start <= node.lineno <= end]
-            line, name = max(around, default=(node.lineno, ""))
+            begun, name = max(around, default=(node.lineno, ""))
             ids = (str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
-            yield from ((id_, line, name) for id_ in ids)
+            yield from ((id_, begun, name) for id_ in ids)
 
 
 def _toml(text: str) -> Iterator[tuple[str, int, str]]:
