@@ -36,14 +36,9 @@ def document():
         "exploration": evidence_of("exploration", CRASHED, kind="explore", link=5),
         "mutants": evidence_of("mutants", seeded, kind="mutant", link=8),
     }
-    sources = Sources(found, PROMISES, places=PLACES, last_full=last_full())
-    before = {"LIMIT-1": {"test": ["LIFO"]}}
-    return compose(sources, judge(CHAIN, PROMISES, found, (), before), CHAIN)
-
-
-def last_full():
-    found = {name: evidence_of(name, passed("LIMIT-1", "LIMIT-2"), tier="full") for name in ("tests",)}
-    return compose(Sources(found, PROMISES), judge(CHAIN, PROMISES, found), CHAIN)
+    before = {"commit": "0123456789abcdef", "date": "2026-01-02", "teeth": {"LIMIT-1": {"test": ["LIFO"]}}}
+    sources = Sources(found, PROMISES, places=PLACES, last_teeth=before)
+    return compose(sources, judge(CHAIN, PROMISES, found, (), before["teeth"]), CHAIN)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +104,16 @@ def test_a_cell_says_what_ran_in_this_run_what_in_the_last_full_one_and_what_is_
     page, section, id_, kind, expected
 ):
     assert cell(page, section, id_, kind) == expected
+
+
+def test_what_was_checked_in_the_last_full_run_only_is_shown_as_such():
+    told = document()
+    told["requirements"][0]["checks"] = [{"kind": "fuzz", "standing": "not due", "by": [], "last_full": 6}]
+    assert cell(page_html.page(told, ""), "checked", "LIMIT-1", "fuzz") == ("before", "6")
+
+
+def test_the_last_full_run_is_named(page):
+    assert "in the last full run of 2026-01-02, commit 0123456789ab</li>" in page
 
 
 def test_an_empty_place_of_the_teeth_stands_out():

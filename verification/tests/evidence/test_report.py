@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from io import StringIO
 from xml.etree import ElementTree as ET
 
@@ -17,7 +18,7 @@ from aiojobs_verification.evidence.chain import CHAIN, Chain, Link
 from aiojobs_verification.evidence.evidence import EvidenceError
 from aiojobs_verification.evidence.quotation import quotation, with_quotation
 from aiojobs_verification.specification.job import read_job
-from planted.chain import LINKS, ROOT, TWO, a_step
+from planted.chain import LINKS, ROOT, TWO, a_step, evidence_of, passed
 
 _SCHEMA = ROOT / "verification/src/aiojobs_verification/evidence/report.schema.json"
 SCHEMA = json.loads(_SCHEMA.read_text(encoding="utf-8"))
@@ -117,6 +118,38 @@ def test_a_broken_evidence_file_is_reported_and_fails(tmp_path):
     stream = StringIO()
     assert report.publish(tmp_path, stream, TWO) == 1
     assert "failed: unit.json: key 'step' is missing" in stream.getvalue()
+
+
+def test_the_report_shows_which_faults_the_last_full_run_found(tmp_path):
+    shutil.copytree(ROOT / "spec", tmp_path / "spec", dirs_exist_ok=True)
+    teeth = tmp_path / report.LAST_TEETH
+    teeth.write_text('commit = "0123"\ndate = "2026-01-02"\n[teeth."LIMIT-1"]\nprove = ["one too many"]\n')
+    report.publish(tmp_path, StringIO(), TWO)
+    document = json.loads((tmp_path / "build" / "report.json").read_text(encoding="utf-8"))
+    assert document["last_teeth"] == {"commit": "0123", "date": "2026-01-02"}
+    first = next(one for one in document["requirements"] if one["id"] == "LIMIT-1")
+    assert {"kind": "prove", "seen": "last full run", "faults": ["one too many"]} in first["teeth"]
+    jsonschema.validate(document, SCHEMA)
+    teeth.write_text("teeth = 1\n")
+    stream = StringIO()
+    assert report.publish(tmp_path, stream, TWO) == 1
+    assert "failed: teeth.toml: KeyError('commit')" in stream.getvalue()
+
+
+def test_a_full_run_leaves_its_report_for_the_lesser_ones_that_follow(tmp_path):
+    shutil.copytree(ROOT / "spec", tmp_path / "spec")
+    full = evidence_of("unit", passed("LIMIT-1"), tier="full")
+    evidence.write(full, tmp_path / evidence.EVIDENCE)
+    report.publish(tmp_path, StringIO(), TWO)
+    later = Chain(LINKS, (replace(TWO.steps[0], tiers=("full",)), TWO.steps[1]))
+    (tmp_path / evidence.EVIDENCE / "unit.json").unlink()
+    evidence.write(evidence_of("proofs", passed("LIMIT-1", kind="prove")), tmp_path / evidence.EVIDENCE)
+    report.publish(tmp_path, StringIO(), later)
+    document = json.loads((tmp_path / "build" / "report.json").read_text(encoding="utf-8"))
+    first = next(one for one in document["requirements"] if one["id"] == "LIMIT-1")
+    assert {"kind": "test", "standing": "not due", "by": [], "last_full": 1} in first["checks"]
+    assert {"step": "all", "what": "steps", "count": 1} in document["left_out"]
+    assert document["tier"] == "smoke"
 
 
 def test_a_broken_specification_is_reported_and_fails(tmp_path):

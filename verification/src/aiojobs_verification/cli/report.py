@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tomllib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -27,7 +28,7 @@ from aiojobs_verification.evidence import page_html, page_markdown
 from aiojobs_verification.evidence.chain import CHAIN
 from aiojobs_verification.evidence.comparison import compared, differences
 from aiojobs_verification.evidence.quotation import with_quotation
-from aiojobs_verification.evidence.report import SCHEMA, Sources, closing_words, compose, found_before
+from aiojobs_verification.evidence.report import SCHEMA, Sources, closing_words, compose
 from aiojobs_verification.evidence.verdict import Promise, Verdict, judge
 from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.job import read_job
@@ -47,6 +48,7 @@ T = TypeVar("T")
 
 EXIT_CODES: Final = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCOMPLETE: 3}
 LAST_FULL: Final = "build/last-full/report.json"
+LAST_TEETH: Final = "spec/mutants/teeth.toml"
 
 _SPEC: Final = ("job.toml", "scheduler.toml", "requirements.toml", "assumptions.toml")
 
@@ -103,7 +105,7 @@ def publish(root: Path, stream: TextIO, chain: Chain = CHAIN) -> int:
     """Write the three reports under ``build``, the verdict to `stream`, and return the exit code."""
     sources = gather(root)
     assessment = judge(
-        chain, sources.promises, sources.evidence, sources.unreadable, found_before(sources.last_full)
+        chain, sources.promises, sources.evidence, sources.unreadable, sources.last_teeth.get("teeth", {})
     )
     document = compose(sources, assessment, chain)
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -138,6 +140,7 @@ def gather(root: Path) -> Sources:
         places=_places(root),
         unreadable=unreadable,
         last_full=_last_full(root / LAST_FULL),
+        last_teeth=_attempt(_last_teeth, root / LAST_TEETH, unreadable) or {},
     )
 
 
@@ -179,6 +182,17 @@ def _last_full(path: Path) -> Mapping[str, Any] | None:
         return None
     document: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document if document["schema"] == SCHEMA else None
+
+
+def _last_teeth(path: Path) -> Mapping[str, Any]:
+    """What the last run that tried every seeded fault has left; nothing if there was none."""
+    if not path.is_file():
+        return {}
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        return {"commit": found["commit"], "date": found["date"], "teeth": dict(found["teeth"])}
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise files.EvidenceError(f"{path.name}: {error!r}") from None
 
 
 def _lifecycle(machine: Machine) -> dict[str, Any]:

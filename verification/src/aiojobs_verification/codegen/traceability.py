@@ -115,7 +115,8 @@ def _toml(text: str) -> Iterator[tuple[str, int, str]]:
     for number, line in enumerate(text.splitlines(), start=1):
         if head := _TABLE.fullmatch(line.strip()):
             table, name, begun = head[1], "", number
-        elif told := _NAME.fullmatch(line):
+            continue
+        if told := _NAME.fullmatch(line):
             name = told[1]
         for id_ in _QUOTED_ID.findall(line):
             if table:

@@ -209,10 +209,8 @@ class _Page:
         yield from self.matrix(self.kinds, cells)
 
     def teeth(self) -> Iterator[str]:
-        last = self.document["last_full"]
-        when = (
-            f"of {last['day']}, commit {', '.join(c[:12] for c in last['commits'])}" if last else "(none yet)"
-        )
+        last = self.document["last_teeth"]
+        when = f"of {last['date']}, commit {last['commit'][:12]}" if last["date"] else "(there was none yet)"
         yield "<p>A kind of check that was never seen to fail shows nothing. How many seeded faults, each of "
         yield "which breaks the requirement, each kind has found by itself. Their names stand at the requirement.</p>"
         yield _key(

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs_verification.evidence.evidence import Status
-from aiojobs_verification.evidence.teeth import Seen
 from aiojobs_verification.evidence.verdict import Standing, settled_so_far
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from aiojobs_verification.evidence.teeth import Tooth
     from aiojobs_verification.evidence.verdict import Assessment, Covered, Promise
 
-__all__ = ["SCHEMA", "Sources", "closing_words", "compose", "found_before"]
+__all__ = ["SCHEMA", "Sources", "closing_words", "compose"]
 
 SCHEMA: Final = 2
 
@@ -46,15 +45,9 @@ class Sources:
     """Requirement -> title -> where it is said, kept and checked: {path, line, name}."""
     unreadable: Sequence[str] = ()
     last_full: Mapping[str, Any] | None = None
-    """The report of the last full run, if there is one."""
-
-
-def found_before(last_full: Mapping[str, Any] | None) -> dict[str, dict[str, list[str]]]:
-    """Which seeded faults the last full run found: requirement -> kind of check -> names."""
-    return {
-        one["id"]: {t["kind"]: t["faults"] for t in one["teeth"] if t["seen"] == str(Seen.NOW)}
-        for one in (last_full or {"requirements": []})["requirements"]
-    }
+    """The report of the last full run on this machine, if there was one."""
+    last_teeth: Mapping[str, Any] = field(default_factory=dict)
+    """What the last run that tried every seeded fault has found: commit, date, teeth; empty if unknown."""
 
 
 def compose(sources: Sources, assessment: Assessment, chain: Chain) -> dict[str, Any]:
@@ -69,7 +62,7 @@ def compose(sources: Sources, assessment: Assessment, chain: Chain) -> dict[str,
         "crashes": [_crash(step) for step in steps if step.findings.crashed],
         "counts": _counts(steps, assessment),
         "subject": _subject(steps, sources.digests),
-        "last_full": _last_full(sources.last_full),
+        "last_teeth": {key: str(sources.last_teeth.get(key, "")) for key in ("commit", "date")},
         "lifecycle": sources.lifecycle,
         "links": [_link(link, chain) for link in chain.links],
         "steps": [_step(step) for step in steps],
@@ -130,13 +123,6 @@ def _subject(steps: Sequence[Evidence], digests: Mapping[str, str]) -> dict[str,
         "specification": dict(digests),
         "versions": {name: sorted(found) for name, found in sorted(versions.items())},
     }
-
-
-def _last_full(last_full: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if last_full is None:
-        return None
-    days = {timing["timing_started"][:10] for timing in last_full["timings"].values()}
-    return {"commits": last_full["subject"]["commits"], "day": min(days, default="")}
 
 
 def _link(link: Link, chain: Chain) -> dict[str, Any]:
