@@ -27,7 +27,7 @@ __all__ = ["SCHEMA", "Sources", "closing_words", "compose"]
 SCHEMA: Final = 2
 
 _SAID_ELSEWHERE: Final = frozenset(
-    {"schema", "tier", "skips", "versions", "source", "commit", "timing_started", "timing_seconds"}
+    {"schema", "tier", "skips", "teeth", "versions", "source", "commit", "timing_started", "timing_seconds"}
 )
 
 
@@ -132,8 +132,7 @@ def _link(link: Link, chain: Chain) -> dict[str, Any]:
 
 def _step(step: Evidence) -> dict[str, Any]:
     """The evidence without what is said once for all (`_subject`), apart (timings), or by requirement."""
-    told = {key: value for key, value in step.as_dict().items() if key not in _SAID_ELSEWHERE}
-    return {key: value for key, value in told.items() if key not in {"left_out", "teeth"}}
+    return {key: value for key, value in step.as_dict().items() if key not in _SAID_ELSEWHERE}
 
 
 def _not_due(chain: Chain, tier: str) -> Iterator[dict[str, Any]]:
