@@ -4,6 +4,7 @@ import pytest
 
 from aiojobs_verification.cli.draw import drawn
 from aiojobs_verification.codegen.traceability import PAGE, SORTS, page, places
+from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.load import load
 
 FILES = {
@@ -104,6 +105,12 @@ def test_the_page_is_stale_when_a_function_that_keeps_a_promise_gets_another_nam
     renamed = FILES["src/aiojobs/_core.py"].replace("start", "begin")
     (tree / "src/aiojobs/_core.py").write_text(renamed, encoding="utf-8")
     assert page(spec, places(tree)) != before
+
+
+def test_a_file_that_is_not_python_is_named(tree):
+    (tree / "src/aiojobs/_core.py").write_text("def start(:\n", encoding="utf-8")
+    with pytest.raises(SpecError, match=r"^src/aiojobs/_core\.py: line 1 is not Python"):
+        places(tree)
 
 
 def test_drawing_writes_the_page(root):

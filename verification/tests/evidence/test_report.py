@@ -164,6 +164,16 @@ def test_a_broken_specification_is_reported_and_fails(tmp_path):
     jsonschema.validate(document, SCHEMA)
 
 
+def test_a_source_that_is_not_python_is_reported_and_fails_and_there_is_a_report(tmp_path):
+    published(tmp_path)
+    (tmp_path / "src" / "aiojobs").mkdir(parents=True)
+    (tmp_path / "src" / "aiojobs" / "_core.py").write_text("def start(:\n")
+    stream = StringIO()
+    assert report.publish(tmp_path, stream, TWO) == 1
+    assert "failed: src/aiojobs/_core.py: line 1 is not Python" in stream.getvalue()
+    jsonschema.validate(json.loads((tmp_path / "build" / "report.json").read_text()), SCHEMA)
+
+
 def test_a_report_whose_verdict_does_not_fit_its_failures_is_refused_by_the_schema(tmp_path):
     _, _, texts = published(tmp_path)
     document = json.loads(texts["report.json"]) | {"verdict": "PASS"}
@@ -178,8 +188,9 @@ def test_the_page_is_self_contained_and_escapes_what_it_shows(tmp_path):
     assert page.count("<script") == 1
     assert "&lt;script&gt;" in page
     assert not re.search(r"\bsrc=|href=\"(?!#|\.\./)|@import|url\((?!#)", page)
-    places = set(re.findall(r'id="([^"]+)"', page))
-    assert set(re.findall(r'href="#([^"]+)"', page)) <= places
+    places = re.findall(r'\bid="([^"]+)"', page)
+    assert len(places) == len(set(places))  # those of the picture included
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(places)
     assert all(one.id in page for one in report.gather(ROOT).promises)
 
 

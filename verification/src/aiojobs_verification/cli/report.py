@@ -137,7 +137,7 @@ def gather(root: Path) -> Sources:
         assumptions=[asdict(one) for one in assumptions.values()] if assumptions else (),
         lifecycle=_lifecycle(job.machine) if job else None,
         digests={name: _digest(spec / name) for name in _SPEC if (spec / name).is_file()},
-        places=_places(root),
+        places=_attempt(_places, root, unreadable) or {},
         unreadable=unreadable,
         last_full=_last_full(root / LAST_FULL),
         last_teeth=_attempt(_last_teeth, root / LAST_TEETH, unreadable) or {},

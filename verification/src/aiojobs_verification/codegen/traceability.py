@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from aiojobs_verification.specification.errors import SpecError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
@@ -56,16 +58,25 @@ class Place:
 
 
 def places(root: Path) -> dict[str, dict[str, list[Place]]]:
-    """For each id, and each of `SORTS`, the places in the source tree at `root` that name it."""
+    """For each id, and each of `SORTS`, the places in the source tree at `root` that name it.
+
+    Raises:
+        SpecError: a file is not Python; it names the file.
+    """
     found: dict[str, dict[str, list[Place]]] = {}
     for sort, (_, patterns, read) in SORTS.items():
-        for pattern in patterns:
-            for path in sorted(root.glob(pattern)):
-                text = path.read_text(encoding="utf-8")
-                for id_, line, name in _first_of_each(read(text)):
-                    place = Place(path.relative_to(root).as_posix(), line, name)
-                    found.setdefault(id_, {}).setdefault(sort, []).append(place)
+        for path in (path for pattern in patterns for path in sorted(root.glob(pattern))):
+            for id_, place in _in_file(path, path.relative_to(root).as_posix(), read):
+                found.setdefault(id_, {}).setdefault(sort, []).append(place)
     return found
+
+
+def _in_file(path: Path, name: str, read: _Reader) -> list[tuple[str, Place]]:
+    try:
+        named = list(_first_of_each(read(path.read_text(encoding="utf-8"))))
+    except SyntaxError as error:
+        raise SpecError(f"line {error.lineno} is not Python: {error.msg}", file=name) from None
+    return [(id_, Place(name, line, what)) for id_, line, what in named]
 
 
 def _first_of_each(named: Iterable[tuple[str, int, str]]) -> Iterator[tuple[str, int, str]]:

@@ -92,7 +92,7 @@ class _Page:
         verdict, tier, subject = self.document["verdict"], self.document["tier"], self.document["subject"]
         versions = subject["versions"]
         machine = [*versions.get("platform", ()), *versions.get("machine", ()), *versions.get("python", ())]
-        yield '<header id="head">\n<div class="line">'
+        yield '<header id="top">\n<div class="line">'
         yield f'<p class="verdict {escape(verdict)}">{escape(verdict)}</p>'
         yield '<h1>aiojobs: the chain of evidence</h1>\n</div>\n<dl class="run">'
         yield _fact("Tier", f"{escape(tier)}, <code>make verify TIER={escape(tier)}</code>")

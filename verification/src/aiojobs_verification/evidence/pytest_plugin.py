@@ -43,10 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{MARKER}(*ids): the requirement ids of spec/requirements.toml that this test speaks for"
     )
-    config.pluginmanager.register(Recorder(config), "aiojobs-evidence")
+    config.pluginmanager.register(MarkerRecorder(config), "aiojobs-evidence")
 
 
-class Recorder:
+class MarkerRecorder:
     """Collects, per test, the requirement ids it names and the worst outcome of its phases."""
 
     def __init__(self, config: pytest.Config) -> None:
