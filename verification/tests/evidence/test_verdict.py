@@ -215,3 +215,11 @@ def test_in_a_lesser_tier_the_last_full_run_is_shown_as_such_and_what_nobody_tri
     assert judgement.verdict is Verdict.PASS
     assert [tooth.seen for tooth in judgement.teeth["A-1"]] == [Seen.NOW, Seen.BEFORE]
     assert [tooth.seen for tooth in bitten({}, tier="smoke").teeth["A-1"]] == [Seen.NOT_DUE] * 2
+
+
+def test_a_place_that_the_last_full_run_left_empty_is_a_failure_until_a_fault_is_found_there():
+    empty = {"A-1": {"test": ["LIFO"], "prove": []}}
+    judgement = bitten({}, tier="smoke", last_full=empty)
+    assert judgement.verdict is Verdict.FAIL
+    assert [tooth.seen for tooth in judgement.teeth["A-1"]] == [Seen.BEFORE, Seen.NEVER]
+    assert bitten({"A-1": {"prove": ["one too many"]}}, tier="smoke", last_full=empty).verdict is Verdict.PASS

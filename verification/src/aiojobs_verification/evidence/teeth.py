@@ -1,8 +1,9 @@
 """The teeth of each kind of check: which seeded faults it finds by itself, for each requirement that counts on it.
 
-Rules of this file: a pure function. A fault counts for a kind only if the evidence of this run, or the report of
-the last full run, says that this kind found it. Where a run tried every seeded fault, a place without one is
-empty, and a kind of check that was never seen to notice that a promise is broken does not speak for it.
+Rules of this file: a pure function. A fault counts for a kind only if the evidence of this run, or the record of
+the last full run, says that this kind found it. Where a run that tried every seeded fault left a place without
+one it is empty, also for the lesser runs that follow: a kind of check that was never seen to notice that a
+promise is broken does not speak for it.
 
 Deliberately not here: finding the faults, and what an empty place means for the verdict (`verdict`).
 """
@@ -57,7 +58,8 @@ def _tooth(name: str, kind: str, now: Found, before: Found, complete: bool) -> T
     for seen, found in ((Seen.NOW, now), (Seen.BEFORE, {} if complete else before)):
         if faults := tuple(sorted(found.get(name, {}).get(kind, ()))):
             return Tooth(kind, seen, faults)
-    return Tooth(kind, Seen.NEVER if complete else Seen.NOT_DUE)
+    tried = complete or kind in before.get(name, {})
+    return Tooth(kind, Seen.NEVER if tried else Seen.NOT_DUE)
 
 
 def shown(evidence: Iterable[Evidence]) -> dict[str, dict[str, set[str]]]:

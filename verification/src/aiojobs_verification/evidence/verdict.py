@@ -19,8 +19,8 @@ Rules of this file
 
     A crash of the code under test fails the run and speaks for or against no requirement.
 
-    A kind of check counts for a requirement only if it has teeth: a run that tries every seeded fault fails
-    if none of them was found by that kind.
+    A kind of check counts for a requirement only if it has teeth: a run fails if it, or the last one that
+    tried every seeded fault, had none that this kind found.
 
 Deliberately not here: how all this is shown (`report`).
 """
