@@ -252,7 +252,10 @@ def test_a_quoted_step_shows_its_main_figures():
 
 
 def test_a_quoted_step_says_its_bounds_and_the_verdict_what_the_tier_left_out(tmp_path):
-    names = ["narrow: limit 1, 2 jobs, 2 callers", "wide: limit 2, pending limit 1, 4 jobs, 1 caller"]
+    names = [
+        "narrow: limit 1, 2 jobs, 2 callers",
+        "wide: limit 2, pending limit 1, 4 jobs, 1 caller, 1 cancel",
+    ]
     covers = {one.id: names for one in report.gather(ROOT).promises}
     account = {"figures": {"scopes": 2}, "covers": covers}
     step = a_step(
@@ -261,7 +264,7 @@ def test_a_quoted_step_says_its_bounds_and_the_verdict_what_the_tier_left_out(tm
     _, _, texts = published(tmp_path, Chain(LINKS, (step,)))
     left_out = [{"step": "exploration", "what": "scopes", "count": 20}]
     text = quotation(json.loads(texts["report.json"]) | {"left_out": left_out})
-    assert "| scopes 2; up to 4 jobs, up to 2 callers |" in text
+    assert "| scopes 2; up to 4 jobs, up to 2 callers, up to 1 cancel |" in text
     assert "left out by this tier: 20 scopes" in text
 
 

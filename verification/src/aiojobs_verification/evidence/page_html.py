@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"\b[A-Z]+-[1-9][0-9]*\b")
 _CODE = re.compile("`([^`]+)`")
+_PATH = re.compile(r"\b(?:src|tests|verification|spec|benchmarks|examples|docs)/[\w./-]*\w\.\w+")
 _TEST = re.compile(r"([\w./-]+\.py)::(.+?)(\[.*\])?", re.DOTALL)
 
 # What a cell of "what was checked" says where no check counts.
@@ -133,13 +134,13 @@ class _Page:
         for crash in self.document["crashes"]:
             yield f'<div class="note bad"><h3>CRASH in step {self.step_link(crash["step"])}</h3>'
             yield "<p>The code under test failed by itself. This speaks for or against no requirement.</p>"
-            yield f"<pre>{escape(crash['story'])}</pre></div>"
+            yield f"<pre>{_linked(escape(crash['story']))}</pre></div>"
         yield from self.note("bad", "Failed", self.document["failures"])
         crashed = {crash["step"] for crash in self.document["crashes"]}
         for step in self.document["steps"]:
             if step["status"] == "fail" and step["step"] not in crashed:
                 yield f"<p>What step {self.step_link(step['step'])} said:</p>"
-                yield f"<pre>{escape(step['reason'])}</pre>"
+                yield f"<pre>{_linked(escape(step['reason']))}</pre>"
         yield from self.note("open", "Open: not known, and therefore no PASS", self.document["gaps"])
 
     def note(self, kind: str, heading: str, lines: Iterable[str]) -> Iterator[str]:
@@ -331,8 +332,8 @@ class _Page:
         yield "</ul>"
 
     def prose(self, text: str) -> str:
-        """A text with its code as code, and its requirements as links."""
-        coded = _CODE.sub(r"<code>\1</code>", escape(text))
+        """A text with its code as code, and its requirements and files as links."""
+        coded = _linked(_CODE.sub(r"<code>\1</code>", escape(text)))
         return _ID.sub(lambda id_: self.id_link(id_[0]), coded)
 
     def id_link(self, name: str) -> str:
@@ -407,6 +408,11 @@ def _folded(
 
 def _file(path: str) -> str:
     return f'<a href="../{escape(path)}">{escape(path)}</a>'
+
+
+def _linked(text: str) -> str:
+    """A text that is HTML already, with the files that it names as links."""
+    return _PATH.sub(lambda path: f'<a href="../{path[0]}">{path[0]}</a>', text)
 
 
 def _plainly(names: Iterable[str]) -> Iterator[str]:
