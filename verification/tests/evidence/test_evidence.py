@@ -188,6 +188,14 @@ def test_what_was_wrong_on_purpose_is_kept_with_how_it_was_found():
     assert findings.document("mutant")(left(out=out)).planted == {"one too many": "LIMIT-1 is refuted"}
 
 
+def test_an_account_says_which_kind_found_which_fault_by_itself():
+    teeth = {"A-1": {"prove": ["LIFO"], "test": []}}
+    out = json.dumps({"figures": {"mutants": 1}, "teeth": teeth})
+    assert findings.document("mutant")(left(out=out)).teeth == teeth
+    broken = json.dumps({"figures": {"mutants": 1}, "teeth": ["LIFO"]})
+    assert findings.document("mutant")(left(out=broken)).status is Status.FAIL
+
+
 def test_where_an_object_was_in_memory_is_not_kept():
     planted = {"a": "<Task at 0x7fbfa7dd5810>, <Job active ...9f533c57e0>>>, ...added"}
     out = json.dumps({"figures": {"mutants": 1}, "planted": planted})

@@ -44,13 +44,13 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 SCHEMA: Final = 2
@@ -123,6 +123,8 @@ class Findings:
             raise ValueError(f"a reason belongs to everything but a pass; got {self.status}: {self.reason!r}")
         if self.covers and self.status is not Status.PASS:
             raise ValueError(f"a step that did not pass covers nothing; got {self.status}")
+        if not all(isinstance(by_kind, Mapping) for by_kind in self.teeth.values()):
+            raise TypeError("teeth are told by requirement, kind of check and name")
         if not all(count > 0 for count in self.left_out.values()):
             raise ValueError(f"what was left out is counted, from 1; got {dict(self.left_out)}")
 
