@@ -82,6 +82,7 @@ def document(kind: str) -> Callable[[Left], Findings]:
                 covers=_covers(found.get("covers", {}), kind),
                 skips=found.get("skips", {}),
                 planted=_reproducible(found.get("planted", {})),
+                teeth=found.get("teeth", {}),
                 seeds=found.get("seeds", {}),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
