@@ -113,7 +113,7 @@ def test_a_blocked_call_that_was_not_cancelled_may_not():
     tell(follower, 2, "start")
     with pytest.raises(Violation) as excinfo:
         tell(follower, 4, "accept")
-    refused(excinfo, "place handed on", "the job of the call 'call 3', which came before 'call 4'")
+    refused(excinfo, "no overtaking", "the job of the call 'call 3', which came earlier than 'call 4'")
 
 
 def test_at_the_end_of_a_turn_nobody_else_gets_the_place():
@@ -122,7 +122,7 @@ def test_at_the_end_of_a_turn_nobody_else_gets_the_place():
     tell(follower, 2, "start")
     with pytest.raises(Violation) as excinfo:
         follower.settle()
-    refused(excinfo, "place handed on", "the job of the call 'call 4'")
+    refused(excinfo, "place handed on", "the job of the call 'call 4', which is blocked")
 
 
 def test_at_the_end_of_a_turn_a_slot_has_been_handed_on():

@@ -101,7 +101,7 @@ class CallRegistry:
         for first in [*self.blocked]:
             if first == name:
                 break
-            self._pass_over(first, f"the job of the call {first!r}, which came before {name!r}")
+            self._pass_over(first, "no overtaking", f"which came earlier than {name!r}")
             gone += 1
         del self.blocked[name]
         self._open[name] = job
@@ -111,7 +111,7 @@ class CallRegistry:
         """A place in the queue falls free, and nobody gets it; how many calls were passed over."""
         gone = len(self.blocked)
         for name in [*self.blocked]:
-            self._pass_over(name, f"the job of the call {name!r}")
+            self._pass_over(name, "place handed on", "which is blocked")
         return gone
 
     def shut_out(self) -> None:
@@ -143,7 +143,9 @@ class CallRegistry:
             if error != "CancelledError":
                 self._refuse_passed_over(name)
         elif status in live:
-            refuse("raises without a job", f"that job {status} of the call {name!r} has ended first")
+            why = "was cancelled" if error == "CancelledError" else "has failed"
+            expected = f"that job {status} of the call {name!r} has ended first"
+            refuse("raises without a job", f"{expected}: it runs although its spawn {why}")
 
     def demand_answers(self, names: Iterable[str]) -> None:
         """Nothing more will be told of what goes on now: these have been answered."""
@@ -156,9 +158,9 @@ class CallRegistry:
             self.made = None
         return self._open.pop(name)
 
-    def _pass_over(self, name: str, expected: str) -> None:
+    def _pass_over(self, name: str, rule: str, why: str) -> None:
         if self.cancelled is not None and not self.cancelled(name):
-            refuse("place handed on", expected)
+            refuse(rule, f"the job of the call {name!r}, {why}")
         del self.blocked[name]
         self._open[name] = _PASSED_OVER
 

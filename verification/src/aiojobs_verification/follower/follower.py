@@ -245,7 +245,7 @@ class Follower:
             self._demand_all_told()
         head = self.jobs.head
         if job != head:
-            refuse("queue order", f"job {head}, which came before job {job}")
+            refuse("queue order", f"job {head}, which came earlier than job {job}")
         self.choices += len(self.jobs.queue) > 1
         self.counters.pay()
 
@@ -254,7 +254,7 @@ class Follower:
         if column == "started":
             refuse("nothing starts", f"that job {job} is dropped: closing has begun")
         elif column == "dropped" and job != self.jobs.head:
-            refuse("dropped in order", f"job {self.jobs.head}, which came before job {job}")
+            refuse("dropped in order", f"job {self.jobs.head}, which came earlier than job {job}")
         elif column == "ended" and event != "finish":
             refuse("asked first", f"that job {job} is asked to stop first")
         if column in {"ended", "stopped"}:

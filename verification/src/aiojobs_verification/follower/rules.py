@@ -112,7 +112,7 @@ RULES: Final[Mapping[str, FollowerRule]] = {
         "closing begins, and not everybody is dropped or asked to stop",
     ),
     "dropped in order": FollowerRule(
-        "follower: order of arrival", ("SHUT-1",), "closing drops a job before one that came earlier"
+        "follower: order of arrival", ("SHUT-1",), "closing drops jobs out of their order"
     ),
     "asked first": FollowerRule(
         "scheduler.toml: action.shutdown", ("SHUT-1",), "closing cancels a job that was not asked to stop"

@@ -233,7 +233,7 @@ _OF_JOBS: Final = {
         lambda at: at.is_step("start") and at.following.get("job") != at.line["job"] and at.rest,
     ),
     "the second of the queue starts": Corruption(
-        Refusal("queue order", "which came before job"),
+        Refusal("queue order", "which came earlier than job"),
         lambda at: at.is_step("start") and len(at.queue) > 1 and [at.but(job=at.queue[1])],
     ),
     "one job more is queued": Corruption(
@@ -303,7 +303,7 @@ _OF_CLOSING: Final = {
         lambda at: at.shuts_down and [at.record(None, *_SETTLED)],
     ),
     "the queue is dropped out of order": Corruption(
-        Refusal("dropped in order", "which came before"),
+        Refusal("dropped in order", "which came earlier"),
         lambda at: (
             at.shuts_down
             and at.is_step("close", source="pending")
