@@ -78,8 +78,8 @@ def test_a_python_that_does_not_start_is_said_so(python):
         ["sh", ".ci/env", "true"], cwd=ROOT, env={"PYTHON": python, "PATH": "/usr/bin:/bin"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 1
-    assert f"PYTHON={python} does not start" in done.stderr
+    assert done.returncode == 90
+    assert f"ENVIRONMENT: PYTHON={python} does not start" in done.stderr
 
 
 def test_the_versions_of_python_that_are_tested_are_those_that_are_said_to_be():

@@ -13,7 +13,7 @@ Rules of this file
 
 The form of a file (all keys are required)::
 
-    schema       1
+    schema       2
     step         name of the step, and of the file
     link         link of the chain (0: the ground it stands on: tests, linters, packaging)
     tier         smoke | full: how far it was to go
@@ -24,6 +24,7 @@ The form of a file (all keys are required)::
     figures      what was counted: name -> number or text
     covers       [{requirement, kind, by}]: which id was checked in which way by what; only what passed
     skips        [{id, reason}]: parts that did not run
+    left_out     what this tier left out of the step -> how many
     planted      [{fault, found}]: what was wrong on purpose, and how it was found; only what was found
     seeds        name -> seed of what was drawn at random
     versions     name -> version of what took part
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 EVIDENCE: Final = "build/evidence"
 
 # What is checked: a change to any of these is a change of the subject, so evidence from before it is stale.
@@ -107,6 +108,7 @@ class Findings:
     figures: Mapping[str, int | float | str] = field(default_factory=dict)
     covers: tuple[Cover, ...] = ()
     skips: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
     planted: Mapping[str, str] = field(default_factory=dict)
     seeds: Mapping[str, int | str] = field(default_factory=dict)
 
@@ -162,6 +164,7 @@ class Evidence:
             "figures": dict(sorted(found.figures.items())),
             "covers": [asdict(cover) | {"by": sorted(cover.by)} for cover in sorted(found.covers)],
             "skips": [{"id": name, "reason": reason} for name, reason in sorted(found.skips.items())],
+            "left_out": dict(sorted(found.left_out.items())),
             "planted": [{"fault": fault, "found": how} for fault, how in sorted(found.planted.items())],
             "seeds": dict(sorted(found.seeds.items())),
             "versions": dict(sorted(self.subject.versions.items())),
@@ -201,6 +204,7 @@ def _findings(data: Mapping[str, Any]) -> Findings:
         figures=dict(data["figures"]),
         covers=tuple(Cover(c["requirement"], c["kind"], tuple(c["by"])) for c in data["covers"]),
         skips={skip["id"]: skip["reason"] for skip in data["skips"]},
+        left_out=dict(data["left_out"]),
         planted={planted["fault"]: planted["found"] for planted in data["planted"]},
         seeds=dict(data["seeds"]),
     )

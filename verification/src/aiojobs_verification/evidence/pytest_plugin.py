@@ -26,7 +26,7 @@ from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.requirements import read_requirements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 MARKER: Final = "requirement"
 
@@ -59,6 +59,11 @@ class Recorder:
         self._ids: dict[str, list[str]] = {}
         self._outcomes: dict[str, str] = {}
         self._reasons: dict[str, str] = {}
+        self._left_out = 0
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Count what the command line left out."""
+        self._left_out += len(items)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -99,6 +104,7 @@ class Recorder:
         return {
             "exit": int(exitstatus),
             "figures": dict(sorted(Counter(self._outcomes.values()).items())),
+            "left_out": {"tests": self._left_out} if self._left_out else {},
             "seeds": {} if self._seed is None else {"hypothesis": self._seed},
             "skips": [{"id": name, "reason": reason} for name, reason in sorted(self._reasons.items())],
             "tests": tests,
