@@ -226,6 +226,9 @@ class _Run:
         return found
 
     def _end(self, step: Step, found: Findings, started: datetime, seconds: float) -> None:
+        self.progress.end(self._note(step, found, started, seconds))
+
+    def _note(self, step: Step, found: Findings, started: datetime, seconds: float) -> Evidence:
         one = Evidence(
             step=step.name,
             link=step.link,
@@ -238,7 +241,7 @@ class _Run:
         )
         evidence.write(one, self.root / EVIDENCE)
         self.found.append(one)
-        self.progress.end(one)
+        return one
 
     def _give_up(self) -> None:
         """After a failure: what still runs is stopped, what waits does not begin, and both are told."""
@@ -250,8 +253,14 @@ class _Run:
             why = f"not run: stopped, since step {failed} failed"
             self._end(one.step, Findings(Status.SKIPPED, why), one.started, one.command.seconds)
         for step in self.waiting:
-            self._end(step, Findings(Status.SKIPPED, f"not run: step {failed} failed before"), now, 0.0)
+            why = f"not run: step {failed} failed before"
+            self._note(step, Findings(Status.SKIPPED, why), now, 0.0)
+        names = ", ".join(step.name for step in self.waiting)
         self.waiting.clear()
+        told = textwrap.wrap(
+            f"Not run, since {failed} failed: {names or 'nothing'}. FAILFAST=0 goes on.", width() - 1
+        )
+        sys.stdout.writelines(f"{line}\n" for line in told)
 
     def _tell_what_is_incomplete(self) -> None:
         self.progress.clear()
@@ -298,7 +307,7 @@ def _where(one: _Begun, root: Path) -> Iterator[str]:
 def _closing(found: Sequence[Evidence], tier: str) -> Iterator[str]:
     """Figures, and what the tier left out."""
     yield ""
-    yield from figures(found, width())
+    yield from figures([one for one in found if one.timing.seconds], width())
     if counted := list(left_out(found, width())):
         yield from ("", f"Tier {tier} leaves out:", *counted)
 

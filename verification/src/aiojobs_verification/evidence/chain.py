@@ -207,12 +207,13 @@ STEPS: Final = (
         "exploration", 5, "the real scheduler, run through every sequence of outside events up to the bounds",
         _own("explore", "--json"), findings.document("explore"), kind="explore", seconds=7200,
         extra={"full": ("--tier", "full")}, needs=("transitions",), spread=("--workers", CORES),
+        failfast=("--failfast",),
     ),
     Step(
         "fuzzing", 6, "the real scheduler, driven at random and far",
         _own("fuzz", "--json"), findings.document("fuzz"), kind="fuzz", seconds=3600,
         extra={tier: ("--tier", tier) for tier in TIERS}, needs=("hypothesis", "uvloop"),
-        spread=("--workers", CORES),
+        spread=("--workers", CORES), failfast=("--failfast",),
     ),
     Step(
         "traces", 7, "recorded runs obey the specification, and corrupted copies of them are rejected",
@@ -247,7 +248,7 @@ STEPS: Final = (
 )  # fmt: skip
 
 ORDER: Final = (
-    "fuzzing", "spec", "generated", "proofs", "unit", "exploration", "conformance", "checkers", "mutants",
+    "fuzzing", "spec", "generated", "proofs", "exploration", "unit", "checkers", "mutants", "conformance",
     "tests", "model", "traces", "packaging", "symbolic", "pyright", "mypy", "ruff", "drawn", "baseline",
     "coverage", "coverage-checkers",
 )  # fmt: skip

@@ -48,7 +48,7 @@ _FAULT: Final = re.compile(
 
 # Where the random search keeps what it found, and in which scope the exploration found it.
 _KEPT: Final = re.compile(r"^kept as (\S+\.json)", re.MULTILINE)
-_SCOPE: Final = re.compile(r"^FAIL (\S+): (\S+) is broken", re.MULTILINE)
+_SCOPE: Final = re.compile(r"^FAIL (\S+): (\S+)", re.MULTILINE)
 
 # How much of a failing command's output goes into the report; all of it is in build/logs.
 _TAIL: Final = 12
@@ -253,10 +253,10 @@ def story(left: Left) -> tuple[list[str], str]:
 def _again(said: str, headline: str, lines: list[str]) -> str:
     """The command that repeats this one story: a finding that was kept, or a scope."""
     _, _, after = said.partition(lines[-1])
-    requirement = headline.partition(" ")[0]
+    verdict = headline.partition(" ")[0]
     if kept := _KEPT.search(after):
         return f"sh .ci/env python -m aiojobs_verification fuzz --replay {kept[1]}"
-    scopes = [found[1] for found in _SCOPE.finditer(said) if found[2] == requirement]
+    scopes = [found[1] for found in _SCOPE.finditer(said) if found[2] == verdict]
     return f"sh .ci/env python -m aiojobs_verification explore --scope {scopes[0]}" if scopes else ""
 
 
