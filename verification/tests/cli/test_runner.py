@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from aiojobs_verification.cli import verify
+from aiojobs_verification.cli.commands import FAILED, NOT_HERE, main
 from aiojobs_verification.evidence import evidence, findings, pool
 from aiojobs_verification.evidence.chain import CHAIN, ORDER, PYTHON, WRITTEN, Step
 from aiojobs_verification.evidence.evidence import Findings, Status
@@ -169,6 +170,50 @@ def test_a_step_is_asked_to_stop_at_its_first_failure_unless_the_run_is_to_go_on
         assert found.findings.reason.splitlines()[0] == f"exit code 1: {said}"
 
 
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """The command line, for a chain of two steps below a folder of the test's."""
+    shutil.copytree(ROOT / "spec", tmp_path / "spec")
+    monkeypatch.setattr(verify, "find_repository", lambda: tmp_path)
+    monkeypatch.setattr(verify, "STEPS", (a_step("bad", code="raise SystemExit('it broke')"), a_step("good")))
+    monkeypatch.setattr(verify.signal, "signal", lambda *_: None)
+    return lambda *arguments: main(["verify", "--cores", "1", *arguments])
+
+
+def test_after_the_first_failure_its_story_is_read_last_and_the_verdict(command, capsys):
+    assert command() == FAILED
+    out = capsys.readouterr().out
+    story, _, rest = out.partition("All that it said:")
+    assert "it broke" in story
+    assert "Not run, since bad failed: good. FAILFAST=0 goes on." in rest
+    assert "open:" not in rest
+    assert re.search(r"\n\nFAIL, tier smoke: .*\nReport: build/report\.html.*\n$", out)
+
+
+def test_a_run_that_goes_on_ends_with_the_figures_and_with_all_that_is_open(command, capsys):
+    assert command("--keep-going") == FAILED
+    out = capsys.readouterr().out
+    assert re.search(r"^step  result  seconds", out, re.MULTILINE)
+    assert re.search(r"^good  pass", out, re.MULTILINE)
+    assert "\n  failed: " in out
+
+
+def test_a_step_can_be_run_alone_and_what_is_no_step_of_the_tier_is_refused(
+    command, tmp_path, monkeypatch, capsys
+):
+    command("--step", "good")
+    assert [path.name for path in (tmp_path / evidence.EVIDENCE).iterdir()] == ["good.json"]
+    monkeypatch.setattr(verify, "STEPS", (a_step("deep", tiers=("full",)),))
+    assert command("--step", "deep") == NOT_HERE
+    assert capsys.readouterr().err == "not a step of tier smoke: deep\n"
+
+
+def test_without_a_source_tree_there_is_nothing_to_verify(monkeypatch, capsys):
+    monkeypatch.setattr(verify, "find_repository", lambda: None)
+    assert main(["verify"]) == NOT_HERE
+    assert "not on an installed package" in capsys.readouterr().err
+
+
 def test_an_interrupted_run_leaves_no_verdict_and_nothing_running_and_says_what_is_incomplete(tmp_path):
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "report.md").write_text("# PASS")
@@ -317,3 +362,15 @@ def test_incomplete_is_loud_but_lets_a_build_go_on_unless_it_is_strict(tmp_path,
     )
     assert done.returncode == expected
     assert ("INCOMPLETE" in done.stdout + done.stderr) is (code == 3)
+
+
+@pytest.mark.parametrize(("failfast", "asked"), [("", ""), ("1", ""), ("0", "--keep-going")])
+def test_a_run_goes_on_after_a_failure_if_failfast_is_0(tmp_path, failfast, asked):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    env = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "FAILFAST": failfast}
+    done = subprocess.run(
+        ["sh", ROOT / ".ci" / "verify", "smoke"], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["-m", "aiojobs_verification", "verify", "--tier", "smoke", *asked.split()]

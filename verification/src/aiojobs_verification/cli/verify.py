@@ -32,6 +32,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -96,8 +97,18 @@ def _main(arguments: argparse.Namespace) -> int:
         )
     except KeyboardInterrupt:
         return _INTERRUPTED
+    if not arguments.keep_going and any(one.findings.status is Status.FAIL for one in found):
+        return _publish_briefly(root)
     sys.stdout.writelines(f"{line}\n" for line in _closing(found, arguments.tier))
     return report.publish(root, sys.stdout)
+
+
+def _publish_briefly(root: Path) -> int:
+    """After the first failure: its story is what is to be read last, not a list of what was not run."""
+    said = StringIO()
+    code = report.publish(root, said)
+    sys.stdout.write("\n" + "".join(said.getvalue().splitlines(keepends=True)[-2:]))
+    return code
 
 
 def run(
