@@ -252,6 +252,9 @@ def test_the_command_writes_its_account(tmp_path, capsys):
     assert code == 0, capsys.readouterr().out
     account = json.loads(target.read_text())
     assert account["figures"]["states"] > 100
+    assert account["left_out"] == {
+        "scopes": len([case for case in read_cases() if case.tier != "baseline" and case.applicable]) - 1
+    }
     (speaker,) = account["covers"]["EXC-2"]
     assert speaker.startswith("handler-raises: limit 1, pending limit 1, 2 jobs, 1 caller, ")
 

@@ -225,6 +225,7 @@ def test_the_account_names_what_spoke(tmp_path, monkeypatch):
     assert account["figures"]["worlds: walks"] == 60
     assert "walks" in account["covers"]["LIMIT-1"]
     assert account["seeds"] == {"fuzz": fuzz.SEED}
+    assert account["left_out"] == {"walks": fuzz._TIERS["full"].walks - account["figures"]["worlds: walks"]}
 
 
 @pytest.fixture

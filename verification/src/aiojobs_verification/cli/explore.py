@@ -247,7 +247,12 @@ def _account(results: _Results) -> dict[str, Any]:
         "transitions seen": f"{len(cells)} of {len(moves())}",
         "strangers met": f"{len({name for _, found in results for name in found.met})} of {len(strangers())}",
     }
-    return {"figures": figures, "covers": {name: sorted(by) for name, by in sorted(speakers.items())}}
+    every = [case for case in read_cases() if case.applicable and case.tier != "baseline"]
+    return {
+        "figures": figures,
+        "covers": {name: sorted(by) for name, by in sorted(speakers.items())},
+        "left_out": {"scopes": len(every) - len(results)},
+    }
 
 
 def _account_of_baseline(results: _Results) -> dict[str, Any]:

@@ -244,6 +244,7 @@ def _account(results: dict[str, Walked]) -> dict[str, Any]:
     return {
         "figures": figures,
         "covers": {requirement: sorted(names) for requirement, names in sorted(speakers.items())},
+        "left_out": {"walks": _TIERS["full"].walks - results["walks"].worlds},
         "seeds": {"fuzz": SEED},
     }
 
