@@ -695,9 +695,7 @@ ACTIONS = {
 # Of coroutines that the stack had no room to take, and of tasks that asyncio had none to make, Python warns.
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.requirement("LIMIT-2", "LIMIT-5", "WAIT-4", "BOOK-1")
-@pytest.mark.parametrize(
-    "observed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["unobserved", "observed"]
-)
+@pytest.mark.parametrize("observed", [False, True], ids=["unobserved", "observed"])
 @pytest.mark.parametrize("action", ACTIONS)
 async def test_an_action_near_the_limit_of_recursion_is_done_whole_or_not_at_all(action, observed):
     # A loop with a handler of its own that keeps nothing: what asyncio says of tasks it could not make is its own.
