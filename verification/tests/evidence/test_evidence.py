@@ -1,5 +1,6 @@
 """Evidence is taken at its word or not at all: files, and the readers that make them, with planted faults."""
 
+import ast
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,29 @@ from aiojobs_verification.evidence import evidence, findings
 from aiojobs_verification.evidence.evidence import Cover, EvidenceError, Findings, Status
 from aiojobs_verification.evidence.findings import Left
 from planted.chain import FAILED, evidence_of, passed
+
+# The package
+
+
+def foreign(sources):
+    """The packages of this distribution, other than evidence, that these sources import."""
+    names = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names.update(".".join(name.split(".")[:2]) for name in modules if name.startswith("aiojobs"))
+    return names - {"aiojobs_verification.evidence"}
+
+
+def test_the_package_knows_none_of_the_others_nor_the_library():
+    sources = [path.read_text(encoding="utf-8") for path in Path(evidence.__file__).parent.glob("*.py")]
+    assert len(sources) > 5
+    assert foreign(sources) == set()
+    assert foreign(["import aiojobs\nfrom aiojobs_verification.smt import solver\n"]) == {
+        "aiojobs", "aiojobs_verification.smt",
+    }  # fmt: skip
+
 
 # Evidence files
 
@@ -22,6 +46,7 @@ def test_an_evidence_file_reads_back_as_it_was_written(tmp_path):
         seeds={"hypothesis": 0},
         planted={"a": "b"},
     )
+    whole = replace(whole, teeth={"A-1": {"test": ["LIFO"]}})
     before = evidence_of("unit", whole)
     assert evidence.read(evidence.write(before, tmp_path)) == before
 
@@ -38,6 +63,8 @@ def test_an_evidence_file_reads_back_as_it_was_written(tmp_path):
         ("covers", [{"requirement": "A-1", "kind": "test", "by": "one"}]),
         ("covers", [{"requirement": "A-1", "kind": "test", "by": ["b", "a"]}]),
         ("covers", [{"requirement": "A-1"}]),
+        ("left_out", {"tests": 0}),
+        ("teeth", {"A-1": {"test": ["b", "a"]}}),
         ("surplus", 1),
     ],
 )
@@ -159,6 +186,14 @@ def test_a_checker_covers_what_it_names():
 def test_what_was_wrong_on_purpose_is_kept_with_how_it_was_found():
     out = json.dumps({"figures": {"mutants": 1}, "planted": {"one too many": "LIMIT-1 is refuted"}})
     assert findings.document("mutant")(left(out=out)).planted == {"one too many": "LIMIT-1 is refuted"}
+
+
+def test_an_account_says_which_kind_found_which_fault_by_itself():
+    teeth = {"A-1": {"prove": ["LIFO"], "test": []}}
+    out = json.dumps({"figures": {"mutants": 1}, "teeth": teeth})
+    assert findings.document("mutant")(left(out=out)).teeth == teeth
+    broken = json.dumps({"figures": {"mutants": 1}, "teeth": ["LIFO"]})
+    assert findings.document("mutant")(left(out=broken)).status is Status.FAIL
 
 
 def test_where_an_object_was_in_memory_is_not_kept():

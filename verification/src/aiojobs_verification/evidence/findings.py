@@ -92,6 +92,7 @@ def document(kind: str) -> Callable[[Left], Findings]:
                 skips=found.get("skips", {}),
                 left_out=_counted(found.get("left_out", {})),
                 planted=_reproducible(found.get("planted", {})),
+                teeth=found.get("teeth", {}),
                 seeds=found.get("seeds", {}),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
