@@ -19,7 +19,7 @@ from aiojobs_verification.cli.commands import FAILED, NOT_HERE, main
 from aiojobs_verification.evidence import evidence, findings, pool
 from aiojobs_verification.evidence.chain import CHAIN, ORDER, PYTHON, WRITTEN, Step
 from aiojobs_verification.evidence.evidence import Findings, Status
-from aiojobs_verification.evidence.progress import Now, Progress, figures, left_out
+from aiojobs_verification.evidence.progress import Now, Progress, figures
 from planted.chain import ROOT, SKIPPED, a_step, evidence_of, passed, ran
 
 
@@ -281,17 +281,14 @@ def test_in_a_pipe_a_step_that_takes_long_has_a_line_every_quarter_of_a_minute(m
     assert "\x1b" not in log.getvalue()
 
 
-def test_figures_are_a_table_as_wide_as_the_terminal_and_what_was_left_out_is_counted():
-    many = replace(
-        passed("A-1"), figures={f"figure {n}": 1000 * n for n in range(12)}, left_out={"tests": 29}
-    )
+def test_figures_are_a_table_as_wide_as_the_terminal():
+    many = replace(passed("A-1"), figures={f"figure {n}": 1000 * n for n in range(12)})
     run = [evidence_of("exploration", many), evidence_of("unit", SKIPPED)]
     lines = list(figures(run, 60))
     assert max(map(len, lines)) < 60
     assert lines[0].split() == ["step", "result", "seconds", "what", "was", "counted"]
     assert re.search(r"^exploration  pass +1\.0  0 figure 0, 1,000 figure 1,", "\n".join(lines), re.MULTILINE)
     assert lines[-1].split(maxsplit=3) == ["unit", "skip", "1.0", "not installed: z3"]
-    assert list(left_out(run, 60)) == ["  exploration: 29 tests"]
 
 
 # The rest

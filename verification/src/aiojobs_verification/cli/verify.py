@@ -41,14 +41,14 @@ from aiojobs_verification.evidence import evidence, pool
 from aiojobs_verification.evidence.chain import CORES, ORDER, PYTHON, STEPS, TIERS, WRITTEN, Step
 from aiojobs_verification.evidence.evidence import EVIDENCE, Evidence, Findings, Status, Subject, Timing
 from aiojobs_verification.evidence.findings import Left, story
-from aiojobs_verification.evidence.progress import Now, Progress, figures, left_out, width
+from aiojobs_verification.evidence.progress import Now, Progress, figures, width
 from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.locate import find_repository
 from aiojobs_verification.specification.requirements import read_requirements
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from aiojobs_verification.cli.commands import Subparsers
 
@@ -99,7 +99,8 @@ def _main(arguments: argparse.Namespace) -> int:
         return _INTERRUPTED
     if not arguments.keep_going and any(one.findings.status is Status.FAIL for one in found):
         return _publish_briefly(root)
-    sys.stdout.writelines(f"{line}\n" for line in _closing(found, arguments.tier))
+    counted = figures([one for one in found if one.timing.seconds], width())
+    sys.stdout.writelines(f"{line}\n" for line in ("", *counted))
     return report.publish(root, sys.stdout)
 
 
@@ -107,7 +108,7 @@ def _publish_briefly(root: Path) -> int:
     """After the first failure: its story is what is to be read last, not a list of what was not run."""
     said = StringIO()
     code = report.publish(root, said)
-    sys.stdout.write("\n" + "".join(said.getvalue().splitlines(keepends=True)[-2:]))
+    sys.stdout.write("\n" + said.getvalue().rpartition("\n\n")[2])
     return code
 
 
@@ -290,7 +291,7 @@ def _rank(step: Step) -> int:
 
 def _told(step: Step, found: Findings, left: Left, root: Path, tier: str) -> Iterator[str]:
     """The promise, the counterexample, and the command that repeats it."""
-    for name, text in _promises(found.reason.partition("\n")[0], root):
+    for name, text in _promises(found.headline, root):
         yield from textwrap.wrap(f"Promise {name}: {text}", width() - 1, subsequent_indent="  ")
     yield ""
     lines, repeat = story(left)
@@ -313,14 +314,6 @@ def _promises(headline: str, root: Path) -> Iterator[tuple[str, str]]:
 def _where(one: _Begun, root: Path) -> Iterator[str]:
     out, err = (path.relative_to(root).as_posix() for path in (one.command.out, one.command.err))
     yield f"All that it said: {out}, {err}"
-
-
-def _closing(found: Sequence[Evidence], tier: str) -> Iterator[str]:
-    """Figures, and what the tier left out."""
-    yield ""
-    yield from figures([one for one in found if one.timing.seconds], width())
-    if counted := list(left_out(found, width())):
-        yield from ("", f"Tier {tier} leaves out:", *counted)
 
 
 def _environment() -> dict[str, str]:

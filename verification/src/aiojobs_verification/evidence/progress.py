@@ -77,7 +77,7 @@ class Progress:
         found = evidence.findings
         self._ended += 1
         word = _WORDS[found.status]
-        said = evidence.title if found.status is Status.PASS else found.reason.partition("\n")[0]
+        said = evidence.title if found.status is Status.PASS else found.headline
         head = f"{self._head()} {evidence.step:<{self._name_width}}  "
         tail = f" {evidence.timing.seconds:6.0f} s  {said}"[: max(0, width() - 1 - len(head) - len(word))]
         if self._live:
@@ -119,20 +119,10 @@ def figures(run: Sequence[Evidence], columns: int) -> Iterator[str]:
         yield from (" " * len(head) + line for line in lines[1:])
 
 
-def left_out(run: Sequence[Evidence], columns: int) -> Iterator[str]:
-    """What the tier left out of its steps, counted."""
-    for evidence in run:
-        if counts := evidence.findings.left_out:
-            told = ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items()))
-            yield from textwrap.wrap(
-                f"{evidence.step}: {told}", columns - 1, initial_indent="  ", subsequent_indent="    "
-            )
-
-
 def _counted(evidence: Evidence) -> str:
     found = evidence.findings
     if found.status is Status.SKIPPED:
-        return found.reason.partition("\n")[0]
+        return found.headline
     return ", ".join(f"{_figure(value)} {name}" for name, value in sorted(found.figures.items()))
 
 
