@@ -220,6 +220,36 @@ def test_failing_tests_are_named_without_their_stories(tmp_path):
     assert found.figures == {"passed": 1, "failed": 1, "error": 1}
 
 
+def test_what_was_left_out_is_counted_and_nothing_is_said_of_nothing(tmp_path):
+    out = json.dumps({"figures": {"scopes": 1}, "left_out": {"scopes": 20, "loops": 0}})
+    assert findings.document("explore")(left(out=out)).left_out == {"scopes": 20}
+    account = pytest_account(tmp_path, ("passed", ["A-1"]))
+    account.written.write_text(
+        json.dumps({**json.loads(account.written.read_text()), "left_out": {"tests": 3}})
+    )
+    assert findings.tests("test")(account).left_out == {"tests": 3}
+
+
+def test_the_story_of_a_failing_test_is_its_own_with_the_command_for_it_alone(tmp_path):
+    account = replace(
+        pytest_account(tmp_path, ("passed", []), ("failed", [])),
+        code=1,
+        out="=== FAILURES ===\n____ t1 ____\n\n    assert 1 == 2\nE   assert 1 == 2\n\n=== short test summary ===\n",
+    )
+    account.written.write_text(account.written.read_text().replace('"t1"', '"tests/a.py::t1"'))
+    lines, repeat = findings.story(account)
+    assert lines == ["tests/a.py::t1", "    assert 1 == 2", "E   assert 1 == 2"]
+    assert repeat == "sh .ci/env python -m pytest 'tests/a.py::t1'"
+
+
+def test_the_story_of_a_scope_is_repeated_by_exploring_that_scope():
+    said = f"two-1-1  3 states\n\n{SHORT}\n\n9 steps\nFAIL other: LIMIT-1 is broken\nFAIL two-1-1: LIMIT-5 is broken\n"
+    lines, repeat = findings.story(left(1, err=said))
+    assert lines[-1].startswith("  => LIMIT-5 is broken")
+    assert repeat == "sh .ci/env python -m aiojobs_verification explore --scope two-1-1"
+    assert findings.story(left(1, err="Traceback")) == ([], "")
+
+
 def test_tests_that_were_all_skipped_are_a_failure(tmp_path):
     assert findings.tests("test")(pytest_account(tmp_path, ("skipped", ["A-1"]))).status is Status.FAIL
 
@@ -231,14 +261,21 @@ def test_pytest_without_an_account_is_a_failure():
 
 @pytest.mark.parametrize(("lines", "branches", "total"), [(1, 0, 9), (0, 1, 9), (0, 0, 0)])
 def test_one_missing_line_or_branch_or_nothing_measured_is_a_failure(tmp_path, lines, branches, total):
-    assert findings.coverage(coverage_account(tmp_path, lines, branches, total)).status is Status.FAIL
+    assert findings.coverage(100)(coverage_account(tmp_path, lines, branches, total)).status is Status.FAIL
 
 
 def test_full_coverage_passes_with_its_figures(tmp_path):
-    found = findings.coverage(coverage_account(tmp_path, 0, 0, 9))
+    found = findings.coverage(100)(coverage_account(tmp_path, 0, 0, 9))
     assert (found.status, found.figures["lines"]) == (Status.PASS, 9)
-    assert findings.coverage(left(1, err="No data to report.")).status is Status.FAIL
-    assert findings.coverage(left(0)).status is Status.FAIL
+    assert findings.coverage(100)(left(1, err="No data to report.")).status is Status.FAIL
+    assert findings.coverage(100)(left(0)).status is Status.FAIL
+
+
+def test_a_floor_below_everything_is_a_floor(tmp_path):
+    account = coverage_account(tmp_path, 1, 1, 16)  # 18 of 20
+    assert findings.coverage(90)(account).figures["percent, at least"] == 90
+    failed = findings.coverage(91)(account)
+    assert failed.reason == "90.0 % instead of 91 %; not executed everywhere: src/a.py"
 
 
 def coverage_account(tmp_path, lines, branches, total):
