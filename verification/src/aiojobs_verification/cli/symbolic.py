@@ -146,14 +146,16 @@ def _run(arguments: argparse.Namespace) -> int:
         print(needed, file=sys.stderr)
         return NO_TOOL
     out = stream_beside(arguments.json)
+    folder = arguments.contracts or repository() / _FOLDER
     account = check(
         arguments.root or repository(),
-        arguments.contracts or repository() / _FOLDER,
+        folder,
         full=arguments.tier == "full",
         jobs=arguments.jobs,
         say=lambda line: print(line, file=out, flush=True),
     )
-    write_json(account.as_dict(), arguments.json)
+    left_out = len(read_contracts(folder, full=True)) - len(account.results)
+    write_json(account.as_dict() | {"left_out": {"contracts": left_out}}, arguments.json)
     print("\n".join(_told(account)), file=out)
     return PASSED if account.holds else FAILED
 
