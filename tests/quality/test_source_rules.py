@@ -4,6 +4,7 @@ A rule is a function from the name of a module and its text to a list of finding
 """
 
 import ast
+import re
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -13,24 +14,18 @@ import pytest
 import aiojobs
 
 SOURCE = Path(aiojobs.__file__).parent
+ROOT = Path(__file__).parents[2]
 MODULES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(SOURCE.glob("*.py"))}
 
-# From the ground up. A module may import what stands in a line before its own, and its neighbours as long as
-# no circle comes of it.
-LAYERS = [
-    {"_lifecycle"},
-    {"_admission", "_callgraph", "_calling", "_exceptions", "_queue"},
-    {"_ownership", "_tasks", "_validate"},
-    {"_job"},
-    {"_events"},
-    {"_reporting"},
-    {"_core"},
-    {"_backpressure", "_following", "_shields"},
-    {"_closing", "_launching"},
-    {"_scheduler"},
-    {"__init__"},
-    {"aiohttp", "signals", "tracing"},
-]
+def layers(page):
+    """The modules of each layer, from the ground up, as the table of the page has them."""
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.MULTILINE)
+    numbers = range(1, max((int(number) for number, _ in rows), default=0) + 1)
+    return [{module for number, module in rows if int(number) == wanted} for wanted in numbers]
+
+
+# A module may import what stands in a lower layer, for type checkers too, and nothing else of this package.
+LAYERS = layers((ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8"))
 # They stand around the scheduler and are told by it, as a user's own code would be.
 AROUND = {"_calling", "aiohttp", "signals", "tracing"}
 PURE = {"_lifecycle", "_admission"}
@@ -161,6 +156,11 @@ def imports(text):
     return runtime, typing_only
 
 
+def every_import(text):
+    """Those for type checkers too."""
+    return [name for found in imports(text) for name in found]
+
+
 def siblings(found):
     """The modules of this package among the imports, by their names inside it."""
     names = [name for level, name in found if level == 1]
@@ -181,18 +181,18 @@ def climbing_imports(module, text):
     if here is None:
         return [f"{module} has no place in the order of the layers"]
     findings = []
-    for name in siblings(sum(imports(text), [])):
+    for name in siblings(every_import(text)):
         there = rank(name) if name in MODULES or rank(name) is not None else rank("__init__")
         if there is None:
             findings.append(f"{module} imports {name}, which has no place in the order of the layers")
-        elif there > here:
-            findings.append(f"{module} imports {name}, which stands higher")
+        elif there >= here:
+            findings.append(f"{module} imports {name}, which does not stand lower")
     return findings
 
 
 def circles(modules):
     """Raises if modules import each other in a circle."""
-    graph = {module: set(siblings(sum(imports(text), []))) for module, text in modules.items()}
+    graph = {module: set(siblings(every_import(text))) for module, text in modules.items()}
     return list(TopologicalSorter(graph).static_order())
 
 
@@ -205,8 +205,9 @@ def test_nothing_lower_imports_anything_higher(module):
     assert climbing_imports(module, MODULES[module]) == []
 
 
-def test_every_layer_is_about_modules_that_exist():
-    assert set().union(*LAYERS) <= set(MODULES)
+def test_the_documented_layers_are_about_every_module_and_no_other():
+    assert set().union(*LAYERS) == set(MODULES)
+    assert all(LAYERS)
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -677,3 +678,58 @@ def test_every_private_use_is_found(breach):
 )
 def test_names_of_our_own_are_no_finding(innocent):
     assert private_uses("_core", innocent, NAMES) == []
+
+
+# What is written about the source.
+
+PAGES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if path.name != "traceability.md"]
+_IDENTIFIER = re.compile(r"\b[A-Za-z_]\w*\b")
+
+
+def strangers(text, known):
+    """Names with a leading underscore that a text has in backticks and nothing known bears."""
+    quoted = re.findall(r"``?(_[a-z]\w*)(?:\.py|\(\))?``?", text)
+    return sorted(set(quoted) - known)
+
+
+def prose(text):
+    """The docstrings and comments of a module."""
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, documented)]
+    return "\n".join([*(ast.get_docstring(node) or "" for node in nodes), *re.findall(r"#.*", text)])
+
+
+def known_names():
+    """Every identifier of the library's code, and the names of its modules."""
+    code = [ast.unparse(_without_docstrings(ast.parse(text))) for text in MODULES.values()]
+    return set(MODULES) | {name for text in code for name in _IDENTIFIER.findall(text)}
+
+
+def _without_docstrings(tree):
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [each for each in body if not _is_text(each)] or [ast.Pass()]
+    return tree
+
+
+def _is_text(node):
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_a_docstring_or_comment_names_exists(module):
+    assert strangers(prose(MODULES[module]), known_names()) == []
+
+
+def test_what_a_page_names_exists():
+    of_upstream = {"_jobs", "_pending"}  # attributes of aiojobs 1.4
+    known = known_names() | of_upstream
+    found = {page.name: strangers(page.read_text(encoding="utf-8"), known) for page in PAGES}
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+def test_a_name_that_is_gone_is_found():
+    known = known_names()
+    assert strangers("see ``_engine`` and `_machine.py`, but `_core` exists", known) == ["_engine", "_machine"]
+    assert "_engine" in prose('"""See ``_engine``."""\nx = 1  # and ``_gone``')
