@@ -58,7 +58,7 @@ class Step:
     title: str
     command: tuple[str, ...]
     reader: Callable[[findings.Left], Findings]
-    seconds: int = 600
+    seconds: int = 1800
     """The time budget. What runs out of it is not finished, which is neither a pass nor a failure."""
     kind: str = ""
     """The kind of check it provides; "" if it speaks for no requirement."""
@@ -171,7 +171,7 @@ STEPS: Final = (
     ),
     Step(
         "model", 3, "the model with named jobs: two engines agree on its states, and find each fault",
-        _own("check", "--json"), findings.document("model"), kind="model", seconds=1800,
+        _own("check", "--json"), findings.document("model"), kind="model",
         extra={tier: ("--tier", tier) for tier in TIERS},
     ),
     Step(
@@ -190,12 +190,12 @@ STEPS: Final = (
             _LIBRARY, "tests",
             *(f"--ignore=tests/{one}" for one in ("conformance", "unit", "testing", "regression", "packaging")),
         ),
-        findings.tests("test"), kind="test", seconds=900,
+        findings.tests("test"), kind="test",
         needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
     Step(
         "checkers", 0, "each checker of this chain finds the faults that are planted for it",
-        _pytest(_CHECKERS, "verification/tests"), findings.tests("test"), kind="test", seconds=1800,
+        _pytest(_CHECKERS, "verification/tests"), findings.tests("test"), kind="test",
         needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
     Step(
@@ -217,7 +217,7 @@ STEPS: Final = (
     ),
     Step(
         "traces", 7, "recorded runs obey the specification, and corrupted copies of them are rejected",
-        _own("audit", "--demo", "--json"), findings.document("trace"), kind="trace", seconds=1800,
+        _own("audit", "--demo", "--json"), findings.document("trace"), kind="trace",
         extra={"full": ("--tier", "full")}, needs=("aiohttp",),
     ),
     Step(

@@ -42,7 +42,8 @@ _ADDRESS: Final = re.compile(r"0x[0-9a-f]{6,}|(?<=\.\.\.)[0-9a-f]{4,}(?=>)")
 # account.
 _END: Final = "  => "
 _FAULT: Final = re.compile(
-    rf"^(?:{_END}|CRASH: |REFUTED: |FAULT: |BROKEN: |FAIL |NO MUTANT |NOT CAUGHT: |[A-Z ]+: .*; aims at ).+",
+    rf"^(?:{_END}|CRASH: |REFUTED: |FAULT: |BROKEN: |FAIL |NO [A-Z]+:? |NOT CAUGHT: "
+    r"|THE UNCHANGED TREE |[A-Z ]+: .*; (?:aims at|breaks) ).+",
     re.MULTILINE,
 )
 
