@@ -251,6 +251,8 @@ def test_the_story_of_a_scope_is_repeated_by_exploring_that_scope():
     assert lines[-1].startswith("  => LIMIT-5 is broken")
     assert repeat == "sh .ci/env python -m aiojobs_verification explore --scope two-1-1"
     assert findings.story(left(1, err="Traceback")) == ([], "")
+    crash = said.replace("LIMIT-5 is broken:", "CRASH:").replace("LIMIT-5 is broken", "CRASH")
+    assert findings.story(left(1, err=crash))[1] == repeat
 
 
 def test_tests_that_were_all_skipped_are_a_failure(tmp_path):

@@ -255,7 +255,7 @@ def story(left: Left) -> tuple[list[str], str]:
 def _again(said: str, headline: str, lines: list[str]) -> str:
     """The command that repeats this one story: a finding that was kept, or a scope."""
     _, _, after = said.partition(lines[-1])
-    verdict = headline.partition(" ")[0]
+    verdict = headline.partition(" ")[0].rstrip(":")
     if kept := _KEPT.search(after):
         return f"sh .ci/env python -m aiojobs_verification fuzz --replay {kept[1]}"
     scopes = [found[1] for found in _SCOPE.finditer(said) if found[2] == verdict]
