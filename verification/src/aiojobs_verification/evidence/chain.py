@@ -248,8 +248,8 @@ STEPS: Final = (
 )  # fmt: skip
 
 ORDER: Final = (
-    "fuzzing", "spec", "generated", "proofs", "exploration", "unit", "checkers", "mutants", "conformance",
-    "tests", "model", "traces", "packaging", "symbolic", "pyright", "mypy", "ruff", "drawn", "baseline",
+    "fuzzing", "spec", "generated", "proofs", "exploration", "unit", "conformance", "tests", "checkers",
+    "mutants", "model", "traces", "packaging", "symbolic", "pyright", "mypy", "ruff", "drawn", "baseline",
     "coverage", "coverage-checkers",
 )  # fmt: skip
 """The steps as they begin: quickest and sharpest first, then the longest first."""
