@@ -90,7 +90,7 @@ class Oracle(Answers, Quiescence):
             if self.seen_inside:
                 self._explain_seen(over=False)
         if self.reference is not None:
-            self.reference.settle_group()
+            self.reference.settle()
             if self.seen_inside:
                 self._explain_seen(over=True)
         for body in self.world.bodies:
@@ -145,7 +145,9 @@ class Oracle(Answers, Quiescence):
         if body.ended == "destroyed":
             raise Violation("START-1", f"the running coroutine of {body.name} was thrown away")
         if body.ended == "never" and not body.shielded and not body.hit:
-            began_before = body.job is not None and self.reference is not None and self.reference.was_active(body)
+            began_before = (
+                body.job is not None and self.reference is not None and self.reference.was_active(body)
+            )
             began_before = began_before and self.world.environment.factory.prompt
             self.demand(not began_before, "START-1", f"{body.name} was active, and never took its first step")
 
