@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from aiojobs_verification.fault_injection.catalogue import Edit
-
 __all__ = ["ERROR", "TIMEOUT", "Sandbox", "Task"]
 
 _PARTS: Final = ("src", "spec", "tests", "verification", "docs", "pyproject.toml", "conftest.py")
@@ -60,8 +58,7 @@ class Task:
     what: str
     told: Mapping[str, Any]
     seconds: float
-    edits: tuple[Edit, ...] = ()
-    derived: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     """Files of the copy that are to have another text: path -> text."""
     in_base: bool = False
     """To be tried in the unchanged copy itself; what is compiled there is copied with it from then on."""
@@ -161,14 +158,7 @@ def _digest(folder: Path) -> str:
 
 def _change(folder: Path, task: Task) -> None:
     """Put the fault into the copy."""
-    changed = dict(task.derived)
-    for edit in task.edits:
-        text = changed.get(edit.file) or (folder / edit.file).read_text(encoding="utf-8")
-        flaw = edit.flaw(text)
-        if flaw:
-            raise ValueError(f"{task.name}: {flaw}")
-        changed[edit.file] = edit.applied(text)
-    for name, text in changed.items():
+    for name, text in task.files.items():
         path = folder / name
         path.unlink(missing_ok=True)  # it is a link to the unchanged file
         path.write_text(text, encoding="utf-8")

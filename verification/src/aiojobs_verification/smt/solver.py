@@ -12,7 +12,7 @@ Deliberately not here: which questions are asked (`prove`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import z3
 
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
     from aiojobs_verification.specification.counters import Action, SchedulerSpec
 
-__all__ = ["UNKNOWN", "State", "Terms", "version"]
-
-UNKNOWN: Final = "unknown"
-"""What `ask` says if z3 gives up."""
+__all__ = ["State", "Terms", "UnknownError", "version"]
 
 _SMALL = (-2, 4)
 _TIME_LIMIT = 30_000
 """Milliseconds for one question; they take about one."""
+
+
+class UnknownError(Exception):
+    """z3 has given up. It is no answer, so that nobody can take it for one."""
 
 
 def version() -> str:
@@ -114,8 +115,12 @@ class Terms:
         """Not this."""
         return z3.Not(term)
 
-    def ask(self, terms: Iterable[Any], shown: Mapping[str, Any]) -> dict[str, str] | str | None:
-        """Values of the terms in `shown` when all `terms` hold; None if they can't all hold, or `UNKNOWN`."""
+    def ask(self, terms: Iterable[Any], shown: Mapping[str, Any]) -> dict[str, str] | None:
+        """Values of the terms in `shown` when all `terms` hold; None if they can't all hold.
+
+        Raises:
+            UnknownError: z3 does not say whether they can.
+        """
         solver = z3.Solver(ctx=self._context)
         solver.set("timeout", _TIME_LIMIT)
         solver.add(*self.domain, *terms)
@@ -123,7 +128,7 @@ class Terms:
         if answer == z3.unsat:
             return None
         if answer != z3.sat:
-            return UNKNOWN
+            raise UnknownError(solver.reason_unknown())
         # The same again with small numbers, for the sake of whoever has to read them.
         numbers = [term for term in shown.values() if z3.is_int(term)]
         solver.push()
