@@ -238,7 +238,8 @@ def _settle(folder: Path, out: Path) -> None:
 
 def _of_the_unchanged_tree() -> list[str]:
     """The modules of the library, and those that tests have left behind: each knows the unchanged library."""
-    tests = Path(str(sys.modules[_PACKAGE].__file__)).parents[2] / "tests"
+    package = importlib.import_module(_PACKAGE)
+    tests = Path(str(package.__file__)).parents[2] / "tests"
     return [
         name
         for name, module in sys.modules.items()
