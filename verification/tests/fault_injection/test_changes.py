@@ -52,9 +52,21 @@ def the_same(text, old, new):
     ("place", "replace", "by", "old", "new"),
     [
         (LAUNCH, "self.running<self.limit", "self.running <= self.limit", "< self.limit", "<= self.limit"),
-        (LAUNCH, "self.running += 1\nreturn 1", "return 2", "self.running += 1\n            return 1", "return 2"),
+        (
+            LAUNCH,
+            "self.running += 1\nreturn 1",
+            "return 2",
+            "self.running += 1\n            return 1",
+            "return 2",
+        ),
         (LAUNCH, "self.queue.append(job)", "", "self.queue.append(job)", ""),
-        (LAUNCH, "return 0", "if job:\n    return 2\nreturn 0", "return 0", "if job: return 2\n        return 0"),
+        (
+            LAUNCH,
+            "return 0",
+            "if job:\n    return 2\nreturn 0",
+            "return 0",
+            "if job: return 2\n        return 0",
+        ),
         ("async Core.wait(self)", "return await self.end", "", "return await self.end", "pass"),
         ("Core", "size = 3", "size = 4", "size = 3", "size = 4"),
         ("core.py", "LIMIT = 1", "LIMIT = 2", "LIMIT = 1", "LIMIT = 2"),
@@ -100,7 +112,10 @@ def test_changes_are_looked_for_in_the_unchanged_sources_and_may_touch():
         (("Core.lunch(self)", "return 0", ""), "there is no Core.lunch(self) any more"),
         (("gone.py", "LIMIT = 1", ""), "there is no file gone.py any more"),
         ((LAUNCH, "return 5", ""), f"core.py:9: in {LAUNCH} 'return 5' occurs 0 times, expected was 1"),
-        (("launch(job)", "job.go()", ""), "core.py:24: in launch(job) 'job.go()' occurs 2 times, expected was 1"),
+        (
+            ("launch(job)", "job.go()", ""),
+            "core.py:24: in launch(job) 'job.go()' occurs 2 times, expected was 1",
+        ),
         (
             ("Core.launch(self, job)", "return 0", ""),
             f"core.py:9: the signature is {LAUNCH}, expected was Core.launch(self, job)",

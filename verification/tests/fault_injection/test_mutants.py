@@ -150,8 +150,9 @@ def test_each_link_that_a_listed_mutant_names_must_find_it_when_all_are_asked():
     assert Trial(fault, False, {"test": answer(SURVIVED)}).next_finder() == "explore"
 
 
-def test_defects_that_no_fault_is_are_failures():
+def test_requirements_for_which_nothing_was_found_and_defects_that_no_fault_is_are_failures():
     wrong = failures(a_catalogue(), [])
+    assert [line for line in wrong if line.startswith("NO FAULT was found for LIMIT-1, ")]
     assert [line for line in wrong if line.startswith("NO FAULT is the known defect: Closing a pending job")]
 
 
@@ -224,7 +225,12 @@ def read(tmp_path, listed=LISTED, systematic=SYSTEMATIC):
 
 def test_a_fault_is_read(tmp_path):
     [fault] = read(tmp_path).listed
-    assert (fault.name, fault.breaks, list(fault.files), fault.stale) == ("a fault", ("LIMIT-1",), [ADMISSION], "")
+    assert (fault.name, fault.breaks, list(fault.files), fault.stale) == (
+        "a fault",
+        ("LIMIT-1",),
+        [ADMISSION],
+        "",
+    )
     assert "self.running <= self.limit" in fault.files[ADMISSION]
 
 

@@ -324,7 +324,9 @@ def test_the_command_tells_a_person_and_a_machine(monkeypatch, capsys):
     results = (
         check.Confirmation(good, "confirmed"),
         check.Confirmation(false, "refuted"),
-        check.Confirmation(bad, "refuted", "counterexample: wrong(1)", "line 14: assert it.running + 1 < limit"),
+        check.Confirmation(
+            bad, "refuted", "counterexample: wrong(1)", "line 14: assert it.running + 1 < limit"
+        ),
     )
     monkeypatch.setattr(symbolic, "check", lambda *_, **__: check.SymbolicResults(results, {}))
     assert main(["symbolic", "--json"]) == 1

@@ -147,6 +147,10 @@ def failures(catalogue: Catalogue, tried: Sequence[Trial], *, whole: bool = True
             ]
             wrong += [f"  {line}" for line in (trial.fault.story, trial.remark()) if line != trial.fault.name]
     if whole:
+        found = {requirement for trial in tried for requirement in trial.covers}
+        needed = [name for name, one in catalogue.requirements.by_id.items() if KIND in one.checks]
+        if bare := [name for name in needed if name not in found]:
+            wrong.append(f"NO FAULT was found for {', '.join(bare)}")
         wrong += [f"NO FAULT is the known defect: {defect}" for defect in _not_recreated(catalogue)]
     return wrong
 

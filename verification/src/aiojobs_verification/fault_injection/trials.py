@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 __all__ = ["BaselineError", "Court", "Trial", "everything", "trials"]
 
 _SECONDS: Final = {"validate": 60, "prove": 120, "symbolic": 600, "trace": 60, "explore": 600, "fuzz": 300}
-"""What a finder may take; a test, 60."""
+"""What a finder may take, however busy the machine is."""
+_PATIENT: Final = 300
+"""What tests may take; each of them has so many seconds of its own (`probe`)."""
 _HANGING: Final = 15
 """What it may take for a fault of which a hang is expected."""
-_UNHURRIED: Final = 120
-"""What a test may take on the unchanged tree."""
 _STATES: Final = 20_000
 """How many states the explorer looks at before it gives a fault up."""
 _WALKS: Final = 1500
@@ -72,7 +72,9 @@ class Trial:
     @property
     def killers(self) -> list[tuple[str, Answer]]:
         """The finders that have found it, with their answers."""
-        return [(finder, answer) for finder, answer in self.said.items() if answer["status"] == killers.KILLED]
+        return [
+            (finder, answer) for finder, answer in self.said.items() if answer["status"] == killers.KILLED
+        ]
 
     @property
     def verdict(self) -> str:
@@ -192,10 +194,10 @@ class Court:
         told: dict[str, Any] = {"aims": [], "full": self._full}
         for finder in ("validate", "prove", "conformance", "trace"):
             if finder in finders:
-                yield Task(finder, finder, told, _SECONDS.get(finder, 60), in_base=True)
+                yield Task(finder, finder, told, _SECONDS.get(finder, _PATIENT), in_base=True)
         if "test" in finders:
             for folder in self._catalogue.tests:
-                yield Task(folder, "claims", told | {"aims": aims, "files": [folder]}, 300, in_base=True)
+                yield Task(folder, "claims", told | {"aims": aims, "files": [folder]}, _PATIENT, in_base=True)
 
     # Faults of the counters, many at a time.
 
@@ -248,7 +250,7 @@ class Court:
         if finder == "test" and answer["status"] == killers.KILLED and test not in self._confirming:
             self._confirming.add(test)
             told = {"test": test, "full": self._full}
-            yield Task(test, "confirm", told, _UNHURRIED, in_base=True)
+            yield Task(test, "confirm", told, _PATIENT, in_base=True)
 
     def _confirmed(self, task: Task, answer: Answer) -> None:
         if answer["status"] != killers.PASSED:
@@ -256,7 +258,7 @@ class Court:
 
     def _task(self, trial: Trial, finder: str) -> Task:
         fault = trial.fault
-        seconds = _HANGING if fault.hangs else _SECONDS.get(finder, 60)
+        seconds = _HANGING if fault.hangs else _SECONDS.get(finder, _PATIENT)
         files = dict(fault.files)
         if fault.group == "table" and finder != "validate":
             files |= _derived(fault, self._sandbox.base)
