@@ -22,7 +22,7 @@ from aiojobs_verification.fault_injection.changes import Change, StaleError, app
 from .contenders import OWN
 from .workloads import WORKLOADS
 
-__all__ = ["TOGETHER", "Catalogue", "Guarantee", "StaleError", "build", "read"]
+__all__ = ["TOGETHER", "Guarantee", "Guarantees", "StaleError", "build", "read"]
 
 TOGETHER: Final = "all of them together"
 
@@ -43,7 +43,7 @@ class Guarantee(NamedTuple):
     """The row that leaves this out too."""
 
 
-class Catalogue(NamedTuple):
+class Guarantees(NamedTuple):
     """All of it."""
 
     workloads: tuple[str, ...]
@@ -51,7 +51,7 @@ class Catalogue(NamedTuple):
     rows: tuple[Guarantee, ...]
 
 
-def read(path: Path = _CATALOGUE) -> Catalogue:
+def read(path: Path = _CATALOGUE) -> Guarantees:
     """The catalogue.
 
     Raises:
@@ -60,7 +60,7 @@ def read(path: Path = _CATALOGUE) -> Catalogue:
     entries = tomllib.loads(path.read_text(encoding="utf-8"))
     try:
         rows = tuple(_row(**entry) for entry in entries["guarantee"])
-        found = Catalogue(tuple(entries["workloads"]), rows)
+        found = Guarantees(tuple(entries["workloads"]), rows)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path.name}: {error}") from None
     names = [row.name for row in found.rows]

@@ -11,10 +11,10 @@ from aiojobs_verification.cli.commands import FAILED, NO_TOOL, PASSED, main
 from aiojobs_verification.cli.mutants import account, failures
 from aiojobs_verification.fault_injection import baseline, teeth
 from aiojobs_verification.fault_injection.catalogue import Catalogue, Fault, Target, read_catalogue
-from aiojobs_verification.fault_injection.killers import KILLED, SURVIVED
+from aiojobs_verification.fault_injection.finders import KILLED, SURVIVED
 from aiojobs_verification.fault_injection.operators import made
-from aiojobs_verification.fault_injection.sandbox import ERROR, TIMEOUT, Sandbox, Task
-from aiojobs_verification.fault_injection.trials import BaselineError, Court, Trial, everything, trials
+from aiojobs_verification.fault_injection.sandbox import ERROR, TIMEOUT, Attempt, Sandbox
+from aiojobs_verification.fault_injection.trials import BaselineError, Trial, Trials, everything, trials
 from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.requirements import read_requirements
 from planted.chain import ROOT
@@ -53,7 +53,7 @@ def sandbox():
 def tried(sandbox, *faults, full=False):
     catalogue = a_catalogue(*faults)
     found = trials(everything(catalogue, sandbox.base), full=full)
-    Court(catalogue, sandbox, full=full, workers=1, tell=lambda _: None).judge(found)
+    Trials(catalogue, sandbox, full=full, workers=1, tell=lambda _: None).judge(found)
     return catalogue, found
 
 
@@ -99,17 +99,17 @@ def test_a_failing_baseline_is_an_error_and_there_is_no_verdict(tmp_path):
     with Sandbox(tmp_path) as sandbox:
         catalogue = a_catalogue(a_fault(FAULT), tests=("tests/unit",))
         found = trials(catalogue.listed, full=False)
-        court = Court(catalogue, sandbox, full=False, workers=1, tell=lambda _: None)
+        judge = Trials(catalogue, sandbox, full=False, workers=1, tell=lambda _: None)
         with pytest.raises(BaselineError, match="test_it does not pass on the unchanged tree"):
-            court.judge(found)
+            judge.judge(found)
 
 
 DOC = '"""The reader of the specification refuses it."""'
-KILLERS = "verification/src/aiojobs_verification/fault_injection/killers.py"
+KILLERS = "verification/src/aiojobs_verification/fault_injection/finders.py"
 
 
 def ask(sandbox, what, seconds=20.0, files=None, **told):
-    tasks = deque([Task("a task", what, told, seconds, files or {})])
+    tasks = deque([Attempt("a task", what, told, seconds, files or {})])
     [answer] = [news[1] for news in sandbox.run(tasks, 1) if news]
     return answer
 

@@ -32,7 +32,7 @@ from aiojobs_verification.codegen.markdown import grid
 from aiojobs_verification.fault_injection import baseline, teeth
 from aiojobs_verification.fault_injection.catalogue import GROUPS, KIND, KINDS, read_catalogue
 from aiojobs_verification.fault_injection.sandbox import Sandbox
-from aiojobs_verification.fault_injection.trials import BaselineError, Court, Trial, everything, trials
+from aiojobs_verification.fault_injection.trials import BaselineError, Trial, Trials, everything, trials
 from aiojobs_verification.specification.locate import repository
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
             return PASSED if arguments.list else NOT_HERE
         tell = _Telling()
         try:
-            Court(catalogue, sandbox, full=full, workers=max(1, arguments.workers), tell=tell).judge(tried)
+            Trials(catalogue, sandbox, full=full, workers=max(1, arguments.workers), tell=tell).judge(tried)
         except BaselineError as error:
             tell.end()
             print(f"THE UNCHANGED TREE FAILS: {error}", file=out)

@@ -8,7 +8,7 @@ evidence. What the model finds is said by the manifest of `spec/tla`, and shown 
 How it works: a run of all faults writes the matrix to `spec/mutants/teeth.toml`. A run of some shows its own
 cells, and for the others names the faults of the last full run.
 
-Deliberately not here: finding (`killers`) and showing (`mutants`, the report).
+Deliberately not here: finding (`finders`) and showing (`mutants`, the report).
 """
 
 from __future__ import annotations

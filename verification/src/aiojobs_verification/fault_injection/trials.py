@@ -8,7 +8,7 @@ How it works: a `Trial` is a fault and what its finders have said so far. `next_
 in the smoke tier until somebody finds it; in the full tier a listed mutant has to be found by every finder
 that it names.
 
-Deliberately not here: what the verdicts add up to (`mutants`), and how a finder looks (`killers`).
+Deliberately not here: what the verdicts add up to (`mutants`), and how a finder looks (`finders`).
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs_verification.codegen.lifecycle import derived
-from aiojobs_verification.fault_injection import killers
+from aiojobs_verification.fault_injection import finders
 from aiojobs_verification.fault_injection.catalogue import KINDS, Catalogue, Fault
 from aiojobs_verification.fault_injection.operators import made
-from aiojobs_verification.fault_injection.sandbox import ERROR, TIMEOUT, Sandbox, Task
+from aiojobs_verification.fault_injection.sandbox import ERROR, TIMEOUT, Attempt, Sandbox
 from aiojobs_verification.smt import mutate
 from aiojobs_verification.specification.load import FILES, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from aiojobs_verification.fault_injection.killers import Answer
+    from aiojobs_verification.fault_injection.finders import Answer
 
-__all__ = ["BaselineError", "Court", "Trial", "everything", "trials"]
+__all__ = ["BaselineError", "Trial", "Trials", "everything", "trials"]
 
 _SECONDS: Final = {"validate": 60, "prove": 120, "symbolic": 600, "trace": 60, "explore": 600, "fuzz": 300}
 """What a finder may take, however busy the machine is."""
 _PATIENT: Final = 300
-"""What tests may take; each of them has so many seconds of its own (`probe`)."""
+"""What tests may take; each of them has so many seconds of its own (`claims`)."""
 _HANGING: Final = 15
 """What it may take for a fault of which a hang is expected."""
 _STATES: Final = 20_000
@@ -73,7 +73,7 @@ class Trial:
     def killers(self) -> list[tuple[str, Answer]]:
         """The finders that have found it, with their answers."""
         return [
-            (finder, answer) for finder, answer in self.said.items() if answer["status"] == killers.KILLED
+            (finder, answer) for finder, answer in self.said.items() if answer["status"] == finders.KILLED
         ]
 
     @property
@@ -89,8 +89,8 @@ class Trial:
         if "equivalent" in statuses.values():
             return "equivalent"
         if not self.killers:
-            return "not tried" if set(statuses.values()) <= {killers.NOT_HERE} else "survived"
-        return "missed" if self.each and killers.SURVIVED in statuses.values() else "killed"
+            return "not tried" if set(statuses.values()) <= {finders.NOT_HERE} else "survived"
+        return "missed" if self.each and finders.SURVIVED in statuses.values() else "killed"
 
     def found(self) -> Iterator[tuple[str, str]]:
         """The requirements for which it was found, and the kinds of check that have found it by themselves."""
@@ -108,7 +108,7 @@ class Trial:
             return self.fault.stale
         if self.verdict == "equivalent" and self.fault.equivalent:
             return self.fault.equivalent
-        wanted = killers.KILLED if self.verdict in {"killed", "argued wrongly"} else None
+        wanted = finders.KILLED if self.verdict in {"killed", "argued wrongly"} else None
         said = [
             f"{answer.get('by', finder)}: {answer.get('story', '')}".strip(": ")
             for finder, answer in self.said.items()
@@ -140,7 +140,7 @@ def _of_counters(catalogue: Catalogue, root: Path) -> Iterator[Fault]:
         yield Fault(name, "counters", name, (), ("prove",), smoke=smoke, number=number)
 
 
-class Court:
+class Trials:
     """Tries mutants in a sandbox, and says how it goes on."""
 
     def __init__(
@@ -178,26 +178,28 @@ class Court:
 
     def _ask_about_unchanged(self, tried: Sequence[Trial]) -> None:
         fresh = [trial.fault for trial in tried if not trial.fault.stale]
-        finders = {finder for fault in fresh for finder in fault.found_by}
+        asked = {finder for fault in fresh for finder in fault.found_by}
         aims = {aim for fault in fresh for aim in fault.breaks}
-        tasks = deque(self._checks_of_unchanged(finders, sorted(aims)))
+        tasks = deque(self._checks_of_unchanged(asked, sorted(aims)))
         claimed: dict[str, dict[str, list[str]]] = {}
         for task, answer in self._run(tasks, lambda: "the unchanged tree goes first"):
             claimed[task.name] = answer.get("tests", {})
-            if answer["status"] not in {killers.PASSED, killers.SURVIVED, killers.NOT_HERE}:
+            if answer["status"] not in {finders.PASSED, finders.SURVIVED, finders.NOT_HERE}:
                 story = answer["story"] if "by" not in answer else f"{answer['by']}: {answer['story']}"
                 raise BaselineError(f"{task.name} does not pass on the unchanged tree:\n{story}")
         for folder in self._catalogue.tests:  # in this order, whoever was first
             self._tests |= claimed.get(folder, {})
 
-    def _checks_of_unchanged(self, finders: set[str], aims: list[str]) -> Iterator[Task]:
+    def _checks_of_unchanged(self, asked: set[str], aims: list[str]) -> Iterator[Attempt]:
         told: dict[str, Any] = {"aims": [], "full": self._full}
         for finder in ("validate", "prove", "conformance", "trace"):
-            if finder in finders:
-                yield Task(finder, finder, told, _SECONDS.get(finder, _PATIENT), in_base=True)
-        if "test" in finders:
+            if finder in asked:
+                yield Attempt(finder, finder, told, _SECONDS.get(finder, _PATIENT), in_base=True)
+        if "test" in asked:
             for folder in self._catalogue.tests:
-                yield Task(folder, "claims", told | {"aims": aims, "files": [folder]}, _PATIENT, in_base=True)
+                yield Attempt(
+                    folder, "claims", told | {"aims": aims, "files": [folder]}, _PATIENT, in_base=True
+                )
 
     # Faults of the counters, many at a time.
 
@@ -205,7 +207,7 @@ class Court:
         waiting = {trial.fault.number: trial for trial in tried if trial.fault.number >= 0}
         numbers = list(waiting)
         tasks = deque(
-            Task(
+            Attempt(
                 waiting[numbers[start]].fault.name,
                 "counters",
                 {"numbers": numbers[start : start + _CHUNK]},
@@ -220,7 +222,7 @@ class Court:
     # The others, one by one.
 
     def _ask_about_text(self, tried: Sequence[Trial]) -> None:
-        tasks: deque[Task] = deque()
+        tasks: deque[Attempt] = deque()
         waiting: dict[int, tuple[Trial, str]] = {}
 
         def ask(trial: Trial) -> None:
@@ -239,30 +241,30 @@ class Court:
                 continue
             trial, finder = waiting.pop(id(task))
             hangs = answer["status"] == TIMEOUT and trial.fault.hangs
-            found = {"status": killers.KILLED, "by": finder, "requirements": list(trial.fault.breaks)}
+            found = {"status": finders.KILLED, "by": finder, "requirements": list(trial.fault.breaks)}
             trial.said[finder] = answer | found if hangs else answer
             tasks += self._confirmation(finder, trial.said[finder])
             ask(trial)
 
-    def _confirmation(self, finder: str, answer: Answer) -> Iterator[Task]:
+    def _confirmation(self, finder: str, answer: Answer) -> Iterator[Attempt]:
         """Have the test that has found a fault pass on the unchanged tree, once."""
         test = answer.get("by", "")
-        if finder == "test" and answer["status"] == killers.KILLED and test not in self._confirming:
+        if finder == "test" and answer["status"] == finders.KILLED and test not in self._confirming:
             self._confirming.add(test)
             told = {"test": test, "full": self._full}
-            yield Task(test, "confirm", told, _PATIENT, in_base=True)
+            yield Attempt(test, "confirm", told, _PATIENT, in_base=True)
 
-    def _confirmed(self, task: Task, answer: Answer) -> None:
-        if answer["status"] != killers.PASSED:
+    def _confirmed(self, task: Attempt, answer: Answer) -> None:
+        if answer["status"] != finders.PASSED:
             raise BaselineError(f"{task.name} does not pass on the unchanged tree:\n{answer['story']}")
 
-    def _task(self, trial: Trial, finder: str) -> Task:
+    def _task(self, trial: Trial, finder: str) -> Attempt:
         fault = trial.fault
         seconds = _HANGING if fault.hangs else _SECONDS.get(finder, _PATIENT)
         files = dict(fault.files)
         if fault.group == "table" and finder != "validate":
             files |= _derived(fault, self._sandbox.base)
-        return Task(fault.name, finder, self._told(fault, finder), seconds, files)
+        return Attempt(fault.name, finder, self._told(fault, finder), seconds, files)
 
     def _told(self, fault: Fault, finder: str) -> dict[str, Any]:
         told: dict[str, Any] = {"aims": list(fault.breaks), "full": self._full}
@@ -278,7 +280,7 @@ class Court:
             told |= {"walks": _WALKS, "unchanged": str(self._sandbox.base)}
         return told
 
-    def _run(self, tasks: deque[Task], standing: Callable[[], str]) -> Iterator[tuple[Task, Answer]]:
+    def _run(self, tasks: deque[Attempt], standing: Callable[[], str]) -> Iterator[tuple[Attempt, Answer]]:
         for news in self._sandbox.run(tasks, self._workers):
             if news is not None:
                 yield news

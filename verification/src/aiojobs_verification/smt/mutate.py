@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from aiojobs_verification.smt.proof import PROVED, answers, reached
 from aiojobs_verification.smt.questions import Questions
-from aiojobs_verification.smt.solver import State, Terms, UnknownError
+from aiojobs_verification.smt.solver import SymbolicState, Terms, UnknownError
 from aiojobs_verification.specification.expressions import PYTHON, Node, written
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _equivalent(original: SchedulerSpec, mutant: SchedulerSpec) -> bool:
         return False
 
 
-def _difference(terms: Terms, one: tuple[Action, State], other: tuple[Action, State]) -> Any:
+def _difference(terms: Terms, one: tuple[Action, SymbolicState], other: tuple[Action, SymbolicState]) -> Any:
     """That one of two actions can happen and the other can't, or that both can and differ in what they do."""
     guards = [terms.term(action.guard, state.terms) for action, state in (one, other)]
     afters = [terms.after(state, action).terms for action, state in (one, other)]
@@ -166,6 +166,6 @@ def _difference(terms: Terms, one: tuple[Action, State], other: tuple[Action, St
     return terms.some([guards[0] != guards[1], terms.every([*guards, unlike])])
 
 
-def _entries(terms: Terms, action: Action, state: State) -> dict[str, Any]:
+def _entries(terms: Terms, action: Action, state: SymbolicState) -> dict[str, Any]:
     zero = dict.fromkeys(terms.spec.ledger, terms.number(0))
     return zero | {column: terms.term(node, state.terms) for column, node in action.ledger.items()}

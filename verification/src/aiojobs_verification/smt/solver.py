@@ -3,7 +3,7 @@
 Rules of this file: it is the only one that imports z3, and it translates the tree of `expressions` node by
 node, so that what is proved is what the interpreter runs.
 
-How it works: `State` gives every name a term: parameters are shared by all states, counters belong to one
+How it works: `SymbolicState` gives every name a term: parameters are shared by all states, counters belong to one
 state, abbreviations are built from both. `ask` looks for values that satisfy some terms.
 
 Deliberately not here: which questions are asked (`prove`).
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiojobs_verification.specification.counters import Action, SchedulerSpec
 
-__all__ = ["State", "Terms", "UnknownError", "version"]
+__all__ = ["SymbolicState", "Terms", "UnknownError", "version"]
 
 _SMALL = (-2, 4)
 _TIME_LIMIT = 30_000
@@ -40,7 +40,7 @@ def version() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SymbolicState:
     """A term for each name: parameters, counters and abbreviations."""
 
     terms: Mapping[str, Any]
@@ -62,12 +62,12 @@ class Terms:
             if parameter.domain is not None
         ]
 
-    def any_state(self) -> State:
+    def any_state(self) -> SymbolicState:
         """A state of which nothing is known."""
         counters = self.spec.counters.items()
         return self._state({name: self._unknown(name, counter.sort) for name, counter in counters})
 
-    def initial_state(self) -> State:
+    def initial_state(self) -> SymbolicState:
         """The state in which a scheduler is created."""
         return self._state(
             {
@@ -78,12 +78,12 @@ class Terms:
             }
         )
 
-    def after(self, before: State, action: Action) -> State:
+    def after(self, before: SymbolicState, action: Action) -> SymbolicState:
         """The state after an action: all effects are read in the state before it."""
         effects = {name: self.term(node, before.terms) for name, node in action.effect.items()}
         return self._state({name: effects.get(name, before.terms[name]) for name in self.spec.counters})
 
-    def read_with(self, state: State, abbreviations: Mapping[str, Node]) -> State:
+    def read_with(self, state: SymbolicState, abbreviations: Mapping[str, Node]) -> SymbolicState:
         """The same state, read with other abbreviations."""
         return self._state(state.terms, abbreviations)
 
@@ -144,11 +144,13 @@ class Terms:
         """The terms of the parameters."""
         return self._parameters
 
-    def _state(self, counters: Mapping[str, Any], abbreviations: Mapping[str, Node] | None = None) -> State:
+    def _state(
+        self, counters: Mapping[str, Any], abbreviations: Mapping[str, Node] | None = None
+    ) -> SymbolicState:
         terms = {**self._parameters, **counters}
         for name, node in (abbreviations or self.spec.abbreviations).items():
             terms[name] = self.term(node, terms)
-        return State(terms)
+        return SymbolicState(terms)
 
     def _unknown(self, name: str, sort: Sort) -> Any:
         sorts = {

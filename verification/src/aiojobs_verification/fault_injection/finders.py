@@ -135,9 +135,9 @@ def test(_: Path, told: Mapping[str, Any]) -> Answer:
 
 
 def _tests(told: Mapping[str, Any]) -> Answer:
-    from aiojobs_verification.fault_injection.probe import Probe, run
+    from aiojobs_verification.fault_injection.claims import ClaimedTests, run
 
-    probe = Probe(told["aims"], told["allowed"])
+    probe = ClaimedTests(told["aims"], told["allowed"])
     try:
         code = run(probe, ["-x", *told["files"]], full=told["full"])
     except Exception as error:  # noqa: BLE001 - what is left of a test that has failed may fail once more at the end
@@ -157,9 +157,9 @@ def _tests(told: Mapping[str, Any]) -> Answer:
 
 def claims(_: Path, told: Mapping[str, Any]) -> Answer:
     """The tests of the unchanged tree that speak for the requirements in question; none of them is run."""
-    from aiojobs_verification.fault_injection.probe import Probe, run
+    from aiojobs_verification.fault_injection.claims import ClaimedTests, run
 
-    probe = Probe(told["aims"], None)
+    probe = ClaimedTests(told["aims"], None)
     code = run(probe, ["--collect-only", *told["files"]], full=told["full"])
     if probe.broken or code not in {0, _NOTHING_COLLECTED}:
         return {"status": "error", "story": probe.broken or f"pytest ended with {code}"}
@@ -168,9 +168,9 @@ def claims(_: Path, told: Mapping[str, Any]) -> Answer:
 
 def confirm(_: Path, told: Mapping[str, Any]) -> Answer:
     """A test that has found a fault, in the unchanged tree, where it has to pass."""
-    from aiojobs_verification.fault_injection.probe import PATIENCE, Probe, run
+    from aiojobs_verification.fault_injection.claims import PATIENCE, ClaimedTests, run
 
-    probe = Probe(None, [told["test"]], seconds=10 * PATIENCE)
+    probe = ClaimedTests(None, [told["test"]], seconds=10 * PATIENCE)
     code = run(probe, [told["test"].partition("::")[0]], full=told["full"])
     if probe.outcomes.get(told["test"]) == "passed" and not code:
         return {"status": PASSED}
