@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import tomllib
 from collections import deque
 
 import pytest
@@ -181,14 +182,13 @@ def test_a_cell_is_filled_by_what_its_kind_has_found_by_itself():
     assert ("LIMIT-1", "test") not in teeth.empty(found)
 
 
-def test_the_matrix_of_a_full_run_is_kept_with_its_date(tmp_path):
+def test_the_matrix_of_a_full_run_is_kept_with_its_commit_and_date(tmp_path):
     (tmp_path / "mutants").mkdir()
-    assert teeth.read_matrix(tmp_path) == ("", {})
     rows = {"LIMIT-1": {"test": ['the "first"', *"bcdefg"], "explore": []}}
     teeth.write_matrix(tmp_path, rows, ROOT)
-    when, found = teeth.read_matrix(tmp_path)
-    assert found == {"LIMIT-1": {"test": ['the "first"', *"bcde"], "explore": []}}
-    assert ", commit " in when
+    found = tomllib.loads((tmp_path / "mutants" / "teeth.toml").read_text(encoding="utf-8"))
+    assert found["teeth"] == {"LIMIT-1": {"test": ['the "first"', *"bcde"], "explore": []}}
+    assert set(found) == {"commit", "date", "teeth"}
 
 
 # The catalogue.

@@ -103,7 +103,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.verbose:
         print("\n".join(_found(tried)), file=out)
     print("\n".join([*_summary(tried, time.monotonic() - begun), *wrong]), file=out)
-    shown = _shown(found, len(every) - len(tried), root / "spec")
+    shown = {"teeth": found, "left_out": {"seeded faults": len(every) - len(tried)}}
     write_json(account(tried) | shown, arguments.json)
     return FAILED if wrong else PASSED
 
@@ -127,12 +127,6 @@ def _toothless(found: teeth.Matrix) -> list[str]:
         f"NO TEETH: {kind} counts for {requirement}, and has found no fault that breaks it"
         for requirement, kind in teeth.empty(found)
     ]
-
-
-def _shown(found: teeth.Matrix, left_out: int, spec: Path) -> dict[str, Any]:
-    """The matrix of this run, that of the last one that tried all, and how many this one has left out."""
-    when, last = teeth.read_matrix(spec)
-    return {"teeth": found, "last full": {"when": when, "teeth": last}, "left_out": left_out}
 
 
 def failures(catalogue: Catalogue, tried: Sequence[Trial], *, whole: bool = True) -> list[str]:

@@ -5,8 +5,8 @@ by a fault that this kind of check found on account of this requirement, without
 that the whole catalogue leaves empty is a failure: a check that has never been seen to find anything is not
 evidence. What the model finds is said by the manifest of `spec/tla`, and shown by the step `check`.
 
-How it works: a run of all faults writes the matrix to `spec/mutants/teeth.toml`. A run of some shows its own
-cells, and for the others names the faults of the last full run.
+How it works: a run of all faults writes the matrix to `spec/mutants/teeth.toml`. The report of a run of some
+shows its own cells, and for the others names the faults of the last full run.
 
 Deliberately not here: finding (`finders`) and showing (`mutants`, the report).
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aiojobs_verification.fault_injection.trials import Trial
     from aiojobs_verification.specification.requirements import Requirements
 
-__all__ = ["Matrix", "empty", "matrix", "of_the_model", "read_matrix", "write_matrix"]
+__all__ = ["Matrix", "empty", "matrix", "of_the_model", "write_matrix"]
 
 Matrix: TypeAlias = "dict[str, dict[str, list[str]]]"
 """Requirement -> kind of check -> names of faults."""
@@ -73,17 +73,6 @@ def of_the_model(spec: Path) -> Iterable[tuple[str, str, str]]:
 def empty(found: Matrix) -> list[tuple[str, str]]:
     """The cells that nothing has filled."""
     return [(name, kind) for name, row in found.items() for kind, names in row.items() if not names]
-
-
-def read_matrix(spec: Path) -> tuple[str, Matrix]:
-    """When the last full run was, and its matrix; nothing if there was none."""
-    path = spec / FOLDER / FILE
-    if not path.is_file():
-        return "", {}
-    file = read_toml(path)
-    teeth = file.table("teeth")
-    rows = {name: teeth.raw(name) for name in teeth.names()}
-    return f"{file.text('date')}, commit {file.text('commit')}", rows
 
 
 def write_matrix(spec: Path, found: Mapping[str, Mapping[str, list[str]]], root: Path) -> None:
