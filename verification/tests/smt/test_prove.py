@@ -197,7 +197,7 @@ def test_a_counterexample_is_real(edited):
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_a_solver_that_gives_up_has_proved_nothing_whatever_was_wanted(spec, monkeypatch, wanted):
+def test_a_solver_that_gives_up_has_proved_nothing(spec, monkeypatch, wanted):
     questions = Questions(spec.scheduler)
     question = replace(next(iter(questions)), wanted=wanted)
     monkeypatch.setattr(solver.z3.Solver, "check", lambda *_: solver.z3.unknown)
