@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from aiojobs_verification.simulation.oracle.projection import REFINEMENT
 from aiojobs_verification.simulation.oracle.reference import Violation
 from aiojobs_verification.simulation.search.counterexample import WIND_UP, Finding
 from aiojobs_verification.simulation.search.ending import untie, wind_up
@@ -36,6 +37,7 @@ from aiojobs_verification.simulation.world.world import Event, Scope, World, wat
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Sequence
 
+    from aiojobs_verification.simulation.oracle.refinement import Model
     from aiojobs_verification.simulation.world.packages import Package
 
 __all__ = ["Found", "Progress", "ReplayError", "explore"]
@@ -47,6 +49,10 @@ _SWEEP: Final = 200
 """So many worlds are kept when they are over, and then go together: between two worlds, never inside one.
 
 A faulty scheduler may remember something by its address, which must not soon be that of something else."""
+
+
+_BESIDE: Final = 3000
+"""So many states more are looked at, when the code has left the model, for a promise that is broken as well."""
 
 
 class ReplayError(AssertionError):
@@ -70,6 +76,10 @@ class Found:
     cells: set[tuple[str, str]] = field(default_factory=set)
     met: set[str] = field(default_factory=set)
     """The strangers that have done what they are strange for: kinds of factories, coroutines and parties."""
+    modelled: set[str] = field(default_factory=set)
+    """The kinds of steps of the model that were taken, if it was held against a model."""
+    in_model: int = 0
+    """How many states of the model that was in."""
     findings: dict[str, Finding] = field(default_factory=dict)
     """For each requirement that is broken, a shortest story."""
 
@@ -102,12 +112,25 @@ class _State:
         return events
 
 
+def _events(world: World, state: _State, event: Event) -> tuple[Event, ...]:
+    """What has happened in a world."""
+    return (*state.path(), event, *([WIND_UP] if world.winding_up else []))
+
+
 class _Explorer:
     def __init__(
-        self, scope: Scope, package: Package, wanted: int, until: frozenset[str], progress: Progress
+        self,
+        scope: Scope,
+        package: Package,
+        wanted: int,
+        until: frozenset[str],
+        progress: Progress,
+        *,
+        model: Model | None = None,
     ) -> None:
         self.scope = scope
         self.package = package
+        self.model = model
         self.wanted = wanted
         self.until = until
         self.progress = progress
@@ -116,29 +139,38 @@ class _Explorer:
         self.queue: deque[_State] = deque()
         self.shared: dict[tuple[Event, ...], tuple[Event, ...]] = {}  # what is possible, once for all states
         self.over: list[World] = []
+        self.diverged_at = 0
+        """How many states were known when the code was first seen to do what the model does not."""
 
     def run(self) -> Found:
         """Explore everything, or until so many requirements are found broken."""
         with watching(), _no_collector():
-            with World(self.scope, self.package) as world:
+            with World(self.scope, self.package, model=self.model) as world:
+                if world.refinement is not None:
+                    world.refinement.begin()
                 world.look()
                 self._reach(world, None, None)
             while self.queue and not self._has_enough():
                 self._expand(self.queue.popleft())
             self._look_for_spinning()
         self.found.states = len(self.known)
+        if self.model is not None:
+            self.found.modelled, self.found.in_model = self.model.met, len(self.model.states)
         return self.found
 
     def _has_enough(self) -> bool:
         findings = self.found.findings
-        return len(findings) >= self.wanted or (bool(self.until) and self.until <= findings.keys())
+        if REFINEMENT in findings and len(self.known) > self.diverged_at + _BESIDE:
+            return True
+        promises = len(findings) - (REFINEMENT in findings)
+        return promises >= self.wanted or (bool(self.until) and self.until <= findings.keys())
 
     def _expand(self, state: _State) -> None:
         """Try every event that is possible here but those that were tried when this was reached."""
         path = state.path()
         events = [event for event in state.enabled if event not in (TURN, MISUSE)]
         for number, event in enumerate(events):
-            with World(self.scope, self.package) as world:
+            with World(self.scope, self.package, model=self.model) as world:
                 self._replay(world, state, path, check=number == 0 and state.number % 4 == 0)
                 self._go_on(world, state, event)
             self.over.append(world)
@@ -160,6 +192,8 @@ class _Explorer:
         except Violation as violation:
             raise ReplayError(f"what was right is wrong the second time: {path}") from violation
         self.found.steps += len(path)
+        if world.refinement is not None:
+            world.refinement.begin()
         if tuple(world.enabled()) != state.enabled or (check and path and fingerprint(world) != state.mark):
             raise ReplayError(f"the same events lead to another state: {path}")
 
@@ -175,15 +209,19 @@ class _Explorer:
                     state, event = reached, MISUSE
                     world.apply(MISUSE)
             except Violation as violation:
-                end = [WIND_UP] if world.winding_up else []
-                self._keep((*state.path(), event, *end), violation)
+                self._keep(_events(world, state, event), violation)
                 return
+            if world.refinement is not None and world.refinement.left is not None:
+                self._keep(_events(world, state, event), world.refinement.left)
+                world.refinement.left = None
             if reached is None:
                 return
             state, event = reached, TURN if reached.enabled[:1] == (TURN,) else None
 
     def _keep(self, events: tuple[Event, ...], violation: Violation) -> None:
         known = self.found.findings.get(violation.requirement)
+        if violation.requirement == REFINEMENT and known is None:
+            self.diverged_at = len(self.known)
         if known is None or len(known.events) > len(events):
             finding = Finding(self.scope, events, violation.requirement, violation.text)
             self.found.findings[violation.requirement] = finding
@@ -260,6 +298,10 @@ def explore(
     wanted: int = 1,
     until: Collection[str] = (),
     progress: Progress = _silent,
+    model: Model | None = None,
 ) -> Found:
-    """Explore a scope fully, or until so many requirements, or all of these, are found broken."""
-    return _Explorer(scope, package, wanted, frozenset(until), progress).run()
+    """Explore a scope fully, or until so many requirements, or all of these, are found broken.
+
+    With a model each step of the scheduler must be one of its steps.
+    """
+    return _Explorer(scope, package, wanted, frozenset(until), progress, model=model).run()
