@@ -298,8 +298,9 @@ class Refinement:
 
     def happened(self, event: tuple[Any, ...]) -> None:
         """An outside event has happened; what the loop has called meanwhile was looked at already."""
-        if self.here is not None and event[0] != "turn":
-            self._look(self._cause_of_event(event))
+        cause = None if self.here is None or event[0] == "turn" else self._cause_of_event(event)
+        if cause is not None:
+            self._look(cause)
 
     def rest(self) -> None:
         """The loop is at rest."""
@@ -347,7 +348,8 @@ class Refinement:
         body = next((body for body in bodies if body.task is not None and body.task() is task), None)
         return Cause("job", self.projection.number(body))
 
-    def _cause_of_event(self, event: tuple[Any, ...]) -> Cause:
+    def _cause_of_event(self, event: tuple[Any, ...]) -> Cause | None:
+        """None for what calls nothing of the library: if it changes anything all the same, the next step is wrong."""
         kind, target = event[0], event[1] if len(event) > 1 else None
         if kind == "cancel" and isinstance(target, int):
             return self._cause_of_call(self.world.calls[target])._replace(kind="cancel")
@@ -355,7 +357,7 @@ class Refinement:
             return Cause("nowait", self.projection.number(self.world.bodies[-1]))
         if self.model.eager and self.world.calls and kind in {*_CAUSES, *_KINDS}:
             return self._cause_of_call(self.world.calls[-1])  # it has taken its first step
-        return Cause(kind if kind == "sweep" else "nobody")
+        return Cause(kind) if kind in {"sweep", "misuse"} else None
 
     # Steps, and rest.
 

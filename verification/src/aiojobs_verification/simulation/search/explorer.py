@@ -37,6 +37,7 @@ from aiojobs_verification.simulation.world.world import Event, Scope, World, wat
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Sequence
 
+    from aiojobs_verification.simulation.oracle.projection import ModelState
     from aiojobs_verification.simulation.oracle.refinement import Model
     from aiojobs_verification.simulation.world.packages import Package
 
@@ -100,6 +101,8 @@ class _State:
     turned: _State | None = None
     """Where a turn of the loop leads."""
     number: int = 0
+    in_model: ModelState | None = None
+    """Where it is in the model."""
 
     def path(self) -> list[Event]:
         """The events that lead here."""
@@ -192,10 +195,15 @@ class _Explorer:
         except Violation as violation:
             raise ReplayError(f"what was right is wrong the second time: {path}") from violation
         self.found.steps += len(path)
-        if world.refinement is not None:
-            world.refinement.begin()
-        if tuple(world.enabled()) != state.enabled or (check and path and fingerprint(world) != state.mark):
+        if tuple(world.enabled()) != state.enabled or (check and path and not self._is_same(world, state)):
             raise ReplayError(f"the same events lead to another state: {path}")
+        if world.refinement is not None:
+            world.refinement.here = state.in_model
+
+    def _is_same(self, world: World, state: _State) -> bool:
+        if world.refinement is not None and state.in_model is not None:
+            return world.refinement.projection.state() == state.in_model and fingerprint(world) == state.mark
+        return fingerprint(world) == state.mark
 
     def _go_on(self, world: World, state: _State, event: Event | None) -> None:
         """Try an event, and from each new state that is reached a turn of the loop."""
@@ -235,7 +243,8 @@ class _Explorer:
             depth = 0 if before is None else before.depth + 1
             enabled = tuple(world.enabled())
             enabled = self.shared.setdefault(enabled, enabled)
-            state = _State(before, event, depth, mark, enabled, number=len(self.known))
+            here = None if world.refinement is None else world.refinement.here
+            state = _State(before, event, depth, mark, enabled, number=len(self.known), in_model=here)
             self.known[mark] = state
             self.found.depth = max(self.found.depth, depth)
         if event == TURN and before is not None:
