@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Cause", "Model", "ModelGraph", "ModelStep", "Refinement", "step_between"]
 
 _LONGEST: Final = 8
-"""So many steps of the model at most are one callback of the code; 5 are the most that were seen."""
+"""So many steps of the model at most are one callback of the code; 3 are the most that were seen."""
 
 _HOLDING: Final = frozenset({"active", "closing"})
 _OF_LOOP: Final = frozenset({"arrive", "refuse", "watch", "resume"})
