@@ -12,7 +12,7 @@ import hashlib
 import textwrap
 from typing import TYPE_CHECKING
 
-from aiojobs_verification.codegen.tla import counters_text
+from aiojobs_verification.codegen.tla import counters_text, moves_text
 from aiojobs_verification.specification.job import JobSpec, read_job
 from aiojobs_verification.specification.load import load
 from aiojobs_verification.specification.machine import Machine, read_machine
@@ -74,6 +74,7 @@ def derived(root: Path) -> dict[Path, str]:
     return {
         root / "src" / "aiojobs" / "_lifecycle.py": lifecycle_text(folder),
         folder / "tla" / "Counters.tla": counters_text(spec.scheduler),
+        folder / "tla" / "Lifecycle.tla": moves_text(spec.job.machine),
     }
 
 
