@@ -17,6 +17,7 @@ Deliberately not here: what callers are told (`judge`).
 from __future__ import annotations
 
 from functools import cache
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiojobs_verification.simulation.world.packages import View
@@ -61,16 +62,25 @@ class _Step(NamedTuple):
 
 
 CRASH: Final = "CRASH"
-"""In place of a requirement: an error of the library's own comes out of it, and speaks for no promise."""
+"""In place of a requirement: the library fails with an error of its own, or the loop complains and nothing explains
+it. That is a verdict of its own, and counts neither for nor against any promise."""
 
 
 class Violation(Exception):  # noqa: N818 - it names what was found
     """A requirement is broken: `requirement` says which, the text says by what."""
 
-    def __init__(self, requirement: str, text: str) -> None:
+    def __init__(self, requirement: str, text: str, trace: str = "") -> None:
         super().__init__(f"{requirement}: {text}")
         self.requirement = requirement
         self.text = text
+        self.trace = trace
+        """Of a crash, the traceback."""
+
+    @classmethod
+    def crash(cls, what: str, error: object) -> Violation:
+        """The library fails with this error, or there is something that nothing explains."""
+        trace = "".join(format_exception(error)) if isinstance(error, BaseException) else ""
+        return cls(CRASH, f"{what}: {error!r}", trace)
 
 
 @cache

@@ -47,7 +47,7 @@ def wind_up(world: World) -> None:
         if not some:
             loop.advance()
         _run_quiet(world)
-    world.oracle.settle()
+    world.settle()
 
 
 def let_go(world: World) -> int:
