@@ -45,7 +45,6 @@ def test_a_crash_counts_for_no_requirement_and_shows_where_it_happened(fault):
 
 def test_a_crash_while_the_accounts_are_settled_is_one_too():
     with watching(), World(AT_THE_END.scope, fresh()) as world:
-        world.apply(("spawn", "obedient"))
         del world.scheduler._queue
         with pytest.raises(Violation, match="object has no attribute '_queue'") as crash:
             world.settle()

@@ -154,7 +154,7 @@ def test_a_failure_of_the_library_itself_speaks_for_no_promise():
 
     def spawn_nowait(self, coro, name=None, *, context=None):
         coro.close()
-        return self._blocked["nothing"]
+        return package.module.Scheduler._enter(None, coro, name, context, False)
 
     package.module.Scheduler.spawn_nowait = spawn_nowait
     for bounds in ({"spawns": ("nowait",)}, {"parties": ("handler spawns",)}):
