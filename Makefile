@@ -2,18 +2,24 @@
 #
 #   PYTHON=/path/to/python3   use this one       (default: python3 if it is usable, or else the newest of 3.11 to 3.15)
 #   TIER=smoke|full           how far `make verify` goes
+#   FAILFAST=0                `make verify` goes on after a failure (default: it tells the first one and stops)
 #   STRICT=1                  `make verify` also fails when its verdict is INCOMPLETE
 #   QUICK=1 or FULL=1         how far `make bench` goes: below a minute, or up to a million jobs
 
 TIER ?= smoke
 STRICT ?=
+FAILFAST ?= 1
 QUICK ?=
 FULL ?=
 ENV := PYTHON="$(PYTHON)" sh .ci/env
 # Set before the first import: coverage.py would miss lines that a plugin of pytest had imported already.
 COVERAGE := $(ENV) python -W error -m coverage
 RESOLVE := $(ENV) uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command 'make lock' --output-file
-UNRESOLVED := || { printf '\nCould not resolve. uv reads UV_INDEX_URL and SSL_CERT_FILE, not the settings of pip.\n' >&2; exit 1; }
+# uv ends with 1 if there is no solution, and with another code if it could not ask.
+UNRESOLVED := || sh .ci/whose $$? "LOCK: what is asked for can't be had together: see above." \
+	"NETWORK: could not resolve. uv reads UV_INDEX_URL and SSL_CERT_FILE, not the settings of pip."
+# pytest ends with 1 if a test failed, and with another code if it did not get that far.
+NO_TEST := "pytest did not come to its end. That is no verdict about any test: see above."
 # The tests of the library. Those of the checkers, in verification/tests, are `make verify`'s.
 LIBRARY := $(patsubst %,tests/%,unit testing regression conformance stateful aiohttp signals typing examples docs packaging) \
 	tests/quality/test_source_rules.py tests/quality/test_survivors.py
@@ -34,11 +40,11 @@ env: ## make the virtual environment from the lock file (the other targets do it
 
 test: ## the tests of the library with 100 % branch coverage, then once more with asyncio's debug mode
 	@printf '==> Tests\n'
-	@$(COVERAGE) run -m pytest -q -m "not slow" $(LIBRARY) || { printf '\nA test failed: its story is above. One test alone: .ci/env python -m pytest <file>::<name>\n' >&2; exit 1; }
+	@$(COVERAGE) run -m pytest -q -m "not slow" $(LIBRARY) || sh .ci/whose $$? "A test failed: its story is above. One test alone: .ci/env python -m pytest <file>::<name>" $(NO_TEST)
 	@printf '==> Branch coverage of the runtime\n'
-	@$(COVERAGE) report || { printf '\nLines or branches of src/aiojobs are not executed by any test: the column "Missing" names them.\n' >&2; exit 1; }
+	@$(COVERAGE) report || sh .ci/whose $$? "Lines or branches of src/aiojobs are not executed by any test: the column \"Missing\" names them."
 	@printf '==> Tests, asyncio debug mode\n'
-	@PYTHONASYNCIODEBUG=1 $(ENV) python -W error -m pytest -q -m "not slow" $(LIBRARY) || { printf '\nA test fails only in debug mode: PYTHONASYNCIODEBUG=1 .ci/env python -m pytest <file>::<name>\n' >&2; exit 1; }
+	@PYTHONASYNCIODEBUG=1 $(ENV) python -W error -m pytest -q -m "not slow" $(LIBRARY) || sh .ci/whose $$? "A test fails only in debug mode: PYTHONASYNCIODEBUG=1 .ci/env python -m pytest <file>::<name>" $(NO_TEST)
 
 test-all: ## `make test` on each of Python 3.11 to 3.15 that this machine has; it says which are not there
 	@sh .ci/test-all "$(MAKE)"
@@ -47,14 +53,14 @@ test-compat: ## jobs under the packages of other people: tracers, monitors, even
 	@LOCK=compat $(ENV) python -m tests.compat
 
 verify: ## the chain of evidence, TIER=smoke or full; the verdict is in build/report.html and build/report.md
-	@STRICT="$(STRICT)" $(ENV) sh .ci/verify $(TIER)
+	@STRICT="$(STRICT)" FAILFAST="$(FAILFAST)" $(ENV) sh .ci/verify $(TIER)
 
 generate: ## write the files that are derived from spec/
 	@$(ENV) python -m aiojobs_verification generate
 	@$(ENV) python -m aiojobs_verification draw
 
 check-generated: ## fail if a derived file is not what `make generate` would write
-	@$(ENV) python -m aiojobs_verification generate --check && $(ENV) python -m aiojobs_verification draw --check || { printf '\nDerived files are stale: run make generate and commit what it writes.\n' >&2; exit 1; }
+	@$(ENV) python -m aiojobs_verification generate --check && $(ENV) python -m aiojobs_verification draw --check || sh .ci/whose $$? "Derived files are stale: run make generate and commit what it writes."
 
 lint: ## ruff, mypy --strict and pyright
 	@$(ENV) sh .ci/lint
@@ -74,9 +80,9 @@ lock: ## resolve the locks in requirements/ anew, from pyproject.toml, compat.in
 	@$(RESOLVE) requirements/bench.lock requirements/bench.in $(UNRESOLVED)
 	@printf '%s packages. The next target makes its environment anew.\n' "$$(grep -c '==' requirements/*.lock | paste -s -d ' ' -)"
 
-dist: ## build the sdist and the wheel into dist/
+dist: ## build the sdist and the wheels of library and verification into dist/
 	@rm -rf dist
-	@$(ENV) python -m build --no-isolation --outdir dist . || { printf '\nThe build failed: see above. The settings are in pyproject.toml under tool.hatch.\n' >&2; exit 1; }
+	@$(ENV) python -m build --no-isolation --outdir dist . && $(ENV) python -m build --no-isolation --wheel --outdir dist verification || sh .ci/whose $$? "The build failed: see above. The settings are in pyproject.toml under tool.hatch."
 
 clean: ## remove what was built, measured and cached; keep the environments
 	@rm -rf build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache .coverage

@@ -110,7 +110,7 @@ def build(rows: Sequence[Guarantee], source: Path, folder: Path) -> dict[str, Pa
 
 def _copied(source: Path, tree: Path, texts: Mapping[str, str]) -> Path:
     """A copy of the runtime, in which these files have these texts."""
-    ignore = shutil.ignore_patterns("__pycache__", "spec")
+    ignore = shutil.ignore_patterns("__pycache__", "testing")
     shutil.copytree(source / _PACKAGE, tree / _PACKAGE, ignore=ignore)
     for file, text in texts.items():
         (tree / _PACKAGE / file).write_text(text, encoding="utf-8")

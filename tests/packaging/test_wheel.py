@@ -1,8 +1,8 @@
-"""The wheel where nothing else is installed: does it work, import nothing else, and carry the specification?
+"""The wheels where nothing else is installed: do they work, import nothing else, and carry the specification?
 
-Both distributions are built once: the sdist from the source tree, the wheel from that sdist, so that an
-incomplete sdist can't go unnoticed. The wheel is then installed, without network and without dependencies, in
-a virtual environment that holds nothing else, not even pip.
+All are built once: the sdist from the source tree, the library's wheel from that sdist, so that an incomplete
+sdist can't go unnoticed, and the wheel of the verification from the source tree. They are then installed, without
+network and without dependencies, in virtual environments that hold nothing else, not even pip.
 """
 
 import json
@@ -42,19 +42,44 @@ def wheel(built):
 
 
 @pytest.fixture(scope="module")
-def members(wheel):
+def verification_wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verification")
+    run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", folder, ROOT / "verification")
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def members_of(wheel):
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
 @pytest.fixture(scope="module")
-def python(wheel, tmp_path_factory):
-    """The interpreter of an environment that holds the wheel and nothing else."""
-    folder = tmp_path_factory.mktemp("empty")
+def members(wheel):
+    return members_of(wheel)
+
+
+@pytest.fixture(scope="module")
+def verification_members(verification_wheel):
+    return members_of(verification_wheel)
+
+
+def environment(folder, *wheels):
+    """The interpreter of an environment that holds these wheels and nothing else."""
     run(sys.executable, "-m", "venv", "--without-pip", folder)
     found = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    run(sys.executable, "-m", "pip", "--python", found, "install", "--no-index", "--no-deps", wheel)
+    run(sys.executable, "-m", "pip", "--python", found, "install", "--no-index", "--no-deps", *wheels)
     return found
+
+
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory):
+    return environment(tmp_path_factory.mktemp("empty"), wheel)
+
+
+@pytest.fixture(scope="module")
+def auditors_python(wheel, verification_wheel, tmp_path_factory):
+    return environment(tmp_path_factory.mktemp("auditor"), wheel, verification_wheel)
 
 
 def alone(python, *arguments, cwd=None):
@@ -96,9 +121,13 @@ def test_the_first_example_of_the_readme_runs(python, tmp_path):
     assert done.stderr == ""
 
 
-def test_the_specification_is_in_the_wheel_byte_by_byte(members):
-    prefix = "aiojobs/spec/reference/"
-    carried = {name.removeprefix(prefix): text for name, text in members.items() if name.startswith(prefix)}
+def test_the_specification_is_in_the_wheel_byte_by_byte(verification_members):
+    prefix = "aiojobs_verification/reference/"
+    carried = {
+        name.removeprefix(prefix): text
+        for name, text in verification_members.items()
+        if name.startswith(prefix)
+    }
     source = {
         path.relative_to(ROOT / "spec").as_posix(): path.read_bytes()
         for path in (ROOT / "spec").rglob("*")
@@ -114,18 +143,18 @@ def test_the_specification_is_in_the_wheel_byte_by_byte(members):
     assert carried == source
 
 
-def test_the_specification_in_the_wheel_is_valid_without_any_extra(python, tmp_path):
-    alone(python, "-m", "aiojobs_verification", "validate", cwd=tmp_path)
+def test_the_specification_in_the_wheel_is_valid_without_any_tool(auditors_python, tmp_path):
+    alone(auditors_python, "-m", "aiojobs_verification", "validate", cwd=tmp_path)
 
 
-def test_a_trace_is_written_and_audited_without_any_extra(python, tmp_path):
+def test_a_trace_is_written_and_audited_without_any_tool(python, auditors_python, tmp_path):
     page = (ROOT / "docs/howto/observe-and-trace.md").read_text(encoding="utf-8")
     (program,) = re.findall(
         r"^```python\n((?:(?!^```).)*?TraceWriter.*?)^```", page, re.DOTALL | re.MULTILINE
     )
     (tmp_path / "program.py").write_text(program, encoding="utf-8")
     alone(python, "program.py", cwd=tmp_path)
-    done = alone(python, "-m", "aiojobs_verification", "audit", "trace.jsonl", cwd=tmp_path)
+    done = alone(auditors_python, "-m", "aiojobs_verification", "audit", "trace.jsonl", cwd=tmp_path)
     assert done.stdout.startswith("OBEYS: trace.jsonl, 8 lines, 2 jobs")
 
 
@@ -134,13 +163,27 @@ def test_the_wheel_has_the_name_by_which_the_readme_installs_it(wheel):
     assert f"pip install 'dist/{wheel.name}[aiohttp]'" in readme
 
 
-def test_the_wheel_is_typed_and_has_no_strangers(members):
-    assert {"aiojobs/py.typed", "aiojobs/spec/report.schema.json"} <= members.keys()
-    assert {name.partition("/")[0] for name in members} == {
-        "aiojobs",
-        f"aiojobs-{aiojobs.__version__}.dist-info",
-    }
-    assert not [name for name in members if "__pycache__" in name]
+def test_the_wheels_are_typed_and_have_no_strangers(members, verification_members):
+    for package, found in (("aiojobs", members), ("aiojobs_verification", verification_members)):
+        assert f"{package}/py.typed" in found
+        assert {name.partition("/")[0] for name in found} == {
+            package,
+            f"{package}-{aiojobs.__version__}.dist-info",
+        }
+        assert not [name for name in found if "__pycache__" in name]
+
+
+def test_the_library_does_not_carry_its_verification(members, verification_members):
+    assert not [name for name in members if "spec" in name or "verification" in name]
+    assert "aiojobs_verification/evidence/report.schema.json" in verification_members
+
+
+def test_the_verification_says_what_it_needs(verification_members):
+    info = f"aiojobs_verification-{aiojobs.__version__}.dist-info"
+    metadata = Parser().parsestr(verification_members[f"{info}/METADATA"].decode())
+    assert (metadata["Name"], metadata["Version"]) == ("aiojobs-verification", aiojobs.__version__)
+    needed = {re.match(r"[\w-]+", one)[0] for one in metadata.get_all("Requires-Dist")}
+    assert {"aiojobs", "crosshair-tool", "hypothesis", "transitions", "z3-solver"} <= needed
 
 
 def test_the_metadata_say_what_installing_it_means(members):
@@ -152,7 +195,7 @@ def test_the_metadata_say_what_installing_it_means(members):
     assert f"{info}/licenses/LICENSE" in members
     needed = [one for one in metadata.get_all("Requires-Dist", []) if "extra ==" not in one]
     assert needed == [], "the runtime has no dependencies"
-    assert {"aiohttp", "spec"} <= set(metadata.get_all("Provides-Extra"))
+    assert {"aiohttp"} <= set(metadata.get_all("Provides-Extra"))
 
 
 def test_the_sdist_has_what_is_needed_to_repeat_every_check(built):
@@ -162,7 +205,7 @@ def test_the_sdist_has_what_is_needed_to_repeat_every_check(built):
     top = {"Makefile", "LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"}
     below = {
         path.relative_to(ROOT).as_posix()
-        for folder in (".ci", "docs", "examples", "requirements", "spec", "src", "tests")
+        for folder in (".ci", "docs", "examples", "requirements", "spec", "src", "tests", "verification", "benchmarks")
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }

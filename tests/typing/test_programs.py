@@ -134,7 +134,7 @@ def colour():
 def package(tmp_path):
     """The library without the executable specification, and with a name whose type is not written down."""
     source = Path(aiojobs.__file__).parent
-    shutil.copytree(source, tmp_path / "aiojobs", ignore=shutil.ignore_patterns("spec", "__pycache__"))
+    shutil.copytree(source, tmp_path / "aiojobs", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "aiojobs/planted.py").write_text(UNTYPED)
     return tmp_path
 

@@ -34,7 +34,7 @@ class Agenda(asyncio.AbstractEventLoop):
     """The queue and the clock of an event loop; what else a loop has is up to those who inherit."""
 
     def __init__(self, start: float) -> None:
-        self.turns = 0
+        self.turns: int = 0
         """Turns run so far; only `turn` counts it up."""
         self._ready: deque[TurnHandle | TurnTimer] = deque()
         self._timers: list[TurnTimer] = []  # a heap; withdrawn ones stay in until they come to its head

@@ -53,10 +53,10 @@ class TurnHandle(_Queued, asyncio.Handle):
     def __init__(
         self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
     ) -> None:
-        self.callback = callback
-        self.args = args
-        self.context = copy_context() if context is None else context
-        self.withdrawn = False
+        self.callback: Callable[..., object] = callback
+        self.args: tuple[Any, ...] = args
+        self.context: Context = copy_context() if context is None else context
+        self.withdrawn: bool = False
 
 
 class TurnTimer(_Queued, asyncio.TimerHandle):
@@ -72,12 +72,12 @@ class TurnTimer(_Queued, asyncio.TimerHandle):
         args: tuple[Any, ...],
         context: Context | None,
     ) -> None:
-        self.callback = callback
-        self.args = args
-        self.context = copy_context() if context is None else context
-        self.withdrawn = False
-        self.deadline = deadline
-        self.number = number
+        self.callback: Callable[..., object] = callback
+        self.args: tuple[Any, ...] = args
+        self.context: Context = copy_context() if context is None else context
+        self.withdrawn: bool = False
+        self.deadline: float = deadline
+        self.number: int = number
 
     def when(self) -> float:
         """The deadline, on the clock of the loop."""

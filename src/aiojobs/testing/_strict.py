@@ -20,6 +20,7 @@ class StrictLoop(VirtualLoop):
             AssertionError: somebody called `call_exception_handler`, and nobody emptied `complaints` since.
         """
         super().close()
-        left, self.complaints = self.complaints, []
+        left = [*self.complaints]
+        self.complaints.clear()
         if left:
             raise AssertionError(f"complaints that the test did not expect: {left}")

@@ -8,8 +8,6 @@ The packages, each of which imports only what stands before it: `specification`,
 have left and imports none of them.
 """
 
-from typing import Final
-
 __all__ = ["__version__"]
 
-__version__: Final = "2.0.0"
+__version__ = "2.0.0"

@@ -2,7 +2,10 @@
 
 import os
 import re
+import shutil
+import signal
 import subprocess
+import sys
 import time
 import tomllib
 from dataclasses import replace
@@ -11,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from aiojobs_verification.evidence import findings
-from aiojobs_verification.evidence.chain import CHAIN, PYTHON, WRITTEN, Step
+from aiojobs_verification.cli import verify
+from aiojobs_verification.cli.commands import FAILED, NOT_HERE, main
+from aiojobs_verification.evidence import evidence, findings, pool
+from aiojobs_verification.evidence.chain import CHAIN, ORDER, PYTHON, WRITTEN, Step
 from aiojobs_verification.evidence.evidence import Findings, Status
-from aiojobs_verification.evidence.progress import Progress
-from planted.chain import ROOT, a_step, evidence_of, passed, ran
+from aiojobs_verification.evidence.progress import Now, Progress, figures
+from planted.chain import ROOT, SKIPPED, a_step, evidence_of, passed, ran
 
 
 def test_each_step_leaves_its_evidence_and_a_failure_stops_nothing(tmp_path, capsys):
@@ -37,17 +42,24 @@ def test_a_step_that_can_not_be_started_has_failed(tmp_path):
     assert ran(tmp_path, lost)["lost"].reason.startswith("it could not be started")
 
 
-def test_a_step_beyond_its_time_budget_has_failed_and_so_have_its_children(tmp_path):
+SLEEPER = (
     # The child says who it is and then waits longer than any test.
-    code = (
-        "import subprocess, sys; "
-        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
-        "open('child', 'w').write(str(p.pid)); p.wait()"
-    )
-    found = ran(tmp_path, a_step("slow", code=code, seconds=2))
-    assert found["slow"] == Findings(Status.FAIL, "its time budget of 2 s ran out")
-    child = int((tmp_path / "child").read_text())
-    assert gone(child)
+    "import subprocess, sys; "
+    "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+    "open('child', 'w').write(str(p.pid)); p.wait()"
+)
+
+
+def test_a_step_beyond_its_time_budget_is_not_finished_and_its_children_are_ended(tmp_path):
+    found = ran(tmp_path, a_step("slow", code=SLEEPER, seconds=2))
+    assert found["slow"] == Findings(Status.SKIPPED, "not finished: its time budget of 2 s ran out")
+    assert gone(int((tmp_path / "child").read_text()))
+
+
+def test_what_a_step_leaves_running_is_ended_with_it(tmp_path):
+    found = ran(tmp_path, a_step("short", code=SLEEPER.replace("; p.wait()", "")))
+    assert found["short"].status is Status.PASS
+    assert gone(int((tmp_path / "child").read_text()))
 
 
 def gone(process):
@@ -64,22 +76,222 @@ def gone(process):
     return False
 
 
+# Side by side
+
+
+def test_steps_run_side_by_side_when_there_are_cores(tmp_path):
+    """Each waits for the other to have begun: one after the other, neither would end."""
+    code = (
+        "import pathlib, sys, time; me, other = sys.argv[1:]; pathlib.Path(me).touch()\n"
+        "while not pathlib.Path(other).exists(): time.sleep(0.01)"
+    )
+    pair = [
+        a_step(me, code=code, seconds=60, extra={"smoke": (me, other)})
+        for me, other in (("one", "two"), ("two", "one"))
+    ]
+    found = {one.step: one.findings.status for one in verify.run(tmp_path, pair, "smoke", cores=2)}
+    assert found == {"one": Status.PASS, "two": Status.PASS}
+
+
+def test_a_step_begins_when_those_before_it_have_ended_whatever_the_order(tmp_path):
+    late = a_step("late", code="open('early')", after=("early",))
+    early = a_step("early", code="import time; time.sleep(0.3); open('early', 'w')")
+    found = verify.run(tmp_path, [late, early], "smoke", cores=2)
+    assert [(one.step, one.findings.status) for one in found] == [
+        ("late", Status.PASS), ("early", Status.PASS),
+    ]  # fmt: skip
+
+
+def test_a_step_that_can_use_more_cores_is_told_how_many_there_are(tmp_path):
+    wide = a_step("wide", code="import sys; raise SystemExit(sys.argv[1])", spread=("--workers={cores}",))
+    (found,) = verify.run(tmp_path, [wide], "smoke", cores=3)
+    assert found.findings.reason.splitlines()[0] == "exit code 1: --workers=3"
+    assert "workers" not in found.repeat
+
+
+@pytest.mark.parametrize(
+    ("files", "granted"),
+    [
+        ({}, 10**6),
+        ({"cpu.max": "max 100000"}, 10**6),
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "10000 100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 10**6),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+    ],
+)
+def test_a_container_that_grants_fewer_cores_is_believed(tmp_path, files, granted):
+    for name, text in files.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert pool.cores(tmp_path) == min(granted, pool.cores(Path("/nowhere")))
+
+
+# The first failure
+
+STORY = """\
+A scheduler with limit=1.
+  1. Somebody spawns job 0.
+  => LIMIT-5 is broken: job 1 moves up."""
+
+
+def test_the_first_failure_is_told_with_promise_story_and_command_and_ends_the_run(tmp_path, capsys):
+    shutil.copytree(ROOT / "spec", tmp_path / "spec")
+    said = f"{STORY}\n\nkept as build/findings/LIMIT-5-1.json (.txt the story)\n"
+    bad = a_step("bad", code=f"raise SystemExit({said!r})")
+    found = {
+        one.step: one.findings
+        for one in verify.run(
+            tmp_path,
+            [bad, a_step("slow", code=SLEEPER), a_step("later")],
+            "smoke",
+            failfast=True,
+            cores=2,
+        )
+    }
+    assert found["slow"] == Findings(Status.SKIPPED, "not run: stopped, since step bad failed")
+    assert found["later"] == Findings(Status.SKIPPED, "not run: step bad failed before")
+    out = capsys.readouterr().out
+    assert re.search(r"^FAIL  bad, \d+ s after the start$", out, re.MULTILINE)
+    assert "\nPromise LIMIT-5: FIFO: jobs start in the order" in out
+    assert STORY in out
+    assert (
+        "\nRepeat it: sh .ci/env python -m aiojobs_verification fuzz --replay build/findings/LIMIT-5-1.json\n"
+        in out
+    )
+
+
+def test_a_step_is_asked_to_stop_at_its_first_failure_unless_the_run_is_to_go_on(tmp_path):
+    code = "import sys; raise SystemExit(' '.join(sys.argv[1:]) or 'all')"
+    step = a_step("step", code=code, failfast=("--maxfail=1",))
+    for failfast, said in ((True, "--maxfail=1"), (False, "all")):
+        (found,) = verify.run(tmp_path, [step], "smoke", failfast=failfast)
+        assert found.findings.reason.splitlines()[0] == f"exit code 1: {said}"
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """The command line, for a chain of two steps below a folder of the test's."""
+    shutil.copytree(ROOT / "spec", tmp_path / "spec")
+    monkeypatch.setattr(verify, "find_repository", lambda: tmp_path)
+    monkeypatch.setattr(verify, "STEPS", (a_step("bad", code="raise SystemExit('it broke')"), a_step("good")))
+    monkeypatch.setattr(verify.signal, "signal", lambda *_: None)
+    return lambda *arguments: main(["verify", "--cores", "1", *arguments])
+
+
+def test_after_the_first_failure_its_story_is_read_last_and_the_verdict(command, capsys):
+    assert command() == FAILED
+    out = capsys.readouterr().out
+    story, _, rest = out.partition("All that it said:")
+    assert "it broke" in story
+    assert "Not run, since bad failed: good. FAILFAST=0 goes on." in rest
+    assert "open:" not in rest
+    assert re.search(r"\n\nFAIL, tier smoke: .*\nReport: build/report\.html.*\n$", out)
+
+
+def test_a_run_that_goes_on_ends_with_the_figures_and_with_all_that_is_open(command, capsys):
+    assert command("--keep-going") == FAILED
+    out = capsys.readouterr().out
+    assert re.search(r"^step  result  seconds", out, re.MULTILINE)
+    assert re.search(r"^good  pass", out, re.MULTILINE)
+    assert "\n  failed: " in out
+
+
+def test_a_step_can_be_run_alone_and_what_is_no_step_of_the_tier_is_refused(
+    command, tmp_path, monkeypatch, capsys
+):
+    command("--step", "good")
+    assert [path.name for path in (tmp_path / evidence.EVIDENCE).iterdir()] == ["good.json"]
+    monkeypatch.setattr(verify, "STEPS", (a_step("deep", tiers=("full",)),))
+    assert command("--step", "deep") == NOT_HERE
+    assert capsys.readouterr().err == "not a step of tier smoke: deep\n"
+
+
+def test_without_a_source_tree_there_is_nothing_to_verify(monkeypatch, capsys):
+    monkeypatch.setattr(verify, "find_repository", lambda: None)
+    assert main(["verify"]) == NOT_HERE
+    assert "not on an installed package" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_leaves_no_verdict_and_nothing_running_and_says_what_is_incomplete(tmp_path):
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "report.md").write_text("# PASS")
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from pathlib import Path; from aiojobs_verification.cli import verify; "
+        "from planted.chain import a_step; from cli.test_runner import SLEEPER; "
+        f"steps = [a_step('slow', code=SLEEPER), a_step('later', after=('slow',)), a_step('quick')]; "
+        f"verify.run(Path({str(tmp_path)!r}), steps, 'smoke', cores=2)"
+    )
+    command = [sys.executable, "-c", program]
+    path = os.pathsep.join([str(ROOT / "verification/tests"), *filter(None, sys.path)])
+    process = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    while not ((tmp_path / "child").exists() and (tmp_path / evidence.EVIDENCE / "quick.json").exists()):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert re.search(r"^Interrupted after \d+ s\. There is no verdict", err, re.MULTILINE)
+    assert "  finished:   quick\n  incomplete: slow, later\n" in err
+    assert list((tmp_path / "build").glob("report.*")) == []
+    assert gone(int((tmp_path / "child").read_text()))
+
+
+# What a person sees
+
+
 class Terminal(StringIO):
     def isatty(self):
         return True
 
 
-def test_on_a_terminal_a_step_has_one_line_that_is_rewritten():
+def test_on_a_terminal_one_line_is_rewritten_for_all_that_run():
     screen = Terminal()
-    progress = Progress(screen, ["unit"])
+    progress = Progress(screen, ["unit", "proofs"])
     progress.begin("unit", "what unit checks")
-    progress.tick(1.0, "half of it")
+    progress.begin("proofs", "what proofs checks")
+    progress.tick([Now("unit", 1.0, "half of it"), Now("proofs", 0.5, "a third")])
+    assert "[0/2] unit 1 s half of it; proofs 0 s a third" in screen.getvalue()
     progress.end(evidence_of("unit", passed("A-1")))
     assert screen.getvalue().count("\n") == 1
     last = screen.getvalue().rpartition("\r")[2]
-    assert "half of it" in screen.getvalue()
     assert "half of it" not in last
-    assert re.search(r"\[1/1\] unit .*pass.* checks 1\n$", last)
+    assert re.search(r"\[1/2\] unit .*pass.* what unit checks\n$", last)
+
+
+def test_in_a_pipe_a_step_that_takes_long_has_a_line_every_quarter_of_a_minute(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    now, log = [0.0], StringIO()
+    progress = Progress(log, ["unit"], clock=lambda: now[0])
+    progress.begin("unit", "what unit checks")
+    for second in range(1, 41):
+        now[0] = float(second)
+        progress.tick([Now("unit", now[0], f"test {second}" + 80 * "!")])
+    progress.end(evidence_of("unit", passed("A-1")))
+    lines = log.getvalue().splitlines()
+    told = [re.search(r"…\s+(\d+) s  test (\d+)!", line) for line in lines]
+    assert [found.groups() for found in told if found] == [("15", "15"), ("30", "30")]
+    assert len(lines) == 4
+    assert all(len(line) < 60 for line in lines)
+    assert "\x1b" not in log.getvalue()
+
+
+def test_figures_are_a_table_as_wide_as_the_terminal():
+    many = replace(passed("A-1"), figures={f"figure {n}": 1000 * n for n in range(12)})
+    run = [evidence_of("exploration", many), evidence_of("unit", SKIPPED)]
+    lines = list(figures(run, 60))
+    assert max(map(len, lines)) < 60
+    assert lines[0].split() == ["step", "result", "seconds", "what", "was", "counted"]
+    assert re.search(r"^exploration  pass +1\.0  0 figure 0, 1,000 figure 1,", "\n".join(lines), re.MULTILINE)
+    assert lines[-1].split(maxsplit=3) == ["unit", "skip", "1.0", "not installed: z3"]
+
+
+# The rest
 
 
 def test_the_place_of_the_source_tree_is_not_in_the_evidence(tmp_path):
@@ -110,6 +322,8 @@ def test_a_tier_can_ask_for_more(tmp_path):
 def test_the_table_is_sound():
     names = [each.name for each in CHAIN.steps]
     assert len(set(names)) == len(names)
+    assert sorted(ORDER) == sorted(names)
+    assert all(set(each.after) <= set(names) for each in CHAIN.steps)
     assert {each.link for each in CHAIN.steps} <= {link.number for link in CHAIN.links}
     declared = tomllib.loads((ROOT / "spec" / "requirements.toml").read_text(encoding="utf-8"))["kind"]
     assert set(CHAIN.kinds()) == set(declared)
@@ -127,7 +341,7 @@ def test_every_link_has_tests_that_see_a_planted_fault_being_found():
     for _, _, where in rows:
         for test in where.split(", "):
             file, _, name = test.strip("`").partition("::")
-            assert f"\ndef {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+            assert f"\ndef {name}(" in (ROOT / file).read_text(encoding="utf-8")
 
 
 def _own_commands():
@@ -145,3 +359,15 @@ def test_incomplete_is_loud_but_lets_a_build_go_on_unless_it_is_strict(tmp_path,
     )
     assert done.returncode == expected
     assert ("INCOMPLETE" in done.stdout + done.stderr) is (code == 3)
+
+
+@pytest.mark.parametrize(("failfast", "asked"), [("", ""), ("1", ""), ("0", "--keep-going")])
+def test_a_run_goes_on_after_a_failure_if_failfast_is_0(tmp_path, failfast, asked):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    env = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "FAILFAST": failfast}
+    done = subprocess.run(
+        ["sh", ROOT / ".ci" / "verify", "smoke"], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["-m", "aiojobs_verification", "verify", "--tier", "smoke", *asked.split()]

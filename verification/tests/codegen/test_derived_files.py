@@ -171,9 +171,12 @@ def test_the_picture_agrees_with_the_one_that_the_reference_machine_draws(spec):
 
 @pytest.mark.parametrize("command", ["generate", "draw"])
 def test_the_commands_check_the_tree_with_the_standard_library_alone(root, command):
-    package = str(root / "src" / "aiojobs" / "spec")
     done = subprocess.run(
-        [sys.executable, "-S", package, command, "--check"], capture_output=True, text=True, check=False
+        [sys.executable, "-S", "-m", "aiojobs_verification", command, "--check"],
+        env={"PYTHONPATH": str(root / "verification" / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("fresh")

@@ -1,5 +1,6 @@
 """Evidence is taken at its word or not at all: files, and the readers that make them, with planted faults."""
 
+import ast
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,41 @@ from aiojobs_verification.evidence.evidence import Cover, EvidenceError, Finding
 from aiojobs_verification.evidence.findings import Left
 from planted.chain import FAILED, evidence_of, passed
 
+# The package
+
+
+def foreign(sources):
+    """The packages of this distribution, other than evidence, that these sources import."""
+    names = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names.update(".".join(name.split(".")[:2]) for name in modules if name.startswith("aiojobs"))
+    return names - {"aiojobs_verification.evidence"}
+
+
+def test_the_package_knows_none_of_the_others_nor_the_library():
+    sources = [path.read_text(encoding="utf-8") for path in Path(evidence.__file__).parent.glob("*.py")]
+    assert len(sources) > 5
+    assert foreign(sources) == set()
+    assert foreign(["import aiojobs\nfrom aiojobs_verification.smt import solver\n"]) == {
+        "aiojobs", "aiojobs_verification.smt",
+    }  # fmt: skip
+
+
 # Evidence files
 
 
 def test_an_evidence_file_reads_back_as_it_was_written(tmp_path):
-    whole = replace(passed("A-1"), skips={"a test": "no uvloop"}, seeds={"hypothesis": 0}, planted={"a": "b"})
+    whole = replace(
+        passed("A-1"),
+        skips={"a test": "no uvloop"},
+        left_out={"tests": 2},
+        seeds={"hypothesis": 0},
+        planted={"a": "b"},
+    )
+    whole = replace(whole, teeth={"A-1": {"test": ["LIFO"]}})
     before = evidence_of("unit", whole)
     assert evidence.read(evidence.write(before, tmp_path)) == before
 
@@ -27,11 +58,13 @@ def test_an_evidence_file_reads_back_as_it_was_written(tmp_path):
         ("status", "skipped"),
         ("reason", "it passed, but"),
         ("step", "another"),
-        ("schema", 2),
+        ("schema", 1),
         ("figures", None),
         ("covers", [{"requirement": "A-1", "kind": "test", "by": "one"}]),
         ("covers", [{"requirement": "A-1", "kind": "test", "by": ["b", "a"]}]),
         ("covers", [{"requirement": "A-1"}]),
+        ("left_out", {"tests": 0}),
+        ("teeth", {"A-1": {"test": ["b", "a"]}}),
         ("surplus", 1),
     ],
 )
@@ -155,6 +188,14 @@ def test_what_was_wrong_on_purpose_is_kept_with_how_it_was_found():
     assert findings.document("mutant")(left(out=out)).planted == {"one too many": "LIMIT-1 is refuted"}
 
 
+def test_an_account_says_which_kind_found_which_fault_by_itself():
+    teeth = {"A-1": {"prove": ["LIFO"], "test": []}}
+    out = json.dumps({"figures": {"mutants": 1}, "teeth": teeth})
+    assert findings.document("mutant")(left(out=out)).teeth == teeth
+    broken = json.dumps({"figures": {"mutants": 1}, "teeth": ["LIFO"]})
+    assert findings.document("mutant")(left(out=broken)).status is Status.FAIL
+
+
 def test_where_an_object_was_in_memory_is_not_kept():
     planted = {"a": "<Task at 0x7fbfa7dd5810>, <Job active ...9f533c57e0>>>, ...added"}
     out = json.dumps({"figures": {"mutants": 1}, "planted": planted})
@@ -179,6 +220,36 @@ def test_failing_tests_are_named_without_their_stories(tmp_path):
     assert found.figures == {"passed": 1, "failed": 1, "error": 1}
 
 
+def test_what_was_left_out_is_counted_and_nothing_is_said_of_nothing(tmp_path):
+    out = json.dumps({"figures": {"scopes": 1}, "left_out": {"scopes": 20, "loops": 0}})
+    assert findings.document("explore")(left(out=out)).left_out == {"scopes": 20}
+    account = pytest_account(tmp_path, ("passed", ["A-1"]))
+    account.written.write_text(
+        json.dumps({**json.loads(account.written.read_text()), "left_out": {"tests": 3}})
+    )
+    assert findings.tests("test")(account).left_out == {"tests": 3}
+
+
+def test_the_story_of_a_failing_test_is_its_own_with_the_command_for_it_alone(tmp_path):
+    account = replace(
+        pytest_account(tmp_path, ("passed", []), ("failed", [])),
+        code=1,
+        out="=== FAILURES ===\n____ t1 ____\n\n    assert 1 == 2\nE   assert 1 == 2\n\n=== short test summary ===\n",
+    )
+    account.written.write_text(account.written.read_text().replace('"t1"', '"tests/a.py::t1"'))
+    lines, repeat = findings.story(account)
+    assert lines == ["tests/a.py::t1", "    assert 1 == 2", "E   assert 1 == 2"]
+    assert repeat == "sh .ci/env python -m pytest 'tests/a.py::t1'"
+
+
+def test_the_story_of_a_scope_is_repeated_by_exploring_that_scope():
+    said = f"two-1-1  3 states\n\n{SHORT}\n\n9 steps\nFAIL other: LIMIT-1 is broken\nFAIL two-1-1: LIMIT-5 is broken\n"
+    lines, repeat = findings.story(left(1, err=said))
+    assert lines[-1].startswith("  => LIMIT-5 is broken")
+    assert repeat == "sh .ci/env python -m aiojobs_verification explore --scope two-1-1"
+    assert findings.story(left(1, err="Traceback")) == ([], "")
+
+
 def test_tests_that_were_all_skipped_are_a_failure(tmp_path):
     assert findings.tests("test")(pytest_account(tmp_path, ("skipped", ["A-1"]))).status is Status.FAIL
 
@@ -190,14 +261,21 @@ def test_pytest_without_an_account_is_a_failure():
 
 @pytest.mark.parametrize(("lines", "branches", "total"), [(1, 0, 9), (0, 1, 9), (0, 0, 0)])
 def test_one_missing_line_or_branch_or_nothing_measured_is_a_failure(tmp_path, lines, branches, total):
-    assert findings.coverage(coverage_account(tmp_path, lines, branches, total)).status is Status.FAIL
+    assert findings.coverage(100)(coverage_account(tmp_path, lines, branches, total)).status is Status.FAIL
 
 
 def test_full_coverage_passes_with_its_figures(tmp_path):
-    found = findings.coverage(coverage_account(tmp_path, 0, 0, 9))
+    found = findings.coverage(100)(coverage_account(tmp_path, 0, 0, 9))
     assert (found.status, found.figures["lines"]) == (Status.PASS, 9)
-    assert findings.coverage(left(1, err="No data to report.")).status is Status.FAIL
-    assert findings.coverage(left(0)).status is Status.FAIL
+    assert findings.coverage(100)(left(1, err="No data to report.")).status is Status.FAIL
+    assert findings.coverage(100)(left(0)).status is Status.FAIL
+
+
+def test_a_floor_below_everything_is_a_floor(tmp_path):
+    account = coverage_account(tmp_path, 1, 1, 16)  # 18 of 20
+    assert findings.coverage(90)(account).figures["percent, at least"] == 90
+    failed = findings.coverage(91)(account)
+    assert failed.reason == "90.0 % instead of 91 %; not executed everywhere: src/a.py"
 
 
 def coverage_account(tmp_path, lines, branches, total):

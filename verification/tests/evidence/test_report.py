@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from io import StringIO
 from xml.etree import ElementTree as ET
 
@@ -14,10 +15,10 @@ from aiojobs_verification.cli.commands import FAILED, NOT_HERE, PASSED, main
 from aiojobs_verification.codegen.picture import svg
 from aiojobs_verification.evidence import evidence, findings
 from aiojobs_verification.evidence.chain import CHAIN, Chain, Link
+from aiojobs_verification.evidence.evidence import EvidenceError
 from aiojobs_verification.evidence.quotation import quotation, with_quotation
-from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.job import read_job
-from planted.chain import LINKS, ROOT, TWO, a_step
+from planted.chain import LINKS, ROOT, TWO, a_step, evidence_of, passed
 
 _SCHEMA = ROOT / "verification/src/aiojobs_verification/evidence/report.schema.json"
 SCHEMA = json.loads(_SCHEMA.read_text(encoding="utf-8"))
@@ -53,7 +54,7 @@ def test_the_report_says_the_verdict_in_every_form(tmp_path, code, exit_code, wo
 
 
 def test_a_run_in_which_everything_passed_ends_with_0(tmp_path):
-    known = report.gather(ROOT).requirements
+    known = report.gather(ROOT).promises
     covers = json.dumps({"figures": {"n": 1}, "covers": {one.id: ["a check"] for one in known}})
     kinds = sorted({kind for one in known for kind in one.checks})
     steps = [
@@ -119,6 +120,38 @@ def test_a_broken_evidence_file_is_reported_and_fails(tmp_path):
     assert "failed: unit.json: key 'step' is missing" in stream.getvalue()
 
 
+def test_the_report_shows_which_faults_the_last_full_run_found(tmp_path):
+    shutil.copytree(ROOT / "spec", tmp_path / "spec", dirs_exist_ok=True)
+    teeth = tmp_path / report.LAST_TEETH
+    teeth.write_text('commit = "0123"\ndate = "2026-01-02"\n[teeth."LIMIT-1"]\nprove = ["one too many"]\n')
+    report.publish(tmp_path, StringIO(), TWO)
+    document = json.loads((tmp_path / "build" / "report.json").read_text(encoding="utf-8"))
+    assert document["last_teeth"] == {"commit": "0123", "date": "2026-01-02"}
+    first = next(one for one in document["requirements"] if one["id"] == "LIMIT-1")
+    assert {"kind": "prove", "seen": "last full run", "faults": ["one too many"]} in first["teeth"]
+    jsonschema.validate(document, SCHEMA)
+    teeth.write_text("teeth = 1\n")
+    stream = StringIO()
+    assert report.publish(tmp_path, stream, TWO) == 1
+    assert "failed: teeth.toml: KeyError('commit')" in stream.getvalue()
+
+
+def test_a_full_run_leaves_its_report_for_the_lesser_ones_that_follow(tmp_path):
+    shutil.copytree(ROOT / "spec", tmp_path / "spec")
+    full = evidence_of("unit", passed("LIMIT-1"), tier="full")
+    evidence.write(full, tmp_path / evidence.EVIDENCE)
+    report.publish(tmp_path, StringIO(), TWO)
+    later = Chain(LINKS, (replace(TWO.steps[0], tiers=("full",)), TWO.steps[1]))
+    (tmp_path / evidence.EVIDENCE / "unit.json").unlink()
+    evidence.write(evidence_of("proofs", passed("LIMIT-1", kind="prove")), tmp_path / evidence.EVIDENCE)
+    report.publish(tmp_path, StringIO(), later)
+    document = json.loads((tmp_path / "build" / "report.json").read_text(encoding="utf-8"))
+    first = next(one for one in document["requirements"] if one["id"] == "LIMIT-1")
+    assert {"kind": "test", "standing": "not due", "by": [], "last_full": 1} in first["checks"]
+    assert {"step": "all", "what": "steps", "count": 1} in document["left_out"]
+    assert document["tier"] == "smoke"
+
+
 def test_a_broken_specification_is_reported_and_fails(tmp_path):
     published(tmp_path)
     for name in ("job.toml", "requirements.toml"):
@@ -129,6 +162,16 @@ def test_a_broken_specification_is_reported_and_fails(tmp_path):
     document = json.loads((tmp_path / "build" / "report.json").read_text())
     assert document["lifecycle"] is None
     jsonschema.validate(document, SCHEMA)
+
+
+def test_a_source_that_is_not_python_is_reported_and_fails_and_there_is_a_report(tmp_path):
+    published(tmp_path)
+    (tmp_path / "src" / "aiojobs").mkdir(parents=True)
+    (tmp_path / "src" / "aiojobs" / "_core.py").write_text("def start(:\n")
+    stream = StringIO()
+    assert report.publish(tmp_path, stream, TWO) == 1
+    assert "failed: src/aiojobs/_core.py: line 1 is not Python" in stream.getvalue()
+    jsonschema.validate(json.loads((tmp_path / "build" / "report.json").read_text()), SCHEMA)
 
 
 def test_a_report_whose_verdict_does_not_fit_its_failures_is_refused_by_the_schema(tmp_path):
@@ -142,12 +185,13 @@ def test_the_page_is_self_contained_and_escapes_what_it_shows(tmp_path):
     hostile = "raise SystemExit('<script>alert(1)</script> | & <b>')"
     _, _, texts = published(tmp_path, Chain(LINKS, (a_step("unit", code=hostile),)))
     page = texts["report.html"].replace('xmlns="http://www.w3.org/2000/svg"', "")
-    assert "<script" not in page
+    assert page.count("<script") == 1
     assert "&lt;script&gt;" in page
-    assert not re.search(r"\bsrc=|href=\"(?!#)|@import|url\((?!#)", page)
-    places = set(re.findall(r'id="([^"]+)"', page))
-    assert set(re.findall(r'href="#([^"]+)"', page)) <= places
-    assert all(one.id in page for one in report.gather(ROOT).requirements)
+    assert not re.search(r"\bsrc=|href=\"(?!#|\.\./)|@import|url\((?!#)", page)
+    places = re.findall(r'\bid="([^"]+)"', page)
+    assert len(places) == len(set(places))  # those of the picture included
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(places)
+    assert all(one.id in page for one in report.gather(ROOT).promises)
 
 
 def test_what_was_wrong_on_purpose_is_shown_with_how_it_was_found(tmp_path):
@@ -196,17 +240,34 @@ def test_the_front_page_quotes_verdict_tier_and_steps_and_nothing_else_changes(t
 
 def test_a_quoted_step_shows_its_main_figures():
     figures = {"killed": 1005, "of core": 1}
-    step = {"step": "mutants", "title": "seeded faults", "status": "pass", "figures": figures}
+    step = {"step": "mutants", "title": "seeded faults", "status": "pass", "figures": figures, "covers": []}
     subject = {"commits": ["0123456789abcdef"], "versions": {"python": ["CPython 3.11.7"]}}
     counts = {"settled": 3, "requirements": 4, "skips": 6}
     timings = {"mutants": {"timing_started": "2026-11-22T10:00:00+00:00"}}
-    told = {"verdict": "FAIL", "tier": "full", "steps": [step]}
+    told = {"verdict": "FAIL", "tier": "full", "steps": [step], "left_out": []}
     text = quotation(told | {"subject": subject, "counts": counts, "timings": timings})
     assert text.startswith("**FAIL**, tier full, commit 0123456789ab, 2026-11-22, CPython 3.11.7: 3 of 4 ")
-    assert "skipped: 6." in text
+    assert "skipped: 6; this tier leaves out nothing." in text
     assert "| seeded faults | pass | killed 1,005 |" in text
 
 
+def test_a_quoted_step_says_its_bounds_and_the_verdict_what_the_tier_left_out(tmp_path):
+    names = [
+        "narrow: limit 1, 2 jobs, 2 callers",
+        "wide: limit 2, pending limit 1, 4 jobs, 1 caller, 1 cancel",
+    ]
+    covers = {one.id: names for one in report.gather(ROOT).promises}
+    account = {"figures": {"scopes": 2}, "covers": covers}
+    step = a_step(
+        "exploration", 1, "explore", f"print({json.dumps(account)!r})", findings.document("explore")
+    )
+    _, _, texts = published(tmp_path, Chain(LINKS, (step,)))
+    left_out = [{"step": "exploration", "what": "scopes", "count": 20}]
+    text = quotation(json.loads(texts["report.json"]) | {"left_out": left_out})
+    assert "| scopes 2; up to 4 jobs, up to 2 callers, up to 1 cancel |" in text
+    assert "left out by this tier: 20 scopes" in text
+
+
 def test_a_page_without_a_place_for_the_verdict_is_an_error():
-    with pytest.raises(SpecError, match="no block"):
+    with pytest.raises(EvidenceError, match="no block"):
         with_quotation("nothing here", {})

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from aiojobs_verification.evidence.chain import Chain
-from aiojobs_verification.evidence.evidence import Evidence
+from aiojobs_verification.evidence.chain import Chain, Link
+from aiojobs_verification.evidence.evidence import Evidence, Findings, Status
+from aiojobs_verification.evidence.teeth import Seen
 from aiojobs_verification.evidence.verdict import Standing, Verdict, judge, settled_so_far
 from planted.chain import (
     FAILED,
@@ -152,3 +153,73 @@ def test_a_run_is_as_deep_as_its_shallowest_step():
     )
     assert judged(unit, proofs, chain=deep).tier == "full"
     assert judged(replace(unit, tier="smoke"), proofs, chain=deep).tier == "smoke"
+
+
+def test_a_requirement_that_was_changed_and_not_reviewed_is_outdated_and_nothing_counts_for_it():
+    changed = replace(A, outdated=True, revision=3)
+    judgement = judged(passed("A-1", "B-1"), passed("A-1", kind="prove"), (changed, B))
+    assert judgement.verdict is Verdict.INCOMPLETE
+    assert "requirement A-1 is outdated" in judgement.gaps[0]
+    assert "revision 3" in judgement.gaps[0]
+    assert [way.standing for way in judgement.checks["A-1"]] == [Standing.OUTDATED] * 2
+    assert not settled_so_far(judgement.checks["A-1"])
+    assert settled_so_far(judgement.checks["B-1"])
+
+
+def test_a_crash_is_a_failure_of_its_own_and_speaks_for_no_requirement():
+    story = Findings(Status.FAIL, "exit code 1: CRASH: the library fails with ZeroDivisionError\nTraceback")
+    judgement = judged(passed("A-1", "B-1"), story)
+    assert judgement.verdict is Verdict.FAIL
+    assert judgement.failures == (f"step proofs found a crash: {story.headline}",)
+    assert judgement.checks["A-1"][1].by == ()
+
+
+# --- Teeth ------------------------------------------------------------------------------------------------
+
+SEEDED = evidence_of("seeded", passed("A-1", kind="mutant"), tier="full")
+THREE = Chain(
+    (*LINKS, Link(2, "mutant", "Teeth")), (*TWO.steps, replace(UNIT, name="seeded", link=2, kind="mutant"))
+)
+
+
+def bitten(found, tier="full", last_full=None):
+    """What a run comes to in which seeded faults were found so."""
+    seeded = replace(SEEDED, tier=tier, findings=replace(SEEDED.findings, teeth=found))
+    unit = evidence_of("unit", passed("A-1"), tier=tier)
+    proofs = evidence_of("proofs", passed("A-1", kind="prove"), tier=tier)
+    one = replace(A, checks=("test", "prove", "mutant"))
+    return judge(THREE, [one], {"unit": unit, "proofs": proofs, "seeded": seeded}, (), last_full)
+
+
+def test_every_kind_that_is_counted_has_found_a_fault_of_its_own():
+    judgement = bitten({"A-1": {"test": ["one too many"], "prove": ["one too many", "LIFO"]}})
+    assert judgement.verdict is Verdict.PASS
+    assert [(tooth.kind, tooth.seen, tooth.faults) for tooth in judgement.teeth["A-1"]] == [
+        ("test", Seen.NOW, ("one too many",)),
+        ("prove", Seen.NOW, ("LIFO", "one too many")),
+    ]
+
+
+@pytest.mark.parametrize("found", [{}, {"A-1": {"test": ["LIFO"]}}, {"A-1": {"test": ["LIFO"], "prove": []}}])
+def test_a_kind_that_found_no_fault_although_all_were_tried_is_a_failure(found):
+    judgement = bitten(found, last_full={"A-1": {"prove": ["LIFO"]}})
+    assert judgement.verdict is Verdict.FAIL
+    told = [
+        line for line in judgement.failures if line.startswith("no seeded fault was found by prove for A-1")
+    ]
+    assert len(told) == 1
+
+
+def test_in_a_lesser_tier_the_last_full_run_is_shown_as_such_and_what_nobody_tried_is_not_due():
+    judgement = bitten({"A-1": {"test": ["LIFO"]}}, tier="smoke", last_full={"A-1": {"prove": ["old"]}})
+    assert judgement.verdict is Verdict.PASS
+    assert [tooth.seen for tooth in judgement.teeth["A-1"]] == [Seen.NOW, Seen.BEFORE]
+    assert [tooth.seen for tooth in bitten({}, tier="smoke").teeth["A-1"]] == [Seen.NOT_DUE] * 2
+
+
+def test_a_place_that_the_last_full_run_left_empty_is_a_failure_until_a_fault_is_found_there():
+    empty = {"A-1": {"test": ["LIFO"], "prove": []}}
+    judgement = bitten({}, tier="smoke", last_full=empty)
+    assert judgement.verdict is Verdict.FAIL
+    assert [tooth.seen for tooth in judgement.teeth["A-1"]] == [Seen.BEFORE, Seen.NEVER]
+    assert bitten({"A-1": {"prove": ["one too many"]}}, tier="smoke", last_full=empty).verdict is Verdict.PASS

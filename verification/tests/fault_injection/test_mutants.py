@@ -114,7 +114,7 @@ def test_what_does_not_come_back_is_killed_and_has_found_nothing(sandbox):
 def test_what_falls_over_is_an_error_and_not_a_find(sandbox):
     lost = Edit(KILLERS, DOC, "raise KeyError")
     assert ask(sandbox, "validate", edits=(lost,))["status"] == ERROR
-    broken = Edit(ADMISSION, "from enum import Enum", "from enumeration import Enum")
+    broken = Edit(KILLERS, "import re\n", "import regular_expressions\n")
     assert ask(sandbox, "validate", edits=(broken,))["status"] == ERROR
 
 

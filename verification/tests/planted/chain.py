@@ -6,7 +6,7 @@ from aiojobs_verification.cli import verify
 from aiojobs_verification.evidence import evidence, findings
 from aiojobs_verification.evidence.chain import PYTHON, Chain, Link, Step
 from aiojobs_verification.evidence.evidence import Cover, Evidence, Findings, Status, Subject, Timing
-from aiojobs_verification.specification.requirements import Requirement
+from aiojobs_verification.evidence.verdict import Promise
 
 ROOT = Path(__file__).parents[3]
 
@@ -18,8 +18,8 @@ def a_step(name, link=0, kind="test", code="pass", reader=findings.exit_code, **
     return Step(name, link, f"what {name} checks", (PYTHON, "-c", code), reader, kind=kind, **more)
 
 
-def a_requirement(name, *checks):
-    return Requirement(name, "Group", "text", "goal", "", (), checks)
+def a_requirement(name, *checks, **more):
+    return Promise(name, checks, **{"group": "Group", "text": "text", "goal": "goal", **more})
 
 
 def evidence_of(name, found, kind="test", link=0, **more):

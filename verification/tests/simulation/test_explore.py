@@ -4,7 +4,9 @@ import gc
 import itertools
 import json
 import random
+import re
 import sys
+from multiprocessing import get_start_method
 
 import pytest
 
@@ -225,6 +227,9 @@ def test_the_command_writes_its_account(tmp_path, capsys):
     assert code == 0, capsys.readouterr().out
     account = json.loads(target.read_text())
     assert account["figures"]["states"] > 100
+    assert account["left_out"] == {
+        "scopes": len([case for case in read_cases() if case.tier != "baseline" and case.applicable]) - 1
+    }
     (speaker,) = account["covers"]["EXC-2"]
     assert speaker.startswith("handler-raises: limit 1, pending limit 1, 2 jobs, 1 caller, ")
 
@@ -247,3 +252,24 @@ def test_a_part_of_the_specification_that_never_comes_about_is_a_failure(monkeyp
     out = capsys.readouterr().out
     assert "the action spawn_block never came about" in out
     assert "no pending job ever had the event close" in out
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_command_that_is_to_stop_at_a_finding_does_not_explore_the_other_scopes(
+    workers, monkeypatch, capsys
+):
+    from aiojobs_verification.cli import explore as command
+
+    if workers > 1 and get_start_method() != "fork":
+        pytest.skip("a process that is not forked has the library without the planted fault")
+    fault = next(fault for fault in FAULTS if fault.__name__ == "slot_released_twice")
+    package = planted(fault)
+    monkeypatch.setattr(command.packages, "own", lambda: package)
+    small = Case("small", "smoke", WHERE["slot_released_twice"], {"events": 1})
+    endless = Case("endless", "smoke", Scope(jobs=4, callers=4, cancels=4, pending_limit=4), {})
+    monkeypatch.setattr(command, "read_cases", lambda: [small, endless])
+    assert main(["explore", "--failfast", "--workers", str(workers)]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"^FAIL small: \S+ is broken$", out, re.MULTILINE)
+    assert "endless" not in out
+    assert "never came about" not in out

@@ -229,17 +229,40 @@ def test_the_account_names_what_spoke(tmp_path, monkeypatch):
     assert account["figures"]["worlds: walks"] == 60
     assert "walks" in account["covers"]["LIMIT-1"]
     assert account["seeds"] == {"fuzz": fuzz.SEED}
+    assert account["left_out"] == {"walks": fuzz._TIERS["full"].walks - account["figures"]["worlds: walks"]}
 
 
-def test_a_finding_fails_the_command(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """The command finds two stories in walks over a library that tells a failure twice."""
     monkeypatch.setattr(fuzz, "_folder", lambda: tmp_path)
     fault = FAULTS["failure_told_twice"]
     package = planted(fault)
     monkeypatch.setattr(fuzz.packages, "own", lambda: package)
     events = (("nowait", "failing"), ("wait", 0), WIND_UP)
-    walked = Walked(1, 3, findings={"EXC-1": Finding(Scope(jobs=1, callers=1), events, "EXC-1", "")})
-    monkeypatch.setattr(fuzz, "_walk_portions", lambda *_: walked)
+    scope = Scope(jobs=1, callers=1)
+    findings = {
+        "EXC-2": Finding(scope, (*events, WIND_UP, WIND_UP), "EXC-2", ""),
+        "EXC-1": Finding(scope, events, "EXC-1", ""),
+    }
+    monkeypatch.setattr(fuzz, "_walk_portions", lambda *_, **__: Walked(1, 3, findings=dict(findings)))
     monkeypatch.setitem(fuzz._TIERS, "smoke", fuzz._Tier(walks=1, examples=1, steps=2, live=0))
-    monkeypatch.setattr(fuzz, "_run_machines", lambda *_: {})
+
+
+def test_a_finding_fails_the_command(broken, monkeypatch, capsys):
+    monkeypatch.setattr(fuzz, "_run_machines", lambda *_: {"Machines": Walked()})
     assert main(["fuzz", "--tier", "smoke"]) == 1
-    assert "EXC-1 is broken" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "EXC-1 is broken" in out
+    assert out.count("kept as") == 2
+    assert "Machines" in out
+
+
+def test_a_command_that_is_to_stop_at_a_finding_tells_the_shortest_and_looks_no_further(
+    broken, monkeypatch, capsys
+):
+    monkeypatch.setattr(fuzz, "_run_machines", lambda *_: pytest.fail("it goes on"))
+    assert main(["fuzz", "--tier", "smoke", "--failfast"]) == 1
+    out = capsys.readouterr().out
+    assert "EXC-1 is broken" in out
+    assert out.count("kept as") == 1

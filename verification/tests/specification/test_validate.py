@@ -9,11 +9,14 @@ import pytest
 from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.load import FILES, load
 
+SOURCES = Path("verification", "src")
 
-def validate(root, *arguments):
-    # The package as a folder: the library is not imported, and -S leaves out all that was ever installed.
-    command = [sys.executable, "-S", str(root / "src" / "aiojobs" / "spec"), "validate", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+def validate(sources, *arguments):
+    # Not even the library is on the path, and -S leaves out all that was ever installed.
+    command = [sys.executable, "-S", "-m", "aiojobs_verification", "validate", *arguments]
+    environment = {"PYTHONPATH": str(sources)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_reference_has_every_requirement_of_the_design(spec):
@@ -54,14 +57,14 @@ def test_a_file_that_is_no_text_is_named(edited):
 
 
 def test_the_command_needs_the_standard_library_alone(root):
-    done = validate(root)
+    done = validate(root / SOURCES)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("job.toml           5 states × 4 events = 20 cells")
 
 
 def test_the_command_fails_and_names_the_place(root, edited):
     folder = edited("job.toml", 'initial = "pending"', 'initial = "new"')
-    done = validate(root, "--spec", str(folder))
+    done = validate(root / SOURCES, "--spec", str(folder))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "job.toml, table [machine], key 'initial': "
@@ -73,10 +76,9 @@ def test_an_installed_package_finds_the_files_that_it_was_shipped_with(tmp_path,
     """Without a source tree around it, the files are those beside the package, as the wheel has them."""
     import shutil
 
-    package = tmp_path / "site" / "aiojobs"
-    shutil.copytree(root / "src" / "aiojobs" / "spec", package / "spec")
-    shutil.copytree(root / "spec", package / "spec" / "reference")
-    command = [sys.executable, "-S", str(package / "spec"), "validate"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    package = tmp_path / "site" / "aiojobs_verification"
+    shutil.copytree(root / "verification" / "src" / "aiojobs_verification", package)
+    shutil.copytree(root / "spec", package / "reference")
+    done = validate(package.parent)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith(f"{Path('aiojobs', 'spec', 'reference')}: well-formed\n")
+    assert done.stdout.endswith(f"{Path('aiojobs_verification', 'reference')}: well-formed\n")

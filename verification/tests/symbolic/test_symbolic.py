@@ -16,7 +16,7 @@ from aiojobs_verification.specification.locate import repository
 from aiojobs_verification.symbolic import contracts
 
 ROOT = repository()
-CONTRACTS = ROOT / "tests" / "contracts"
+CONTRACTS = ROOT / "verification/src/aiojobs_verification/symbolic/proofs"
 
 PLANTED = """
 from aiojobs._admission import Admission

@@ -293,6 +293,7 @@ class Check:
             "figures": self.figures(),
             "covers": covers,
             "skips": {"TLC": self.skipped} if self.skipped else {},
+            "left_out": {"configurations": len(self.manifest.configurations) - len(self.chosen)},
             "planted": self.planted,
             "problems": self.problems,
         }

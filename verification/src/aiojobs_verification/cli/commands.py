@@ -22,7 +22,7 @@ import pkgutil
 import sys
 from importlib.util import find_spec as find_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import aiojobs_verification.cli
 from aiojobs_verification.specification.errors import SpecError
@@ -40,6 +40,7 @@ __all__ = [
     "Subparsers",
     "add_folder",
     "add_json",
+    "command",
     "main",
     "stream_beside",
     "write_json",
@@ -119,6 +120,11 @@ def main(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return NO_TOOL
+
+
+def command() -> NoReturn:
+    """The console script ``aiojobs-verification``."""
+    sys.exit(main(sys.argv[1:]))
 
 
 def _run(arguments: argparse.Namespace) -> int:

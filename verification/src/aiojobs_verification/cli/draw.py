@@ -4,8 +4,9 @@ Rules of this file: between `<!-- generated:NAME -->` and `<!-- /generated:NAME 
 that name, and nothing else is touched. A name that doesn't exist, and a mark without its other half, are
 errors.
 
-How it works: the files are README.md, spec/README.md and every Markdown file below docs/. With `--check`
-nothing is written, and a block that differs from what the specification gives is an error.
+How it works: the files are README.md, spec/README.md and every Markdown file below docs/; one page,
+docs/reference/traceability.md, is written whole. With `--check` nothing is written, and a block that differs
+from what the specification gives is an error.
 
 Deliberately not here: what a block says (`narrate`).
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from aiojobs_verification.cli.commands import Subparsers
 from aiojobs_verification.cli.generate import settle_files
+from aiojobs_verification.codegen import traceability
 from aiojobs_verification.codegen.narrate import BLOCKS
 from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.load import load
@@ -53,7 +55,7 @@ def drawn(root: Path) -> dict[Path, str]:
         text = path.read_text(encoding="utf-8")
         if _MARK.search(text):
             found[path] = with_blocks(text, spec, path.relative_to(root).as_posix())
-    return found
+    return {**found, root / traceability.PAGE: traceability.page(spec, traceability.places(root))}
 
 
 def _documents(root: Path) -> Iterator[Path]:

@@ -15,8 +15,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -31,7 +32,7 @@ from aiojobs_verification.specification.locate import find_repository
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import TextIO
 
     from aiojobs_verification.cli.commands import Subparsers
@@ -56,6 +57,9 @@ def register(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--jobs", type=int, choices=(0, 1, 2, 3), help="only scopes with so many jobs")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at a time")
+    parser.add_argument(
+        "--failfast", action="store_true", help="stop with the first scope in which something is found"
+    )
     parser.add_argument("--pin", action="store_true", help="write the figures found into spec/explore.toml")
     parser.add_argument("--list", action="store_true", help="show the scopes and explore nothing")
     parser.add_argument(
@@ -76,12 +80,13 @@ def _main(arguments: argparse.Namespace) -> int:
         return NOT_HERE
     folder = _baseline() if arguments.baseline else None
     started = time.monotonic()
-    results = _explore_all(cases, folder, max(1, min(arguments.workers, len(cases))))
+    workers = max(1, min(arguments.workers, len(cases)))
+    results = _explore_all(cases, folder, workers, failfast=arguments.failfast)
     seconds = time.monotonic() - started
     if arguments.pin:
         pin((case, found.figures()) for case, found in results)
         results = [(replace(case, expect=found.figures()), found) for case, found in results]
-    whole = not (arguments.scope or arguments.jobs is not None)
+    whole = len(results) == len(cases) and not (arguments.scope or arguments.jobs is not None)
     wrong = _judge_baseline(results) if folder else _judge(results) + (_unseen(results) if whole else [])
     _report(results, wrong, seconds, stream_beside(arguments.json), folder)
     if not wrong:
@@ -106,14 +111,33 @@ def _package(folder: Path | None) -> packages.Package:
     return packages.own() if folder is None else packages.load(folder, f"aiojobs {packages.BASELINE}")
 
 
-def _explore_all(cases: list[Case], folder: Path | None, workers: int) -> list[tuple[Case, Found]]:
+def _explore_all(
+    cases: list[Case], folder: Path | None, workers: int, *, failfast: bool
+) -> list[tuple[Case, Found]]:
     if workers == 1:
-        return [(case, _explore_case(case, folder)) for case in cases]
+        return list(_explore_one_by_one(cases, folder, failfast=failfast))
     # The longest first, so that no process is left with one at the end.
     order = sorted(cases, key=lambda case: -case.expect.get("events", 0))
     with ProcessPoolExecutor(workers) as pool:
-        futures = {case.name: pool.submit(_explore_case, case, folder) for case in order}
-        return [(case, futures[case.name].result()) for case in cases]
+        futures = {pool.submit(_explore_case, case, folder): case for case in order}
+        for future in as_completed(futures):
+            if failfast and future.result().findings:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for child in active_children():
+                    child.terminate()
+                return [(futures[future], future.result())]
+        found = {case.name: future.result() for future, case in futures.items()}
+    return [(case, found[case.name]) for case in cases]
+
+
+def _explore_one_by_one(
+    cases: list[Case], folder: Path | None, *, failfast: bool
+) -> Iterator[tuple[Case, Found]]:
+    for case in cases:
+        found = _explore_case(case, folder)
+        yield case, found
+        if failfast and found.findings:
+            return
 
 
 def _explore_case(case: Case, folder: Path | None) -> Found:
@@ -223,7 +247,12 @@ def _account(results: _Results) -> dict[str, Any]:
         "transitions seen": f"{len(cells)} of {len(moves())}",
         "strangers met": f"{len({name for _, found in results for name in found.met})} of {len(strangers())}",
     }
-    return {"figures": figures, "covers": {name: sorted(by) for name, by in sorted(speakers.items())}}
+    every = [case for case in read_cases() if case.applicable and case.tier != "baseline"]
+    return {
+        "figures": figures,
+        "covers": {name: sorted(by) for name, by in sorted(speakers.items())},
+        "left_out": {"scopes": len(every) - len(results)},
+    }
 
 
 def _account_of_baseline(results: _Results) -> dict[str, Any]:

@@ -99,6 +99,9 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument("--seed", type=int, help="begin with this seed (default: one that nobody has tried)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument(
+        "--failfast", action="store_true", help="with --tier: stop at a finding, and tell the shortest"
+    )
+    parser.add_argument(
         "--replay", type=Path, metavar="FILE", help="tell the story of a finding that was kept"
     )
     parser.add_argument(
@@ -129,19 +132,31 @@ def _fuzz_tier(arguments: argparse.Namespace) -> int:
         range(SEED + start, SEED + min(start + _PORTION, tier.walks))
         for start in range(0, tier.walks, _PORTION)
     ]
-    results["walks"] = _walk_portions(portions, arguments.workers, started)
+    results["walks"] = _walk_portions(portions, arguments.workers, started, failfast=arguments.failfast)
+    if arguments.failfast and results["walks"].findings:
+        return _conclude({"walks": _shortest(results["walks"])}, started, arguments)
     results |= _run_machines(tier, started)
     results |= _run_live(tier, started)
     return _conclude(results, started, arguments)
 
 
-def _walk_portions(portions: list[range], workers: int, started: float) -> Walked:
+def _walk_portions(portions: list[range], workers: int, started: float, *, failfast: bool) -> Walked:
     total = Walked()
     with ProcessPoolExecutor(max(1, workers)) as pool:
         for number, walked in enumerate(pool.map(_walk_portion, portions), 1):
             total.add(walked)
             _say(f"walks: {number} of {len(portions)} portions", total, started)
+            if failfast and total.findings:
+                pool.shutdown(cancel_futures=True)
+                break
     return total
+
+
+def _shortest(walked: Walked) -> Walked:
+    """The same with one finding, which promises the shortest story."""
+    best = min(walked.findings.values(), key=lambda finding: len(finding.events))
+    walked.findings = {best.requirement: best}
+    return walked
 
 
 def _walk_portion(seeds: Iterable[int]) -> Walked:
@@ -249,6 +264,7 @@ def _account(results: dict[str, Walked]) -> dict[str, Any]:
     return {
         "figures": figures,
         "covers": {requirement: sorted(names) for requirement, names in sorted(speakers.items())},
+        "left_out": {"walks": _TIERS["full"].walks - results["walks"].worlds},
         "seeds": {"fuzz": SEED},
     }
 

@@ -1,17 +1,13 @@
 """The report: what a run of the chain of evidence showed; ``python -m aiojobs_verification report``.
 
-How it works: `gather` reads the evidence files and the specification, `compose` turns them into one plain
-document, and the pages are written from that document alone: ``build/report.json`` is the document itself
-(``report.schema.json`` beside this file describes it), ``report.md`` and ``report.html`` show it.
+How it works: `gather` reads the evidence files and the specification, `evidence.report` makes one document of
+them, and the pages are written from that document alone: ``build/report.json`` is the document itself,
+``report.md`` and ``report.html`` show it. A full run leaves a copy of it in ``build/last-full``, for the runs of
+a lesser tier that follow.
 
-Rules of this file
-    `compose` and the pages are pure functions. The same evidence and the same specification give the same
-    bytes; what differs between two runs is the timings, each in a line that is marked as one. ``--compare``
-    looks at two runs for anything else. ``--quote`` puts the verdict of one into README.md.
+``--compare`` looks at two runs for anything but timings; ``--quote`` puts the verdict of one into README.md.
 
-    What can't be read is reported, never passed over: it makes the verdict FAIL.
-
-Deliberately not here: the verdict's rules (`verdict`).
+Rule of this file: what can't be read is reported, never passed over: it makes the verdict FAIL.
 """
 
 from __future__ import annotations
@@ -19,19 +15,21 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from dataclasses import asdict, dataclass
+import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiojobs_verification.cli.commands import FAILED, NOT_HERE, PASSED, Subparsers
+from aiojobs_verification.codegen import traceability
 from aiojobs_verification.codegen.picture import svg
 from aiojobs_verification.evidence import evidence as files
 from aiojobs_verification.evidence import page_html, page_markdown
 from aiojobs_verification.evidence.chain import CHAIN
 from aiojobs_verification.evidence.comparison import compared, differences
-from aiojobs_verification.evidence.evidence import Status
 from aiojobs_verification.evidence.quotation import with_quotation
-from aiojobs_verification.evidence.verdict import Judgement, Verdict, judge, settled_so_far
+from aiojobs_verification.evidence.report import SCHEMA, Sources, closing_words, compose
+from aiojobs_verification.evidence.verdict import Promise, Verdict, judge
 from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.job import read_job
 from aiojobs_verification.specification.locate import find_repository
@@ -39,37 +37,20 @@ from aiojobs_verification.specification.requirements import read_assumptions, re
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import TextIO
 
-    from aiojobs_verification.evidence.chain import Chain, Link
-    from aiojobs_verification.evidence.evidence import Evidence
+    from aiojobs_verification.evidence.chain import Chain
     from aiojobs_verification.specification.machine import Machine
-    from aiojobs_verification.specification.requirements import Assumption, Requirement
+    from aiojobs_verification.specification.requirements import Requirement
 
 T = TypeVar("T")
 
-SCHEMA: Final = 1
-
 EXIT_CODES: Final = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCOMPLETE: 3}
+LAST_FULL: Final = "build/last-full/report.json"
+LAST_TEETH: Final = "spec/mutants/teeth.toml"
 
-_SAID_ELSEWHERE: Final = frozenset(
-    {"schema", "tier", "skips", "versions", "source", "commit", "timing_started", "timing_seconds"}
-)
 _SPEC: Final = ("job.toml", "scheduler.toml", "requirements.toml", "assumptions.toml")
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """Everything that a report is made from."""
-
-    evidence: Mapping[str, Evidence]
-    requirements: Sequence[Requirement]
-    kinds: Mapping[str, str]
-    assumptions: Sequence[Assumption]
-    lifecycle: Machine | None
-    digests: Mapping[str, str]
-    unreadable: Sequence[str]
 
 
 def register(subparsers: Subparsers) -> None:
@@ -105,7 +86,11 @@ def _main(arguments: argparse.Namespace) -> int:
 
 def _quote(report: Path, page: Path) -> int:
     document = json.loads(report.read_text(encoding="utf-8"))
-    page.write_text(with_quotation(page.read_text(encoding="utf-8"), document), encoding="utf-8")
+    try:
+        page.write_text(with_quotation(page.read_text(encoding="utf-8"), document), encoding="utf-8")
+    except files.EvidenceError as error:
+        print(error, file=sys.stderr)
+        return FAILED
     print(f"{page.name} quotes {report}: {document['verdict']}, tier {document['tier']}")
     return PASSED
 
@@ -118,23 +103,24 @@ def _compare(one: Path, two: Path) -> int:
 
 def publish(root: Path, stream: TextIO, chain: Chain = CHAIN) -> int:
     """Write the three reports under ``build``, the verdict to `stream`, and return the exit code."""
-    gathered = gather(root)
-    judgement = judge(chain, gathered.requirements, gathered.evidence, gathered.unreadable)
-    document = compose(gathered, judgement, chain)
-    build = root / "build"
-    build.mkdir(exist_ok=True)
-    picture = svg(gathered.lifecycle) if gathered.lifecycle else ""
-    for name, text in (
-        ("report.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n"),
-        ("report.md", page_markdown.page(document)),
-        ("report.html", page_html.page(document, picture)),
-    ):
-        (build / name).write_text(text, encoding="utf-8")
-    stream.write(closing_words(judgement))
-    return EXIT_CODES[judgement.verdict]
+    sources = gather(root)
+    assessment = judge(
+        chain, sources.promises, sources.evidence, sources.unreadable, sources.last_teeth.get("teeth", {})
+    )
+    document = compose(sources, assessment, chain)
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    pages = {"build/report.json": text, "build/report.md": page_markdown.page(document)}
+    pages["build/report.html"] = page_html.page(document, _picture(root) if sources.lifecycle else "")
+    if assessment.tier == "full":
+        pages[LAST_FULL] = text
+    for name, content in pages.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content, encoding="utf-8")
+    stream.write(closing_words(assessment, document))
+    return EXIT_CODES[assessment.verdict]
 
 
-def gather(root: Path) -> Gathered:
+def gather(root: Path) -> Sources:
     """Read the evidence and the specification; faults are collected, not raised."""
     unreadable: list[str] = []
     spec = root / "spec"
@@ -144,66 +130,33 @@ def gather(root: Path) -> Gathered:
     requirements = _attempt(read_requirements, spec / "requirements.toml", unreadable)
     assumptions = _attempt(read_assumptions, spec / "assumptions.toml", unreadable)
     job = _attempt(read_job, spec / "job.toml", unreadable)
-    return Gathered(
+    return Sources(
         evidence={each.step: each for each in found if each is not None},
-        requirements=tuple(requirements.by_id.values()) if requirements else (),
+        promises=[promise(one) for one in requirements.by_id.values()] if requirements else (),
         kinds=requirements.kinds if requirements else {},
-        assumptions=tuple(assumptions.values()) if assumptions else (),
-        lifecycle=job.machine if job else None,
+        assumptions=[asdict(one) for one in assumptions.values()] if assumptions else (),
+        lifecycle=_lifecycle(job.machine) if job else None,
         digests={name: _digest(spec / name) for name in _SPEC if (spec / name).is_file()},
-        unreadable=tuple(unreadable),
+        places=_attempt(_places, root, unreadable) or {},
+        unreadable=unreadable,
+        last_full=_last_full(root / LAST_FULL),
+        last_teeth=_attempt(_last_teeth, root / LAST_TEETH, unreadable) or {},
     )
 
 
-def compose(gathered: Gathered, judgement: Judgement, chain: Chain) -> dict[str, Any]:
-    """The report as a plain document."""
-    steps = [gathered.evidence[step.name] for step in chain.steps if step.name in gathered.evidence]
-    return {
-        "schema": SCHEMA,
-        "verdict": str(judgement.verdict),
-        "tier": judgement.tier,
-        "failures": list(judgement.failures),
-        "gaps": list(judgement.gaps),
-        "counts": _counts(steps, judgement),
-        "subject": _subject(steps, gathered.digests),
-        "lifecycle": _lifecycle(gathered.lifecycle),
-        "links": [_link(link, chain) for link in chain.links],
-        "steps": [_step(step) for step in steps],
-        "kinds": dict(gathered.kinds),
-        "requirements": [_requirement(one, judgement) for one in gathered.requirements],
-        "assumptions": [asdict(one) for one in gathered.assumptions],
-        "skips": [skip for step in steps for skip in _skips(step)],
-        "timings": {step.step: _timing(step) for step in steps},
-    }
-
-
-def closing_words(judgement: Judgement) -> str:
-    """What the person who ran the chain reads last."""
-    total = (
-        f"{judgement.verdict}, tier {judgement.tier}: {len(judgement.failures)} failed, "
-        f"{len(judgement.gaps)} open; {_settled(judgement)} of {len(judgement.checks)} "
-        "requirements were checked in every way they need that is built."
+def promise(one: Requirement) -> Promise:
+    """A requirement as the report knows it."""
+    return Promise(
+        id=one.id,
+        checks=one.checks,
+        group=one.group,
+        text=one.text,
+        goal=one.goal,
+        keeps=one.keeps,
+        differences=one.defects,
+        revision=one.revision,
+        outdated=one.outdated,
     )
-    failures = [f"  failed: {line}" for line in judgement.failures]
-    gaps = [f"  open:   {line}" for line in judgement.gaps]
-    where = "Report: build/report.html, build/report.md, build/report.json"
-    return "\n".join(["", *failures, *gaps, "", total, where, ""])
-
-
-def _settled(judgement: Judgement) -> int:
-    return sum(settled_so_far(ways) for ways in judgement.checks.values())
-
-
-def _counts(steps: Sequence[Evidence], judgement: Judgement) -> dict[str, int]:
-    """The run in a few numbers."""
-    return {
-        "steps": len(steps),
-        "passed": sum(step.findings.status is Status.PASS for step in steps),
-        "requirements": len(judgement.checks),
-        "settled": _settled(judgement),
-        "planted": sum(len(step.findings.planted) for step in steps),
-        "skips": sum(len(list(_skips(step))) for step in steps),
-    }
 
 
 def _attempt(read: Callable[[Path], T], path: Path, unreadable: list[str]) -> T | None:
@@ -214,24 +167,35 @@ def _attempt(read: Callable[[Path], T], path: Path, unreadable: list[str]) -> T 
         return None
 
 
-def _subject(steps: Sequence[Evidence], digests: Mapping[str, str]) -> dict[str, Any]:
-    """What was checked; more than one value under a key means that the evidence is of different runs."""
-    subjects = [step.subject for step in steps]
-    versions: dict[str, set[str]] = {}
-    for subject in subjects:
-        for name, version in subject.versions.items():
-            versions.setdefault(name, set()).add(version)
+def _places(root: Path) -> dict[str, dict[str, Sequence[Mapping[str, Any]]]]:
     return {
-        "commits": sorted({subject.commit for subject in subjects}),
-        "sources": sorted({subject.source for subject in subjects}),
-        "specification": dict(digests),
-        "versions": {name: sorted(found) for name, found in sorted(versions.items())},
+        id_: {
+            traceability.SORTS[sort][0]: [asdict(place) for place in found] for sort, found in by_sort.items()
+        }
+        for id_, by_sort in traceability.places(root).items()
     }
 
 
-def _lifecycle(machine: Machine | None) -> dict[str, Any] | None:
-    if machine is None:
+def _last_full(path: Path) -> Mapping[str, Any] | None:
+    """The report of the last full run; one of another form counts for nothing."""
+    if not path.is_file():
         return None
+    document: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document if document["schema"] == SCHEMA else None
+
+
+def _last_teeth(path: Path) -> Mapping[str, Any]:
+    """What the last run that tried every seeded fault has left; nothing if there was none."""
+    if not path.is_file():
+        return {}
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        return {"commit": found["commit"], "date": found["date"], "teeth": dict(found["teeth"])}
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise files.EvidenceError(f"{path.name}: {error!r}") from None
+
+
+def _lifecycle(machine: Machine) -> dict[str, Any]:
     return {
         "initial": machine.initial,
         "final": sorted(machine.final),
@@ -241,43 +205,8 @@ def _lifecycle(machine: Machine | None) -> dict[str, Any] | None:
     }
 
 
-def _link(link: Link, chain: Chain) -> dict[str, Any]:
-    steps = [step.name for step in chain.steps if step.link == link.number]
-    return {**asdict(link), "built": bool(steps), "steps": steps}
-
-
-def _step(step: Evidence) -> dict[str, Any]:
-    """The evidence without what is said once for all (`_subject`) or apart (timings)."""
-    return {key: value for key, value in step.as_dict().items() if key not in _SAID_ELSEWHERE}
-
-
-def _skips(step: Evidence) -> Iterator[dict[str, str]]:
-    """What of a step did not run: all of it (``id`` is empty), or parts."""
-    found = step.findings
-    if found.status is Status.SKIPPED:
-        yield {"step": step.step, "id": "", "reason": found.reason}
-    for name, reason in sorted(found.skips.items()):
-        yield {"step": step.step, "id": name, "reason": reason}
-
-
-def _timing(step: Evidence) -> dict[str, Any]:
-    return {"timing_started": step.timing.started, "timing_seconds": step.timing.seconds}
-
-
-def _requirement(one: Requirement, judgement: Judgement) -> dict[str, Any]:
-    checks = [
-        {"kind": way.kind, "standing": str(way.standing), "by": list(way.by)}
-        for way in judgement.checks[one.id]
-    ]
-    return {
-        "id": one.id,
-        "group": one.group,
-        "text": one.text,
-        "goal": one.goal,
-        "keeps": one.keeps,
-        "differences": list(one.defects),
-        "checks": checks,
-    }
+def _picture(root: Path) -> str:
+    return svg(read_job(root / "spec" / "job.toml").machine)
 
 
 def _digest(path: Path) -> str:

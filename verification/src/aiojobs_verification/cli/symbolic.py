@@ -134,7 +134,7 @@ def register(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("symbolic", help="confirm the contracts of the pure core over all paths")
     parser.add_argument("--tier", choices=("smoke", "full"), default="smoke", help="how far to go")
     parser.add_argument("--root", type=Path, help="the source tree that is checked (default: this one)")
-    parser.add_argument("--contracts", type=Path, help=f"another folder than {_FOLDER.as_posix()}")
+    parser.add_argument("--contracts", type=Path, help="another folder than symbolic/proofs")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     add_json(parser)
     parser.set_defaults(run=_run)
@@ -146,14 +146,16 @@ def _run(arguments: argparse.Namespace) -> int:
         print(needed, file=sys.stderr)
         return NO_TOOL
     out = stream_beside(arguments.json)
+    folder = arguments.contracts or repository() / _FOLDER
     account = check(
         arguments.root or repository(),
-        arguments.contracts or repository() / _FOLDER,
+        folder,
         full=arguments.tier == "full",
         jobs=arguments.jobs,
         say=lambda line: print(line, file=out, flush=True),
     )
-    write_json(account.as_dict(), arguments.json)
+    left_out = len(read_contracts(folder, full=True)) - len(account.results)
+    write_json(account.as_dict() | {"left_out": {"contracts": left_out}}, arguments.json)
     print("\n".join(_told(account)), file=out)
     return PASSED if account.holds else FAILED
 

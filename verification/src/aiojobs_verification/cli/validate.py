@@ -1,4 +1,7 @@
-"""`python -m aiojobs_verification validate`: are the files well-formed, total, and linked?
+"""`python -m aiojobs_verification validate`: are the files well-formed, total, linked, and reviewed?
+
+A requirement whose text or kinds of check have changed since somebody reviewed them fails here, and nowhere
+else: every other command works while somebody edits.
 
 Deliberately not here: whether what they say is true (`prove`), and any rule of what well-formed means
 (`load`).
@@ -6,9 +9,10 @@ Deliberately not here: whether what they say is true (`prove`), and any rule of 
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from aiojobs_verification.cli.commands import PASSED, Subparsers, add_folder
+from aiojobs_verification.cli.commands import FAILED, PASSED, Subparsers, add_folder
 from aiojobs_verification.specification.load import load
 
 if TYPE_CHECKING:
@@ -30,8 +34,16 @@ def register(subparsers: Subparsers) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    print("\n".join(summary(load(arguments.spec))))
-    return PASSED
+    spec = load(arguments.spec)
+    print("\n".join(summary(spec)))
+    outdated = [one.id for one in spec.requirements.by_id.values() if one.outdated]
+    for name in outdated:
+        print(
+            f"FAULT: {name} is outdated: its text or its kinds of check have changed since they were reviewed. "
+            f"Do the checks still speak for it? Then: python -m aiojobs_verification requirement {name} --reviewed",
+            file=sys.stderr,
+        )
+    return FAILED if outdated else PASSED
 
 
 def summary(spec: Spec) -> list[str]:

@@ -5,8 +5,13 @@ Rules of this file
     add a row. A link, or a kind of check, that no row provides is not built, and the verdict says INCOMPLETE
     until it is.
 
-    A step is a command of its own, run in a process of its own, from the root of the source tree. Nothing of
-    one step reaches the next, and each can be repeated by hand with the command that its evidence names.
+    A step is a command of its own, run in a process of its own, from the root of the source tree. Each can be
+    repeated by hand with the command that its evidence names. Nothing of one step reaches another unless that
+    one names it in `after`.
+
+    `STEPS` stands in the order of the links, in which the report tells it. `ORDER` is the order in which steps
+    begin: first what says the most in the least time, then what takes longest, so that no core idles at the
+    end.
 
     A kind is the way in which a requirement was checked. ``spec/requirements.toml`` says for each requirement
     which kinds it needs; only a step of that kind can provide it.
@@ -32,6 +37,7 @@ TIERS: Final = ("smoke", "full")
 
 PYTHON: Final = "{python}"
 WRITTEN: Final = "{written}"
+CORES: Final = "{cores}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,8 @@ class Step:
     title: str
     command: tuple[str, ...]
     reader: Callable[[findings.Left], Findings]
-    seconds: int = 120
-    """The time budget; running out of it is a failure."""
+    seconds: int = 600
+    """The time budget. What runs out of it is not finished, which is neither a pass nor a failure."""
     kind: str = ""
     """The kind of check it provides; "" if it speaks for no requirement."""
     tiers: tuple[str, ...] = TIERS
@@ -61,6 +67,12 @@ class Step:
     """Modules without which it is skipped."""
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Further arguments by tier."""
+    spread: tuple[str, ...] = ()
+    """The arguments that give it one process for each core."""
+    failfast: tuple[str, ...] = ()
+    """The arguments that make it stop at the first failure."""
+    after: tuple[str, ...] = ()
+    """Steps that must have ended before it begins."""
 
     def arguments(self, tier: str) -> tuple[str, ...]:
         """The command for a tier, its placeholders still in place."""
@@ -68,8 +80,9 @@ class Step:
 
     def repeat(self, tier: str) -> str:
         """The command as a person would type it at the root of the source tree."""
-        words = (word for word in self.arguments(tier) if WRITTEN not in word)
-        return "sh .ci/env " + shlex.join("python" if word == PYTHON else word for word in words)
+        words = [word for word in self.arguments(tier) if not word.endswith(WRITTEN)]
+        words = ["python" if word == PYTHON else word.replace(WRITTEN, "/dev/stdout") for word in words]
+        return "sh .ci/env " + shlex.join(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +123,26 @@ def _own(*arguments: str) -> tuple[str, ...]:
     return (PYTHON, "-m", "aiojobs_verification", *arguments)
 
 
-def _pytest(*arguments: str) -> tuple[str, ...]:
-    return (PYTHON, "-W", "error", *_COUNTED, "-m", "pytest", "-q", f"--evidence={WRITTEN}", *arguments)
+def _pytest(measured: tuple[str, ...], *arguments: str) -> tuple[str, ...]:
+    pytest = ("-m", "pytest", "-q", f"--evidence={WRITTEN}", "--hypothesis-seed=0")
+    return (PYTHON, "-W", "error", *_COUNTED, *measured, *pytest, *arguments)
 
 
-# Each folder of tests is run once; what they execute adds up, and the step "coverage" looks at the sum.
-_COUNTED: Final = ("-m", "coverage", "run", "--append")
+def _coverage(*measured: str) -> tuple[str, ...]:
+    """What the steps under one file of data executed, together."""
+    combined = f"python -m coverage combine --keep -q {' '.join(measured)}"
+    return ("sh", "-c", f"{combined} && python -m coverage json -q {' '.join(measured)} -o '{WRITTEN}'")
+
+
+# Tests run side by side, so each step counts into a file of its own; a step "coverage" looks at the sum.
+_COUNTED: Final = ("-m", "coverage", "run", "--parallel-mode")
+_LIBRARY: Final[tuple[str, ...]] = ()  # what pyproject.toml names
+_CHECKERS: Final = ("--source=verification/src/aiojobs_verification", "--data-file=build/coverage/checkers")
+_CHECKERS_FLOOR: Final = 90
+"""Percent of the lines and branches of the verification that its own tests execute, as far as was reached."""
 # A run for every commit leaves out the tests that take seconds, as `make test` does; the full tier has them.
 _NO_SLOW_ONES: Final = {"smoke": ("-m", "not slow")}
+_FIRST_ONE: Final = ("--maxfail=1",)
 _FOR_TESTS: Final = (
     "aiohttp", "coverage", "hypothesis", "jsonschema", "pytest", "pytest_asyncio", "transitions", "z3",
 )  # fmt: skip
@@ -137,8 +162,8 @@ STEPS: Final = (
     ),
     Step(
         "conformance", 1, "every state and event: the library does what the reference machine does",
-        _pytest("tests/conformance", "--hypothesis-seed=0"), findings.tests("test"), kind="test",
-        seconds=300, needs=_FOR_TESTS, extra=_NO_SLOW_ONES,
+        _pytest(_LIBRARY, "tests/conformance"), findings.tests("test"), kind="test",
+        needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
     Step(
         "proofs", 2, "the invariants hold for every limit and pending limit",
@@ -146,64 +171,87 @@ STEPS: Final = (
     ),
     Step(
         "model", 3, "the model with named jobs: two engines agree on its states, and find each fault",
-        _own("check", "--json"), findings.document("model"), kind="model", seconds=900,
+        _own("check", "--json"), findings.document("model"), kind="model", seconds=1800,
         extra={tier: ("--tier", tier) for tier in TIERS},
     ),
     Step(
         "symbolic", 4, "the pure core keeps its contracts over all paths",
-        _own("symbolic", "--json"), findings.document("symbolic"), kind="symbolic", seconds=180,
-        extra={"full": ("--tier", "full")}, needs=("crosshair", "z3"),
+        _own("symbolic", "--json"), findings.document("symbolic"), kind="symbolic",
+        extra={"full": ("--tier", "full")}, needs=("crosshair", "z3"), spread=("--jobs", CORES),
     ),
     Step(
-        "tests", 0, "the other tests, a warning being an error",
+        "unit", 0, "what each public name promises, a warning being an error",
+        _pytest(_LIBRARY, "tests/unit", "tests/testing", "tests/regression"), findings.tests("test"),
+        kind="test", needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
+    ),
+    Step(
+        "tests", 0, "the other tests of the library, a warning being an error",
         _pytest(
-            "tests", "--ignore=tests/conformance", "--ignore=tests/packaging", "--hypothesis-seed=0"
+            _LIBRARY, "tests",
+            *(f"--ignore=tests/{one}" for one in ("conformance", "unit", "testing", "regression", "packaging")),
         ),
-        findings.tests("test"), kind="test", seconds=600, needs=_FOR_TESTS, extra=_NO_SLOW_ONES,
+        findings.tests("test"), kind="test", seconds=900,
+        needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
     Step(
-        "packaging", 0, "the wheel, installed where nothing else is, works and carries the specification",
-        _pytest("tests/packaging"), findings.tests("test"), kind="test", seconds=300,
-        needs=(*_FOR_TESTS, "build", "hatchling"),
+        "checkers", 0, "each checker of this chain finds the faults that are planted for it",
+        _pytest(_CHECKERS, "verification/tests"), findings.tests("test"), kind="test", seconds=1800,
+        needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
+    ),
+    Step(
+        "packaging", 0, "the wheels, installed where nothing else is, work and carry the specification",
+        _pytest(_LIBRARY, "tests/packaging"), findings.tests("test"), kind="test",
+        needs=(*_FOR_TESTS, "build", "hatchling"), extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
     Step(
         "exploration", 5, "the real scheduler, run through every sequence of outside events up to the bounds",
-        _own("explore", "--json"), findings.document("explore"), kind="explore", seconds=2400,
-        extra={"full": ("--tier", "full")}, needs=("transitions",),
+        _own("explore", "--json"), findings.document("explore"), kind="explore", seconds=7200,
+        extra={"full": ("--tier", "full")}, needs=("transitions",), spread=("--workers", CORES),
+        failfast=("--failfast",),
     ),
     Step(
         "fuzzing", 6, "the real scheduler, driven at random and far",
-        _own("fuzz", "--json"), findings.document("fuzz"), kind="fuzz", seconds=1500,
+        _own("fuzz", "--json"), findings.document("fuzz"), kind="fuzz", seconds=3600,
         extra={tier: ("--tier", tier) for tier in TIERS}, needs=("hypothesis", "uvloop"),
+        spread=("--workers", CORES), failfast=("--failfast",),
     ),
     Step(
         "traces", 7, "recorded runs obey the specification, and corrupted copies of them are rejected",
-        _own("audit", "--demo", "--json"), findings.document("trace"), kind="trace", seconds=600,
+        _own("audit", "--demo", "--json"), findings.document("trace"), kind="trace", seconds=1800,
         extra={"full": ("--tier", "full")}, needs=("aiohttp",),
     ),
     Step(
         "mutants", 8, "seeded faults in table, counters, core and shell are found by a link that should",
-        _own("mutants", "--json"), findings.document("mutant"), kind="mutant", seconds=1500,
-        extra={"full": ("--tier", "full")},
+        _own("mutants", "--json"), findings.document("mutant"), kind="mutant", seconds=7200,
+        extra={"full": ("--tier", "full")}, spread=("--workers", CORES),
         needs=("pytest", "pytest_asyncio", "hypothesis", "z3", "crosshair", "aiohttp"),
     ),
     Step(
         "baseline", 8, "aiojobs 1.4.0, the natural mutant, is caught by exploration and fuzzing",
-        _own("mutants", "--baseline", "--json"), findings.document("mutant"), seconds=300,
+        _own("mutants", "--baseline", "--json"), findings.document("mutant"),
     ),
     Step(
         "coverage", 0, "the tests execute every branch of the runtime",
-        (PYTHON, "-m", "coverage", "json", "-q", f"-o{WRITTEN}"), findings.coverage, needs=("coverage",),
+        _coverage(*_LIBRARY), findings.coverage(100), needs=("coverage",),
+        after=("conformance", "unit", "tests", "packaging"),
+    ),
+    Step(
+        "coverage-checkers", 0, f"the tests of the checkers execute {_CHECKERS_FLOOR} % of the verification",
+        _coverage(_CHECKERS[1]), findings.coverage(_CHECKERS_FLOOR), needs=("coverage",), after=("checkers",),
     ),
     Step("ruff", 0, "lint", (PYTHON, "-m", "ruff", "check", "."), findings.exit_code, needs=("ruff",)),
-    Step(
-        "mypy", 0, "types, strictly",
-        (PYTHON, "-m", "mypy"), findings.exit_code, seconds=300, needs=("mypy",),
-    ),
+    Step("mypy", 0, "types, strictly", (PYTHON, "-m", "mypy"), findings.exit_code, needs=("mypy",)),
     Step(
         "pyright", 0, "types, by a second opinion",
-        (PYTHON, "-m", "pyright", "--warnings"), findings.exit_code, seconds=300, needs=("pyright",),
+        (PYTHON, "-m", "pyright", "--warnings"), findings.exit_code, needs=("pyright",),
     ),
 )  # fmt: skip
+
+ORDER: Final = (
+    "fuzzing", "spec", "generated", "proofs", "exploration", "unit", "checkers", "mutants", "conformance",
+    "tests", "model", "traces", "packaging", "symbolic", "pyright", "mypy", "ruff", "drawn", "baseline",
+    "coverage", "coverage-checkers",
+)  # fmt: skip
+"""The steps as they begin: quickest and sharpest first, then the longest first."""
 
 CHAIN: Final = Chain(LINKS, STEPS)

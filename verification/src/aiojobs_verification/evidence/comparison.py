@@ -25,7 +25,7 @@ _REPORTS: Final = ("report.json", "report.md", "report.html")
 _TIMING: Final = {
     ".json": re.compile(r'\s*"timing_'),
     ".md": re.compile("timing "),
-    ".html": re.compile('<li class="timing">'),
+    ".html": re.compile(r'<\w+ class="timing">'),
 }
 
 

@@ -13,7 +13,7 @@ Rules of this file
 
 The form of a file (all keys are required)::
 
-    schema       1
+    schema       2
     step         name of the step, and of the file
     link         link of the chain (0: the ground it stands on: tests, linters, packaging)
     tier         smoke | full: how far it was to go
@@ -24,7 +24,9 @@ The form of a file (all keys are required)::
     figures      what was counted: name -> number or text
     covers       [{requirement, kind, by}]: which id was checked in which way by what; only what passed
     skips        [{id, reason}]: parts that did not run
+    left_out     what this tier left out of the step -> how many
     planted      [{fault, found}]: what was wrong on purpose, and how it was found; only what was found
+    teeth        requirement -> kind of check -> seeded faults that this kind found by itself in this run
     seeds        name -> seed of what was drawn at random
     versions     name -> version of what took part
     source       digest of everything that was checked (`source_digest`)
@@ -38,18 +40,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import re
 import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 EVIDENCE: Final = "build/evidence"
 
 # What is checked: a change to any of these is a change of the subject, so evidence from before it is stale.
@@ -57,6 +61,8 @@ _SUBJECT: Final = (
     "src", "spec", "verification", "tests", "benchmarks", "examples", "pyproject.toml",
     "requirements", "README.md",
 )  # fmt: skip
+# The word in which a checker says that the code under test failed by itself, and not a promise.
+_CRASH: Final = re.compile(r"\bCRASH\b")
 _IGNORED: Final = frozenset({"__pycache__", ".hypothesis"})
 
 _TOOLS: Final = (
@@ -107,7 +113,9 @@ class Findings:
     figures: Mapping[str, int | float | str] = field(default_factory=dict)
     covers: tuple[Cover, ...] = ()
     skips: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
     planted: Mapping[str, str] = field(default_factory=dict)
+    teeth: Mapping[str, Mapping[str, Iterable[str]]] = field(default_factory=dict)
     seeds: Mapping[str, int | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,6 +123,20 @@ class Findings:
             raise ValueError(f"a reason belongs to everything but a pass; got {self.status}: {self.reason!r}")
         if self.covers and self.status is not Status.PASS:
             raise ValueError(f"a step that did not pass covers nothing; got {self.status}")
+        if not all(isinstance(by_kind, Mapping) for by_kind in self.teeth.values()):
+            raise TypeError("teeth are told by requirement, kind of check and name")
+        if not all(count > 0 for count in self.left_out.values()):
+            raise ValueError(f"what was left out is counted, from 1; got {dict(self.left_out)}")
+
+    @property
+    def headline(self) -> str:
+        """The reason in a line; empty for a pass."""
+        return self.reason.partition("\n")[0]
+
+    @property
+    def crashed(self) -> bool:
+        """Whether what was checked failed by itself: that speaks for or against no requirement."""
+        return self.status is Status.FAIL and _CRASH.search(self.headline) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +184,9 @@ class Evidence:
             "figures": dict(sorted(found.figures.items())),
             "covers": [asdict(cover) | {"by": sorted(cover.by)} for cover in sorted(found.covers)],
             "skips": [{"id": name, "reason": reason} for name, reason in sorted(found.skips.items())],
+            "left_out": dict(sorted(found.left_out.items())),
             "planted": [{"fault": fault, "found": how} for fault, how in sorted(found.planted.items())],
+            "teeth": {name: _sorted(by) for name, by in sorted(found.teeth.items())},
             "seeds": dict(sorted(found.seeds.items())),
             "versions": dict(sorted(self.subject.versions.items())),
             "source": self.subject.source,
@@ -201,9 +225,15 @@ def _findings(data: Mapping[str, Any]) -> Findings:
         figures=dict(data["figures"]),
         covers=tuple(Cover(c["requirement"], c["kind"], tuple(c["by"])) for c in data["covers"]),
         skips={skip["id"]: skip["reason"] for skip in data["skips"]},
+        left_out=dict(data["left_out"]),
         planted={planted["fault"]: planted["found"] for planted in data["planted"]},
+        teeth=dict(data["teeth"]),
         seeds=dict(data["seeds"]),
     )
+
+
+def _sorted(by_kind: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    return {kind: sorted(names) for kind, names in sorted(by_kind.items())}
 
 
 def write(evidence: Evidence, folder: Path) -> Path:
@@ -248,6 +278,7 @@ def versions() -> dict[str, str]:
     found = {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": f"{platform.system()} {platform.machine()}",
+        "machine": f"{os.cpu_count()} cores, {platform.release()}",
     }
     for tool in _TOOLS:
         try:

@@ -1,15 +1,19 @@
 """From what a command left behind to what it found: the readers of the chain's steps.
 
-Rules of this file A reader is a function from `Left` (exit code, output, the file it was asked to write) to
-    `Findings`. It never trusts one of them alone: a pass needs an exit code that says so *and* an account of
-    what was checked. Some tools end with 0 when they had nothing to check.
+Rules of this file
+    A reader is a function from `Left` (exit code, output, the file it was asked to write) to `Findings`. It
+    never trusts one of them alone: a pass needs an exit code that says so *and* an account of what was
+    checked. Some tools end with 0 when they had nothing to check.
 
     Exit code 77 means "could not run here" and is a skip; the last line of the output says why.
 
     What a step covers is what it names and what passed. A requirement that one of its checks in a step let
     down is not covered by that step, however many others passed.
 
-Deliberately not here: which step uses which reader. The table in `verify` says so.
+    `story` reads the same once more for the person who waits: what may differ from run to run is in there, and
+    stays out of the evidence.
+
+Deliberately not here: which step uses which reader. The table in `chain` says so.
 """
 
 from __future__ import annotations
@@ -38,9 +42,13 @@ _ADDRESS: Final = re.compile(r"0x[0-9a-f]{6,}|(?<=\.\.\.)[0-9a-f]{4,}(?=>)")
 # account.
 _END: Final = "  => "
 _FAULT: Final = re.compile(
-    rf"^(?:{_END}|REFUTED: |FAULT: |BROKEN: |FAIL |NO MUTANT |NOT CAUGHT: |[A-Z ]+: .*; aims at ).+",
+    rf"^(?:{_END}|CRASH: |REFUTED: |FAULT: |BROKEN: |FAIL |NO MUTANT |NOT CAUGHT: |[A-Z ]+: .*; aims at ).+",
     re.MULTILINE,
 )
+
+# Where the random search keeps what it found, and in which scope the exploration found it.
+_KEPT: Final = re.compile(r"^kept as (\S+\.json)", re.MULTILINE)
+_SCOPE: Final = re.compile(r"^FAIL (\S+): (\S+)", re.MULTILINE)
 
 # How much of a failing command's output goes into the report; all of it is in build/logs.
 _TAIL: Final = 12
@@ -68,7 +76,8 @@ def document(kind: str) -> Callable[[Left], Findings]:
     """For this package's own checkers, which print one JSON object when asked with ``--json``.
 
     Its keys, all optional but ``figures``: ``figures``, ``covers`` (requirement id -> names of what checked
-    it), ``skips`` (name -> reason), ``planted`` (what was wrong on purpose -> how it was found), ``seeds``.
+    it), ``skips`` (name -> reason), ``left_out`` (what the tier left out -> how many), ``planted`` (what was
+    wrong on purpose -> how it was found), ``seeds``.
     """
 
     def reader(left: Left) -> Findings:
@@ -81,7 +90,9 @@ def document(kind: str) -> Callable[[Left], Findings]:
                 figures=_nonempty(found["figures"]),
                 covers=_covers(found.get("covers", {}), kind),
                 skips=found.get("skips", {}),
+                left_out=_counted(found.get("left_out", {})),
                 planted=_reproducible(found.get("planted", {})),
+                teeth=found.get("teeth", {}),
                 seeds=found.get("seeds", {}),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -103,6 +114,7 @@ def tests(kind: str) -> Callable[[Left], Findings]:
                 figures=found["figures"],
                 covers=_covers(_spoken_for(found["tests"]), kind),
                 skips={skip["id"]: skip["reason"] for skip in found["skips"]},
+                left_out=_counted(found.get("left_out", {})),
                 seeds=found["seeds"],
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -127,26 +139,37 @@ def _let_down(code: int, tests: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join([f"exit code {code}: {len(failed)} failed{broken}", *(test["id"] for test in failed)])
 
 
-def coverage(left: Left) -> Findings:
-    """For ``coverage json``: every line and every branch, or it is not a pass."""
-    if left.code not in {0, 2}:  # 2: below the threshold that pyproject.toml sets
-        return _not_passed(left)
-    try:
-        report = json.loads(left.written.read_text(encoding="utf-8"))
-        totals = report["totals"]
-        short = sorted(name for name, file in report["files"].items() if _missing(file["summary"]))
-        figures = {
-            "branches": totals["num_branches"],
-            "branches missing": totals["missing_branches"],
-            "files": len(report["files"]),
-            "lines": totals["num_statements"],
-            "lines missing": totals["missing_lines"],
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return Findings(Status.FAIL, f"its account can't be read: {error!r}")
-    if short or left.code or not totals["num_statements"]:
-        return Findings(Status.FAIL, f"not executed everywhere: {', '.join(short) or 'nothing was'}", figures)
-    return Findings(Status.PASS, figures=figures)
+def coverage(floor: int) -> Callable[[Left], Findings]:
+    """For ``coverage json``: of lines and branches together, at least `floor` percent, or it is not a pass."""
+
+    def reader(left: Left) -> Findings:
+        if left.code not in {0, 2}:  # 2: below the threshold that pyproject.toml sets
+            return _not_passed(left)
+        try:
+            report = json.loads(left.written.read_text(encoding="utf-8"))
+            totals = report["totals"]
+            short = sorted(name for name, file in report["files"].items() if _missing(file["summary"]))
+            figures = {
+                "branches": totals["num_branches"],
+                "branches missing": totals["missing_branches"],
+                "files": len(report["files"]),
+                "lines": totals["num_statements"],
+                "lines missing": totals["missing_lines"],
+            }
+            reached = _percent(totals)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return Findings(Status.FAIL, f"its account can't be read: {error!r}")
+        if reached < floor or not totals["num_statements"]:
+            said = f"{reached:.1f} % instead of {floor} %; not executed everywhere: "
+            return Findings(Status.FAIL, said + (", ".join(short) or "nothing was"), figures)
+        return Findings(Status.PASS, figures=figures | {"percent, at least": floor})
+
+    return reader
+
+
+def _percent(summary: Mapping[str, int]) -> float:
+    of = summary["num_statements"] + summary["num_branches"]
+    return 100 * (of - _missing(summary)) / of if of else 0.0
 
 
 def _missing(summary: Mapping[str, int]) -> int:
@@ -177,6 +200,11 @@ def _nonempty(figures: Mapping[str, int | float | str]) -> Mapping[str, int | fl
     return figures
 
 
+def _counted(left_out: Mapping[str, int]) -> dict[str, int]:
+    """What was left out; of what nothing was, nothing is said."""
+    return {what: count for what, count in left_out.items() if count}
+
+
 def _reproducible(told: Mapping[str, str]) -> Mapping[str, str]:
     return {name: _ADDRESS.sub("0x…", text) for name, text in told.items()}
 
@@ -192,8 +220,13 @@ def _not_passed(left: Left) -> Findings:
 
 
 def _shortest_fault(said: str) -> tuple[str, list[str]] | None:
-    """Of the faults that a checker tells, each in a paragraph, the one told in the fewest lines."""
-    told = [_told(fault, each) for each in said.split("\n\n") if (fault := _FAULT.search(each))]
+    """Of the faults that a checker tells, each in a paragraph, the one told in the fewest lines.
+
+    A story counts before an account: the summary at the end is short, and says the least.
+    """
+    found = [(fault, each) for each in said.split("\n\n") if (fault := _FAULT.search(each))]
+    stories = [(fault, each) for fault, each in found if fault[0].startswith(_END)]
+    told = [_told(fault, each) for fault, each in stories or found]
     if not told:
         return None
     headline, lines = min(told, key=lambda one: len(one[1]))
@@ -207,3 +240,38 @@ def _told(fault: re.Match[str], paragraph: str) -> tuple[str, list[str]]:
     text = paragraph if ends_a_story else paragraph[fault.start() :]
     lines = _ADDRESS.sub("0x…", text).strip("\n").splitlines()
     return (lines[-1] if ends_a_story else lines[0]).removeprefix(_END), lines
+
+
+def story(left: Left) -> tuple[list[str], str]:
+    """What went wrong, for the person who waits, and the shortest command that repeats it; "" if none is known."""
+    said = _ADDRESS.sub("0x…", f"{left.out}\n{left.err}")
+    if failed := _first_failed(left.written):
+        return _of_test(said, failed), f"sh .ci/env python -m pytest '{failed}'"
+    fault = _shortest_fault(said)
+    return (fault[1], _again(said, *fault)) if fault else ([], "")
+
+
+def _again(said: str, headline: str, lines: list[str]) -> str:
+    """The command that repeats this one story: a finding that was kept, or a scope."""
+    _, _, after = said.partition(lines[-1])
+    verdict = headline.partition(" ")[0]
+    if kept := _KEPT.search(after):
+        return f"sh .ci/env python -m aiojobs_verification fuzz --replay {kept[1]}"
+    scopes = [found[1] for found in _SCOPE.finditer(said) if found[2] == verdict]
+    return f"sh .ci/env python -m aiojobs_verification explore --scope {scopes[0]}" if scopes else ""
+
+
+def _first_failed(account: Path) -> str:
+    """The first test that failed, by an account of pytest; "" if it is none, or if none failed."""
+    try:
+        tests = json.loads(account.read_text(encoding="utf-8"))["tests"]
+        return next((test["id"] for test in tests if test["outcome"] in {"failed", "error", "xpassed"}), "")
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _of_test(said: str, test: str) -> list[str]:
+    """What pytest tells of one test, its end; its name alone if pytest tells nothing of it."""
+    name = re.escape(test.partition("::")[2].replace("::", "."))
+    told = re.search(rf"^_+ .*{name} _+$\n(.*?)(?=^_{{3,}} |^={{3,}} )", said, re.MULTILINE | re.DOTALL)
+    return [test, *(told[1].strip("\n").splitlines()[-_STORY:] if told else ())]

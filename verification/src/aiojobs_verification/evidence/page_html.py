@@ -1,9 +1,16 @@
 """The report as one self-contained HTML page, from the document that `report.compose` makes.
 
-Rules of this file: a pure function of the document and the picture. Nothing is loaded from anywhere: no
-script, no font, no image; links lead to places on the page itself. Every text is escaped where it is put in,
-and nowhere else. Whatever differs between two runs of the same sources stands in a line that begins with an
-element of class "timing".
+Rules of this file
+    A pure function of the document and the picture. Nothing is loaded from anywhere: style and script stand
+    in the page (``report.css`` and ``report.js`` beside this file). Links lead to places on the page, and to
+    files of the source tree in whose ``build`` folder it lies.
+
+    Every text is escaped where it is put in, and nowhere else. Every id is the anchor of what it names.
+
+    Whatever differs between two runs of the same sources stands in a line that begins with an element of
+    class "timing".
+
+Deliberately not here: any judgement. A cell says what the document says.
 """
 
 from __future__ import annotations
@@ -11,6 +18,7 @@ from __future__ import annotations
 import re
 from html import escape
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -18,239 +26,416 @@ if TYPE_CHECKING:
 
     Document = Mapping[str, Any]
 
-_STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; }
-:root { --good: #1a7f37; --bad: #c62828; --open: #9a6700; }
-@media (prefers-color-scheme: dark) { :root { --good: #4ac26b; --bad: #ff7b72; --open: #d4a72c; } }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 1.5rem auto 4rem; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { margin: 2.5rem 0 .5rem; border-bottom: 2px solid var(--line); }
-h3 { margin: 1.5rem 0 .3rem; font-size: 1.05rem; }
-header { display: flex; gap: 1rem 1.5rem; align-items: center; flex-wrap: wrap; }
-nav { margin: .5rem 0 1rem; } nav a { margin-right: 1.2rem; }
-.verdict { font-size: 1.6rem; font-weight: bold; padding: .1rem 1rem; margin: 0; }
-.verdict { color: white; border-radius: .4rem; }
-.PASS { background: #1a7f37; } .FAIL { background: #c62828; } .INCOMPLETE { background: #9a6700; }
-.counts { display: flex; flex-wrap: wrap; gap: .6rem; padding: 0; margin: 1rem 0; list-style: none; }
-.counts li { background: var(--soft); border-radius: .4rem; padding: .4rem .9rem; }
-.counts b { font-size: 1.25rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0 1rem; }
-th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; }
-th { background: var(--soft); }
-tr.group td { background: var(--soft); font-weight: bold; }
-td.id { white-space: nowrap; font-weight: bold; }
-td.count, th.count { text-align: center; width: 4.2rem; padding: .3rem .2rem; }
-td.none { color: var(--line); }
-td.step { width: 7.5rem; } td.found { width: 48%; }
-td.story { white-space: pre-wrap; }
-code, pre { font-size: 12.5px; overflow-wrap: anywhere; }
-pre { background: var(--soft); padding: .6rem; overflow-x: auto; }
-.pass, .checked { color: var(--good); } .fail, .lacking { color: var(--bad); font-weight: bold; }
-.skipped, .not { color: var(--open); }
-.figures { columns: 2 15rem; list-style: none; margin: 0; padding: 0; }
-.figures li { break-inside: avoid; overflow-wrap: anywhere; }
-details { margin: .2rem 0; } details ul { margin: .2rem 0 .6rem; overflow-wrap: anywhere; font-size: 13px; }
-summary { cursor: pointer; }
-.quiet { color: color-mix(in srgb, currentColor 65%, transparent); font-size: 13px; }
-svg { max-width: 100%; height: auto; }
-"""
+_ID = re.compile(r"\b[A-Z]+-[1-9][0-9]*\b")
+_CODE = re.compile("`([^`]+)`")
+_PATH = re.compile(r"\b(?:src|tests|verification|spec|benchmarks|examples|docs)/[\w./-]*\w\.\w+")
+_TEST = re.compile(r"([\w./-]+\.py)::(.+?)(\[.*\])?", re.DOTALL)
+
+# What a cell of "what was checked" says where no check counts.
+_SHORT: Final = {
+    "not due": "–", "not run": "not run", "not built": "no link", "lacking": "none", "outdated": "old",
+}  # fmt: skip
+_OPEN: Final = frozenset({"not run", "not built", "outdated"})
+_SEEN: Final = {"this run": "now", "last full run": "before", "not due": "none", "empty": "empty"}
 
 
 def page(document: Document, picture: str) -> str:
     """The whole page; `picture` is the lifecycle as inline SVG, or empty."""
-    lines = [*_head(document)]
-    for name, title, section in _SECTIONS:
-        drawn = [picture] if section is _lifecycle else []
-        lines += [f'<h2 id="{name}">{title}</h2>', *drawn, *section(document)]
-    body = "\n".join(lines)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>aiojobs: {escape(document['verdict'])}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"{body}\n</body>\n</html>\n"
-    )
+    return "\n".join(_Page(document, picture).lines()) + "\n"
 
 
-def _head(document: Document) -> Iterator[str]:
-    verdict, tier = document["verdict"], document["tier"]
-    yield "<header>"
-    yield "<h1>aiojobs: the chain of evidence</h1>"
-    yield f'<p class="verdict {escape(verdict)}">{escape(verdict)}</p>'
-    yield f"<p>Tier {escape(tier)}. Repeat it: <code>make verify TIER={escape(tier)}</code></p>"
-    yield "</header>"
-    yield _counts(document["counts"])
-    links = "\n".join(f'<a href="#{name}">{name}</a>' for name, _, _ in _SECTIONS)
-    yield f"<nav>{links}</nav>"
-    if document["failures"]:
-        yield '<h2 class="fail">Failed</h2>'
-        yield _list(document["failures"])
-        for step in document["steps"]:
-            if step["status"] == "fail":
-                yield f"<p>What step {escape(step['step'])} said:</p>\n<pre>{escape(step['reason'])}</pre>"
-    if document["gaps"]:
-        yield '<h2 class="not">Open: not known, and therefore no PASS</h2>'
-        yield _list(document["gaps"])
+def _beside(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
-def _counts(counts: Mapping[str, int]) -> str:
-    told = (
-        (f"{counts['passed']} of {counts['steps']}", "steps passed"),
-        (f"{counts['settled']} of {counts['requirements']}", "requirements checked in every way they need"),
-        (str(counts["planted"]), "planted faults found"),
-        (str(counts["skips"]), "skipped"),
-    )
-    items = "".join(f"<li><b>{escape(number)}</b> {what}</li>" for number, what in told)
-    return f'<ul class="counts">{items}</ul>'
+class _Page:
+    """One page in the making."""
 
-
-def _requirements(document: Document) -> Iterator[str]:
-    kinds = [link["kind"] for link in document["links"] if link["kind"]]
-    yield "<p>How many checks of each kind speak for a promise and passed in this run:</p>"
-    yield _list(f"{kind}: {document['kinds'].get(kind, '')}" for kind in kinds)
-    yield '<div class="scroll"><table>'
-    counts = "".join(f'<th class="count">{escape(kind)}</th>' for kind in kinds)
-    yield f"<tr><th>id</th><th>promise</th>{counts}</tr>"
-    for group, promises in groupby(document["requirements"], key=lambda one: one["group"]):
-        yield f'<tr class="group"><td colspan="{2 + len(kinds)}">{escape(str(group))}</td></tr>'
-        for one in promises:
-            yield _promise(one, kinds)
-    yield "</table></div>"
-
-
-def _promise(one: Mapping[str, Any], kinds: Sequence[str]) -> str:
-    ways = {way["kind"]: way for way in one["checks"]}
-    cells = "".join(_count(ways.get(kind)) for kind in kinds)
-    by = "".join(f"<div>{escape(kind)}</div>{_list(way['by'])}" for kind, way in ways.items() if way["by"])
-    details = f'<details><summary class="quiet">by what</summary>{by}</details>' if by else ""
-    return f'<tr><td class="id">{escape(one["id"])}</td><td>{_prose(one["text"])}{details}</td>{cells}</tr>'
-
-
-def _count(way: Mapping[str, Any] | None) -> str:
-    if way is None:
-        return '<td class="count none">·</td>'
-    said = str(len(way["by"])) if way["by"] else escape(way["standing"])
-    return f'<td class="count {escape(way["standing"])}">{said}</td>'
-
-
-def _lifecycle(document: Document) -> Iterator[str]:
-    lifecycle = document["lifecycle"]
-    if lifecycle is None:
-        yield '<p class="not">The specification of it could not be read.</p>'
-        return
-    events = list(lifecycle["events"])
-    rows = [
-        [f"<b>{escape(state)}</b>", *("·" if row[e] == state else escape(row[e] or "✗") for e in events)]
-        for state, row in lifecycle["cells"].items()
-    ]
-    yield _table(("state", *events), rows)
-    yield '<p class="quiet">✗: illegal, raises and changes nothing. ·: a declared no-op.</p>'
-
-
-def _chain(document: Document) -> Iterator[str]:
-    steps = {step["step"]: step for step in document["steps"]}
-    for link in document["links"]:
-        yield f"<h3>{link['number']}. {escape(link['title'])}</h3>"
-        if not link["built"]:
-            yield '<p class="not">Not built.</p>'
-            continue
-        yield "<table>"
-        yield from (_step(name, steps.get(name)) for name in link["steps"])
-        yield "</table>"
-
-
-def _step(name: str, step: Mapping[str, Any] | None) -> str:
-    if step is None:
-        head = f'<td class="step"><b>{escape(name)}</b><br><span class="not">no evidence</span></td>'
-        return f"<tr>{head}<td></td><td></td></tr>"
-    status = f'<span class="{escape(step["status"])}">{escape(step["status"])}</span>'
-    what = f"{escape(step['title'])}<br><code>{escape(step['repeat'])}</code>"
-    return (
-        f'<tr><td class="step"><b>{escape(name)}</b><br>{status}</td>'
-        f'<td>{what}</td><td class="found">{_found(step)}</td></tr>'
-    )
-
-
-def _found(step: Mapping[str, Any]) -> str:
-    told = [(name, str(value)) for name, value in step["figures"].items()]
-    told += [(f"seed of {name}", str(value)) for name, value in step["seeds"].items()]
-    items = "".join(f"<li>{escape(name)} <b>{escape(value)}</b></li>" for name, value in told)
-    figures = f'<ul class="figures">{items}</ul>' if items else ""
-    return figures + (f"<p>{escape(step['reason'].splitlines()[0])}</p>" if step["reason"] else "")
-
-
-def _planted(document: Document) -> Iterator[str]:
-    yield "<p>A check that can't fail shows nothing. This was wrong on purpose, and was found:</p>"
-    for step in document["steps"]:
-        if not step["planted"]:
-            continue
-        rows = "".join(
-            f'<tr><td>{escape(one["fault"])}</td><td class="story">{escape(one["found"])}</td></tr>'
-            for one in step["planted"]
+    def __init__(self, document: Document, picture: str) -> None:
+        self.document = document
+        self.picture = picture
+        self.kinds = [link["kind"] for link in document["links"] if link["kind"]]
+        self.promises: list[Mapping[str, Any]] = document["requirements"]
+        self.ids = {one["id"] for one in self.promises}
+        self.sections: tuple[tuple[str, str, Callable[[], Iterator[str]]], ...] = (
+            ("verdict", "Verdict", self.verdict),
+            ("requirements", "Requirements", self.requirements),
+            ("checked", "What was checked", self.checked),
+            ("teeth", "Teeth", self.teeth),
+            ("chain", "The links of the chain", self.chain),
+            ("planted", "Negative evidence", self.planted),
+            ("left-out", "What did not run", self.left_out),
+            ("lifecycle", "The lifecycle of a job", self.lifecycle),
+            ("assumptions", "What is assumed", self.assumptions),
+            ("differences", "What aiojobs 1.4.0 does instead", self.differences),
+            ("subject", "What was checked, with what", self.subject),
+            ("timings", "Timings", self.timings),
         )
-        head = f"<b>{escape(step['step'])}</b>: {len(step['planted'])} found. {escape(step['title'])}"
-        yield f"<details><summary>{head}</summary>\n<table>{rows}</table></details>"
-    yield '<p class="quiet">That each checker can fail is shown by tests as well: tests/quality.</p>'
+
+    def lines(self) -> Iterator[str]:
+        title = escape(self.document["verdict"])
+        yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
+        yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        yield f"<title>{title}: the evidence of aiojobs</title>\n<style>\n{_beside('report.css')}</style>"
+        yield '</head>\n<body>\n<div id="layout">'
+        yield from self.head()
+        yield from self.contents()
+        yield "<main>"
+        for name, heading, section in self.sections:
+            yield f'<h2 id="{name}">{heading}</h2>'
+            yield from section()
+        yield f"</main>\n</div>\n<script>\n{_beside('report.js')}</script>\n</body>\n</html>"
+
+    # ------------------------------------------------------------------------------------------------
+    # What stands above and beside
+
+    def head(self) -> Iterator[str]:
+        verdict, tier, subject = self.document["verdict"], self.document["tier"], self.document["subject"]
+        versions = subject["versions"]
+        machine = [*versions.get("platform", ()), *versions.get("machine", ()), *versions.get("python", ())]
+        yield '<header id="top">\n<div class="line">'
+        yield f'<p class="verdict {escape(verdict)}">{escape(verdict)}</p>'
+        yield '<h1>aiojobs: the chain of evidence</h1>\n</div>\n<dl class="run">'
+        yield _fact("Tier", f"{escape(tier)}, <code>make verify TIER={escape(tier)}</code>")
+        yield _fact("Commit", ", ".join(f"<code>{escape(one[:12])}</code>" for one in subject["commits"]))
+        yield _fact("Machine", escape(", ".join(machine)))
+        started = min((one["timing_started"] for one in self.document["timings"].values()), default="never")
+        yield f'<div class="timing"><dt>Date</dt><dd>{escape(started)}</dd></div>'
+        yield "</dl>\n</header>"
+
+    def contents(self) -> Iterator[str]:
+        yield '<details id="contents" open><summary>Contents: <b id="here"></b></summary>\n<ul>'
+        for name, heading, _ in self.sections:
+            groups = self.groups() if name == "requirements" else []
+            items = "".join(f'<li><a href="#{_slug(one)}">{escape(one)}</a></li>' for one in groups)
+            below = f"<ul>{items}</ul>" if items else ""
+            yield f'<li><a href="#{name}">{heading}</a>{below}</li>'
+        yield "</ul></details>"
+
+    def groups(self) -> list[str]:
+        return list(dict.fromkeys(one["group"] for one in self.promises))
+
+    # ------------------------------------------------------------------------------------------------
+    # The sections
+
+    def verdict(self) -> Iterator[str]:
+        counts = self.document["counts"]
+        told = {
+            "steps passed": f"{counts['passed']} of {counts['steps']}",
+            "requirements checked in every way they need": f"{counts['settled']} of {counts['requirements']}",
+            "planted faults found": str(counts["planted"]),
+            "skipped": str(counts["skips"]),
+        }
+        items = "".join(f"<li><b>{escape(number)}</b> {what}</li>" for what, number in told.items())
+        yield f'<ul class="counts">{items}</ul>'
+        if self.document["left_out"]:
+            left = ", ".join(f"{one['count']:,} {one['what']}" for one in self.document["left_out"])
+            yield f'<p>Left out by this tier: {escape(left)}. <a href="#left-out">By step</a></p>'
+        for crash in self.document["crashes"]:
+            yield f'<div class="note bad"><h3>CRASH in step {self.step_link(crash["step"])}</h3>'
+            yield "<p>The code under test failed by itself. This speaks for or against no requirement.</p>"
+            yield f"<pre>{_linked(escape(crash['story']))}</pre></div>"
+        yield from self.note("bad", "Failed", self.document["failures"])
+        crashed = {crash["step"] for crash in self.document["crashes"]}
+        for step in self.document["steps"]:
+            if step["status"] == "fail" and step["step"] not in crashed:
+                yield f"<p>What step {self.step_link(step['step'])} said:</p>"
+                yield f"<pre>{_linked(escape(step['reason']))}</pre>"
+        yield from self.note("open", "Open: not known, and therefore no PASS", self.document["gaps"])
+
+    def note(self, kind: str, heading: str, lines: Iterable[str]) -> Iterator[str]:
+        if lines:
+            items = "".join(f"<li>{self.prose(line)}</li>" for line in lines)
+            yield f'<div class="note {kind}"><h3>{heading}</h3><ul>{items}</ul></div>'
+
+    def requirements(self) -> Iterator[str]:
+        options = "".join(f"<option>{escape(kind)}</option>" for kind in self.kinds)
+        yield '<form id="filter" role="search">'
+        yield '<label>Requirement<input type="search" name="wanted" placeholder="LIMIT, queue, …"></label>'
+        yield f'<label>Kind of check<select name="kind"><option value="">all</option>{options}</select></label>'
+        yield '<label>Standing<select name="standing"><option value="">all</option>'
+        yield '<option value="open">not settled</option></select></label>'
+        yield '<output name="count"></output></form>'
+        meanings = self.document["kinds"].items()
+        told = "".join(f"<dt>{escape(kind)}</dt><dd>{escape(text)}</dd>" for kind, text in meanings)
+        yield f'<details><summary>What each kind can say</summary><dl class="told">{told}</dl></details>'
+        for group, promises in groupby(self.promises, key=lambda one: str(one["group"])):
+            yield f'<section class="group"><h3 id="{_slug(group)}">{escape(group)}</h3>'
+            for one in promises:
+                yield from self.promise(one)
+            yield "</section>"
+
+    def promise(self, one: Mapping[str, Any]) -> Iterator[str]:
+        name = escape(one["id"])
+        state = "outdated" if one["outdated"] else "reviewed"
+        yield f'<article class="promise" id="{name}" {self.sieve(one)}>'
+        yield f'<h4><a href="#{name}">{name}</a> <span class="quiet">revision {one["revision"]}, {state}</span></h4>'
+        yield f"<p>{self.prose(one['text'])}</p>"
+        yield f'<ul class="ways">{"".join(_chip(way) for way in one["checks"])}</ul>'
+        yield from self.why(one)
+        yield from _folded("Kept and checked by", one["places"], _by_file)
+        yield from _folded("Checks that passed", {w["kind"]: w["by"] for w in one["checks"]}, _by_test)
+        yield from _folded("Seeded faults found", {t["kind"]: t["faults"] for t in one["teeth"]}, _plainly)
+        yield "</article>"
+
+    def why(self, one: Mapping[str, Any]) -> Iterator[str]:
+        told = {
+            "Why": [one["goal"]],
+            "Keeps of aiojobs 1.4": [one["keeps"]],
+            "aiojobs 1.4.0": one["differences"],
+        }
+        yield "<details><summary>Why</summary>"
+        for title, texts in told.items():
+            yield from (f"<p><b>{title}</b>: {self.prose(text)}</p>" for text in texts if text)
+        yield "</details>"
+
+    def sieve(self, one: Mapping[str, Any]) -> str:
+        """What the filter looks at."""
+        words = escape(f"{one['id']} {one['group']} {one['text']}".lower())
+        kinds = escape(" ".join(way["kind"] for way in one["checks"]))
+        settled = all(way["standing"] in {"checked", "not due"} for way in one["checks"])
+        toothed = all(tooth["seen"] != "empty" for tooth in one["teeth"])
+        is_open = "" if settled and toothed else "open"
+        return f'data-promise="{words}" data-kinds="{kinds}" data-open="{is_open}"'
+
+    def checked(self) -> Iterator[str]:
+        yield "<p>How many checks of each kind ran and passed in this run, and speak for the requirement.</p>"
+        yield _key(
+            checked="3: ran in this run",
+            before="3: in the last full run only",
+            open="not known",
+            empty="none: every step of the kind passed, none speaks for it",
+        )
+        cells = {one["id"]: {way["kind"]: _count(one, way) for way in one["checks"]} for one in self.promises}
+        yield from self.matrix(self.kinds, cells)
+
+    def teeth(self) -> Iterator[str]:
+        last = self.document["last_teeth"]
+        when = f"of {last['date']}, commit {last['commit'][:12]}" if last["date"] else "(there was none yet)"
+        yield "<p>A kind of check that was never seen to fail shows nothing. How many seeded faults, each of "
+        yield "which breaks the requirement, each kind has found by itself. Their names stand at the requirement.</p>"
+        yield _key(
+            now="3: in this run",
+            before=f"3: in the last full run {escape(when)}",
+            none="–: a full run tries it",
+            empty="none: counted, and has no teeth",
+        )
+        cells = {one["id"]: {t["kind"]: _bite(one, t) for t in one["teeth"]} for one in self.promises}
+        toothed = {kind for row in cells.values() for kind in row}
+        yield from self.matrix([kind for kind in self.kinds if kind in toothed], cells)
+
+    def matrix(self, kinds: Sequence[str], cells: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+        heads = "".join(f'<th data-kind="{escape(kind)}">{escape(kind)}</th>' for kind in kinds)
+        yield f'<table class="matrix"><thead><tr><th>id</th>{heads}</tr></thead><tbody>'
+        for one in self.promises:
+            told, name = cells[one["id"]], escape(one["id"])
+            row = "".join(told.get(kind, f'<td data-kind="{escape(kind)}"></td>') for kind in kinds)
+            yield f'<tr {self.sieve(one)}><th><a href="#{name}">{name}</a></th>{row}</tr>'
+        yield "</tbody></table>"
+
+    def chain(self) -> Iterator[str]:
+        steps = {step["step"]: step for step in self.document["steps"]}
+        for link in self.document["links"]:
+            yield f'<h3 id="link-{link["number"]}">{link["number"]}. {escape(link["title"])}</h3>'
+            if not link["built"]:
+                yield '<p class="not">Not built.</p>'
+            for name in link["steps"]:
+                yield from self.step(name, steps.get(name))
+
+    def step(self, name: str, step: Mapping[str, Any] | None) -> Iterator[str]:
+        yield f'<div class="entry" id="step-{escape(name)}">'
+        if step is None:
+            yield f'<h4>{escape(name)} <span class="not">no evidence</span></h4></div>'
+            return
+        status = "CRASH" if name in {one["step"] for one in self.document["crashes"]} else step["status"]
+        yield f'<h4>{escape(name)} <span class="{escape(step["status"])}">{escape(status)}</span></h4>'
+        yield f"<p>{escape(step['title'])}</p>"
+        if step["reason"]:
+            yield f"<p>{self.prose(step['reason'].splitlines()[0])}</p>"
+        told = [
+            *step["figures"].items(),
+            *((f"seed of {what}", seed) for what, seed in step["seeds"].items()),
+        ]
+        items = "".join(f"<li>{escape(what)} <b>{escape(_number(value))}</b></li>" for what, value in told)
+        yield f'<ul class="figures">{items}</ul>' if items else ""
+        yield f'<p class="quiet"><code>{escape(step["repeat"])}</code></p></div>'
+
+    def step_link(self, name: str) -> str:
+        return f'<a href="#step-{escape(name)}">{escape(name)}</a>'
+
+    def planted(self) -> Iterator[str]:
+        yield "<p>A check that can't fail shows nothing. This was wrong on purpose, and was found:</p>"
+        for step in self.document["steps"]:
+            if step["planted"]:
+                head = f"<b>{escape(step['step'])}</b>: {len(step['planted'])} found. {escape(step['title'])}"
+                yield f'<details><summary>{head}</summary><dl class="told">'
+                for one in step["planted"]:
+                    yield f'<dt>{escape(one["fault"])}</dt><dd class="story">{escape(one["found"])}</dd>'
+                yield "</dl></details>"
+
+    def left_out(self) -> Iterator[str]:
+        lines = [f"{one['step']}: {one['count']:,} {one['what']}" for one in self.document["left_out"]]
+        yield f"<h3>Left out, tier {escape(self.document['tier'])} being what it is</h3>"
+        yield _list(lines or ["Nothing."])
+        skips = [f"{skip['step']} {skip['id']}: {skip['reason']}" for skip in self.document["skips"]]
+        yield "<h3>Skipped, because this machine can't do it</h3>"
+        yield _list(skips or ["Nothing."])
+
+    def lifecycle(self) -> Iterator[str]:
+        lifecycle = self.document["lifecycle"]
+        if lifecycle is None:
+            yield '<p class="not">The specification of it could not be read.</p>'
+            return
+        yield f'<div class="picture">{self.picture}</div>'
+        events = list(lifecycle["events"])
+        yield f'<table class="cells"><tr><th>state</th>{"".join(f"<th>{escape(e)}</th>" for e in events)}</tr>'
+        for state, row in lifecycle["cells"].items():
+            cells = "".join(f"<td>{'·' if row[e] == state else escape(row[e] or '✗')}</td>" for e in events)
+            yield f"<tr><th>{escape(state)}</th>{cells}</tr>"
+        yield '</table>\n<p class="quiet">✗: illegal, raises and changes nothing. ·: a declared no-op.</p>'
+
+    def assumptions(self) -> Iterator[str]:
+        told = {"Why": "why", "Checked by": "checked_by", "Without it": "without"}
+        for one in self.document["assumptions"]:
+            name = escape(one["id"])
+            yield f'<div class="entry" id="{name}"><h4><a href="#{name}">{name}</a></h4>'
+            yield f"<p>{self.prose(one['text'])}</p>"
+            items = "".join(f"<dt>{title}</dt><dd>{self.prose(one[key])}</dd>" for title, key in told.items())
+            yield f'<dl class="told">{items}</dl></div>'
+
+    def differences(self) -> Iterator[str]:
+        items = "".join(
+            f"<li>{self.prose(one['id'])}: {self.prose(text)}</li>"
+            for one in self.promises
+            for text in one["differences"]
+        )
+        yield f"<ul>{items}</ul>"
+
+    def subject(self) -> Iterator[str]:
+        subject = self.document["subject"]
+        facts = [
+            *(("commit", commit) for commit in subject["commits"]),
+            *(("digest of everything that was checked", source) for source in subject["sources"]),
+            *((f"spec/{name}", digest) for name, digest in subject["specification"].items()),
+            *((name, ", ".join(found)) for name, found in subject["versions"].items()),
+        ]
+        items = "".join(
+            f"<dt>{escape(name)}</dt><dd><code>{escape(what)}</code></dd>" for name, what in facts
+        )
+        yield f'<dl class="told">{items}</dl>'
+
+    def timings(self) -> Iterator[str]:
+        yield "<p>Only these lines, and the date above, differ between two runs of the same sources.</p>\n<ul>"
+        for name, timing in self.document["timings"].items():
+            text = f"{name}: {timing['timing_seconds']} s, started {timing['timing_started']}"
+            yield f'<li class="timing">{escape(text)}</li>'
+        yield "</ul>"
+
+    def prose(self, text: str) -> str:
+        """A text with its code as code, and its requirements and files as links."""
+        coded = _linked(_CODE.sub(r"<code>\1</code>", escape(text)))
+        return _ID.sub(lambda id_: self.id_link(id_[0]), coded)
+
+    def id_link(self, name: str) -> str:
+        return f'<a href="#{name}">{name}</a>' if name in self.ids else name
 
 
-def _skips(document: Document) -> Iterator[str]:
-    lines = [f"{skip['step']} {skip['id']}: {skip['reason']}" for skip in document["skips"]]
-    yield _list(lines or ["Nothing was skipped."])
+def _slug(group: str) -> str:
+    return "group-" + re.sub(r"\W+", "-", group.lower())
 
 
-def _assumptions(document: Document) -> Iterator[str]:
-    keys = ("id", "text", "why", "checked_by", "without")
-    rows = [[_prose(one[key]) for key in keys] for one in document["assumptions"]]
-    yield _table(("id", "assumption", "why", "who checks it", "what breaks without it"), rows)
+def _fact(name: str, what: str) -> str:
+    return f"<div><dt>{name}</dt><dd>{what}</dd></div>"
 
 
-def _differences(document: Document) -> Iterator[str]:
-    rows = [(one["id"], text) for one in document["requirements"] for text in one["differences"]]
-    yield _table(("id", "difference"), [[_prose(cell) for cell in row] for row in rows])
-
-
-def _subject(document: Document) -> Iterator[str]:
-    subject = document["subject"]
-    rows = [
-        *(["commit", commit] for commit in subject["commits"]),
-        *(["digest of everything that was checked", source] for source in subject["sources"]),
-        *([f"spec/{name}", digest] for name, digest in subject["specification"].items()),
-        *([name, ", ".join(found)] for name, found in subject["versions"].items()),
-    ]
-    yield _table(("what", "which"), [[escape(cell) for cell in row] for row in rows])
-
-
-def _timings(document: Document) -> Iterator[str]:
-    yield "<p>Only these lines differ between two runs of the same sources.</p>\n<ul>"
-    for name, timing in document["timings"].items():
-        text = f"{name}: {timing['timing_seconds']} s, started {timing['timing_started']}"
-        yield f'<li class="timing">{escape(text)}</li>'
-    yield "</ul>"
-
-
-_SECTIONS: Final[tuple[tuple[str, str, Callable[[Document], Iterator[str]]], ...]] = (
-    ("lifecycle", "The lifecycle of a job", _lifecycle),
-    ("requirements", "The requirements, and how each was checked in this run", _requirements),
-    ("chain", "The links of the chain", _chain),
-    ("planted", "Negative evidence", _planted),
-    ("skips", "What did not run", _skips),
-    ("assumptions", "What is assumed", _assumptions),
-    ("differences", "What aiojobs 1.4.0 does instead", _differences),
-    ("subject", "What was checked, and with what", _subject),
-    ("timings", "Timings", _timings),
-)
-
-
-def _prose(text: str) -> str:
-    """A text of the specification, with its code as code."""
-    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 
 def _list(lines: Iterable[str]) -> str:
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
 
 
-def _table(head: Iterable[str], rows: Iterable[list[str]]) -> str:
-    """A table; the cells of `rows` are HTML already."""
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table>\n<tr>{top}</tr>\n{body}\n</table></div>'
+def _key(**told: str) -> str:
+    """What the colours mean: class of a cell -> what stands in it, and what that says."""
+    items = []
+    for name, text in told.items():
+        sign, _, meaning = text.rpartition(": ")
+        items.append(f'<li><b class="{name}">{sign or "…"}</b> {meaning}</li>')
+    return f'<ul class="key">{"".join(items)}</ul>'
+
+
+def _chip(way: Mapping[str, Any]) -> str:
+    standing, kind = way["standing"], escape(way["kind"])
+    said = f"<b>{len(way['by'])}</b>" if way["by"] else escape(standing)
+    shown = "open" if standing in _OPEN else escape(standing)
+    return f'<li class="{shown}" data-kind="{kind}">{kind} {said}</li>'
+
+
+def _count(one: Mapping[str, Any], way: Mapping[str, Any]) -> str:
+    standing = way["standing"]
+    if standing == "not due" and way["last_full"]:
+        return _cell(one, way["kind"], "before", str(way["last_full"]))
+    said = str(len(way["by"])) if way["by"] else _SHORT[standing]
+    shown = "open" if standing in _OPEN else "none" if standing == "not due" else standing
+    return _cell(one, way["kind"], shown, said)
+
+
+def _bite(one: Mapping[str, Any], tooth: Mapping[str, Any]) -> str:
+    said = str(len(tooth["faults"])) if tooth["faults"] else "none" if tooth["seen"] == "empty" else "–"
+    return _cell(one, tooth["kind"], _SEEN[tooth["seen"]], said, "\n".join(tooth["faults"]))
+
+
+def _cell(one: Mapping[str, Any], kind: str, shown: str, said: str, names: str = "") -> str:
+    title = f' title="{escape(names)}"' if names else ""
+    link = f'<a href="#{escape(one["id"])}">{escape(said)}</a>'
+    return f'<td class="{escape(shown)}" data-kind="{escape(kind)}"{title}>{link}</td>'
+
+
+def _folded(
+    title: str, told: Mapping[str, list[Any]], items: Callable[[list[Any]], Iterator[str]]
+) -> Iterator[str]:
+    """A list that opens on demand, in parts; nothing if there is nothing in it."""
+    count = sum(len(found) for found in told.values())
+    if not count:
+        return
+    yield f"<details><summary>{title}: {count}</summary>"
+    for part, found in told.items():
+        if found:
+            yield f"<div>{escape(part)}</div><ul>{''.join(f'<li>{item}</li>' for item in items(found))}</ul>"
+    yield "</details>"
+
+
+def _file(path: str) -> str:
+    return f'<a href="../{escape(path)}">{escape(path)}</a>'
+
+
+def _linked(text: str) -> str:
+    """A text that is HTML already, with the files that it names as links."""
+    return _PATH.sub(lambda path: f'<a href="../{path[0]}">{path[0]}</a>', text)
+
+
+def _plainly(names: Iterable[str]) -> Iterator[str]:
+    yield from (escape(name) for name in names)
+
+
+def _by_file(found: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for path, group in groupby(found, key=lambda one: str(one["path"])):
+        named = ((one["name"], f"line {one['line']}") for one in group)
+        told = ", ".join(f"{name} ({line})" if name else line for name, line in named)
+        yield f"{_file(path)}: {escape(told)}"
+
+
+def _by_test(names: Iterable[str]) -> Iterator[str]:
+    """Tests by their file, each once however many parameters it ran with; other names as they are."""
+    ran: dict[str, dict[str, int]] = {}
+    for name in names:
+        test = _TEST.fullmatch(name)
+        if test is None:
+            yield escape(name)
+            continue
+        times = ran.setdefault(test[1], {})
+        times[test[2]] = times.get(test[2], 0) + 1
+    for path, tests in ran.items():
+        told = ", ".join(f"{name} × {count}" if count > 1 else name for name, count in tests.items())
+        yield f"{_file(path)}: {escape(told)}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def page(document: Document) -> str:
     """The whole page."""
-    first = (_head, _requirements, _chain, _planted, _lifecycle)
+    first = (_head, _requirements, _teeth, _chain, _planted, _lifecycle)
     parts = (*first, _skips, _assumptions, _differences, _subject, _timings)
     return "\n".join(line for part in parts for line in part(document)) + "\n"
 
@@ -26,6 +26,9 @@ def _head(document: Document) -> Iterator[str]:
     yield ""
     tier = document["tier"]
     yield f"The chain of evidence of aiojobs, tier {tier}. Repeat it: `make verify TIER={tier}`."
+    subject = document["subject"]
+    machine = [subject["versions"].get(name, ["?"])[0] for name in ("platform", "machine", "python")]
+    yield f"Commit {', '.join(subject['commits'])}; {', '.join(machine)}."
     yield ""
     counts = document["counts"]
     yield from _bullets(
@@ -34,12 +37,20 @@ def _head(document: Document) -> Iterator[str]:
             f"{counts['settled']} of {counts['requirements']} requirements checked in every way they need",
             f"{counts['planted']} planted faults found",
             f"{counts['skips']} skipped",
+            *(f"left out by this tier: {_left(one)}" for one in document["left_out"]),
         ]
     )
+    for crash in document["crashes"]:
+        yield f"**CRASH in step {crash['step']}**: the code under test failed by itself."
+        yield from ("This speaks for or against no requirement.", "", "```", crash["story"], "```", "")
     if document["failures"]:
         yield from ("**Failed**", "", *_bullets(document["failures"]))
     if document["gaps"]:
         yield from ("**Open: not known, and therefore no PASS**", "", *_bullets(document["gaps"]))
+
+
+def _left(one: Mapping[str, Any]) -> str:
+    return f"{one['count']:,} {one['what']} ({one['step']})"
 
 
 def _chain(document: Document) -> Iterator[str]:
@@ -51,9 +62,10 @@ def _chain(document: Document) -> Iterator[str]:
             yield from ("Not built.", "")
             continue
         rows = [(name, *_row(steps.get(name))) for name in link["steps"]]
-        yield from _table(("step", "status", "found", "repeat"), rows)
+        yield from table(("step", "status", "found", "repeat"), rows)
+    crashed = {crash["step"] for crash in document["crashes"]}
     for step in document["steps"]:
-        if step["status"] == "fail":
+        if step["status"] == "fail" and step["step"] not in crashed:
             yield from (f"What step {step['step']} said:", "", "```", step["reason"], "```", "")
 
 
@@ -76,13 +88,32 @@ def _requirements(document: Document) -> Iterator[str]:
     for one in document["requirements"]:
         ways = {way["kind"]: _way(way) for way in one["checks"]}
         rows.append((f"**{one['id']}**", one["text"], *(ways.get(kind, "·") for kind in kinds)))
-    yield from _table(("id", "promise", *kinds), rows)
+    yield from table(("id", "promise", *kinds), rows)
     yield from ("What each kind of check can say:", "")
     yield from _bullets(f"**{kind}**: {meaning}" for kind, meaning in document["kinds"].items())
 
 
 def _way(way: Mapping[str, Any]) -> str:
     return str(len(way["by"])) if way["by"] else f"**{way['standing']}**"
+
+
+def _teeth(document: Document) -> Iterator[str]:
+    yield from ("## Teeth", "")
+    yield "How many seeded faults each kind of check found by itself, in this run or, in brackets, in the last"
+    yield "full run; – where only a full run tries it, **none** where a kind is counted and has no teeth."
+    yield ""
+    kinds = [link["kind"] for link in document["links"] if link["kind"]]
+    rows = []
+    for one in document["requirements"]:
+        seen = {tooth["kind"]: _bite(tooth) for tooth in one["teeth"]}
+        rows.append((f"**{one['id']}**", *(seen.get(kind, "") for kind in kinds)))
+    yield from table(("id", *kinds), rows)
+
+
+def _bite(tooth: Mapping[str, Any]) -> str:
+    count = len(tooth["faults"])
+    said = {"this run": f"{count}", "last full run": f"({count})", "not due": "–", "empty": "**none**"}
+    return said[tooth["seen"]]
 
 
 def _planted(document: Document) -> Iterator[str]:
@@ -98,7 +129,7 @@ def _stories(planted: Iterable[Mapping[str, str]]) -> Iterator[str]:
     """A table; and below it in full what an indented text tells."""
     told = [(one["fault"], one["found"]) for one in planted]
     long = {fault for fault, found in told if "\n " in found}
-    yield from _table(
+    yield from table(
         ("what", "how it was found"),
         [(fault, found.splitlines()[-1].strip() if fault in long else found) for fault, found in told],
     )
@@ -118,7 +149,7 @@ def _lifecycle(document: Document) -> Iterator[str]:
         (state, *("·" if row[event] == state else row[event] or "✗" for event in events))
         for state, row in lifecycle["cells"].items()
     ]
-    yield from _table(("state", *events), rows)
+    yield from table(("state", *events), rows)
 
 
 def _skips(document: Document) -> Iterator[str]:
@@ -130,13 +161,13 @@ def _skips(document: Document) -> Iterator[str]:
 def _assumptions(document: Document) -> Iterator[str]:
     yield from ("## What is assumed", "")
     rows = [(one["id"], one["text"], one["checked_by"], one["without"]) for one in document["assumptions"]]
-    yield from _table(("id", "assumption", "who checks it", "without it"), rows)
+    yield from table(("id", "assumption", "who checks it", "without it"), rows)
 
 
 def _differences(document: Document) -> Iterator[str]:
     yield from ("## What aiojobs 1.4.0 does instead", "")
     rows = [(one["id"], text) for one in document["requirements"] for text in one["differences"]]
-    yield from _table(("id", "difference"), rows)
+    yield from table(("id", "difference"), rows)
 
 
 def _subject(document: Document) -> Iterator[str]:
@@ -164,7 +195,8 @@ def _bullets(lines: Iterable[str]) -> Iterator[str]:
     yield ""
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """The lines of a table; a stroke inside a cell is escaped, so that it can't end the cell."""
     for row in (head, ("---",) * len(head), *rows):
         yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
     yield ""

@@ -16,17 +16,15 @@ Deliberately not here: durations. Two runs on the same commit must give the same
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from aiojobs_verification.specification.errors import SpecError
-from aiojobs_verification.specification.requirements import read_requirements
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 MARKER: Final = "requirement"
 
@@ -45,10 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{MARKER}(*ids): the requirement ids of spec/requirements.toml that this test speaks for"
     )
-    config.pluginmanager.register(Recorder(config), "aiojobs-evidence")
+    config.pluginmanager.register(MarkerRecorder(config), "aiojobs-evidence")
 
 
-class Recorder:
+class MarkerRecorder:
     """Collects, per test, the requirement ids it names and the worst outcome of its phases."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -59,6 +57,11 @@ class Recorder:
         self._ids: dict[str, list[str]] = {}
         self._outcomes: dict[str, str] = {}
         self._reasons: dict[str, str] = {}
+        self._left_out = 0
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Count what the command line left out."""
+        self._left_out += len(items)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -99,6 +102,7 @@ class Recorder:
         return {
             "exit": int(exitstatus),
             "figures": dict(sorted(Counter(self._outcomes.values()).items())),
+            "left_out": {"tests": self._left_out} if self._left_out else {},
             "seeds": {} if self._seed is None else {"hypothesis": self._seed},
             "skips": [{"id": name, "reason": reason} for name, reason in sorted(self._reasons.items())],
             "tests": tests,
@@ -111,9 +115,10 @@ def known_requirements(root: Path) -> frozenset[str] | None:
     if not path.is_file():
         return None
     try:
-        return frozenset(read_requirements(path).by_id)
-    except SpecError as error:
-        raise pytest.UsageError(str(error)) from None
+        text = path.read_text(encoding="utf-8")
+        return frozenset(one["id"] for one in tomllib.loads(text)["requirement"])
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise pytest.UsageError(f"{path.name} can't be read: {error!r}") from None
 
 
 def _named(item: pytest.Item, known: frozenset[str] | None) -> Iterable[str]:

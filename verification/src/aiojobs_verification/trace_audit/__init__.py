@@ -1,5 +1,1 @@
-"""Traces: recording what a scheduler does, and auditing it. `TraceWriter` is what a program needs of it."""
-
-from aiojobs.tracing import TraceWriter
-
-__all__ = ["TraceWriter"]
+"""The audit of traces: does what `aiojobs.tracing` wrote down obey the specification, and where not first?"""
