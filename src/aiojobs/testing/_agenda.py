@@ -109,9 +109,10 @@ class Agenda(asyncio.AbstractEventLoop):
         """
         ran = 0
         for timer in self.due():
-            self._timers.remove(timer)
-            heapq.heapify(self._timers)
-            ran += self._call(timer)
+            if not timer.withdrawn:
+                self._timers.remove(timer)
+                heapq.heapify(self._timers)
+                ran += self._call(timer)
         return ran
 
     def advance(self, delta: float | None = None) -> bool:

@@ -4,8 +4,7 @@ import pytest
 
 from aiojobs_verification.cli import fuzz
 from aiojobs_verification.cli.commands import FAILED, PASSED, main
-from aiojobs_verification.simulation.search import machines, walk
-from aiojobs_verification.simulation.search.walk import Walked
+from aiojobs_verification.simulation.search import walk
 from aiojobs_verification.simulation.world.packages import own
 from aiojobs_verification.simulation.world.world import EVENT_KINDS
 
@@ -41,11 +40,3 @@ def test_walks_that_never_do_one_kind_fail_the_step(kind, monkeypatch, capsys):
     )
     assert main(["fuzz", "--tier", "smoke"]) == FAILED
     assert f"FAIL the walks never did an event of the kind {kind}" in capsys.readouterr().out
-
-
-def test_machines_that_never_do_one_kind_fail_the_step():
-    done = {(kind, "") for kind in EVENT_KINDS}
-    results = {"walks": Walked(pairs=done), "LimitMachine": Walked(pairs=done - {("cancel", "")})}
-    assert fuzz._never_done(results) == ["the machines never did an event of the kind cancel"]
-    assert fuzz._never_done({**results, "ShutdownMachine": Walked(pairs={("cancel", "")})}) == []
-    assert all(machine.__name__.endswith("Machine") for machine in machines.MACHINES)

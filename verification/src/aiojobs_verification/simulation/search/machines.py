@@ -124,17 +124,11 @@ class WorldMachine(RuleBasedStateMachine):
         """A coroutine is told how to end."""
         self._let_one(data, *ENDS)
 
-    @precondition(lambda self: self._possible(*JOB_CALLS))
+    @precondition(lambda self: self._possible(*JOB_CALLS, *SELF_CALLS))
     @rule(data=st.data())
     def call_job(self, data: st.DataObject) -> None:
         """Somebody waits for a job or closes it."""
-        self._let_one(data, *JOB_CALLS)
-
-    @precondition(lambda self: self._possible(*SELF_CALLS))
-    @rule(data=st.data())
-    def call_from_inside(self, data: st.DataObject) -> None:
-        """A job waits for itself, closes itself, or closes its own scheduler."""
-        self._let_one(data, *SELF_CALLS)
+        self._let_one(data, *JOB_CALLS, *SELF_CALLS)
 
     @precondition(lambda self: self._possible(*SCHEDULER_CALLS))
     @rule(data=st.data())
