@@ -218,7 +218,7 @@ def _judge(results: _Results) -> list[str]:
     """Violations, and figures that are not the pinned ones."""
     wrong: list[str] = []
     for case, found in results:
-        wrong += [f"{case.name}: {requirement} is broken" for requirement in found.findings]
+        wrong += [f"{case.name}: {finding.verdict}" for finding in found.findings.values()]
         if not found.findings and case.expect and found.figures() != case.expect:
             wrong.append(f"{case.name}: found {found.figures()}, pinned are {dict(case.expect)}")
     return wrong

@@ -231,8 +231,7 @@ class _Explorer:
         if violation.requirement == REFINEMENT and known is None:
             self.diverged_at = len(self.known)
         if known is None or len(known.events) > len(events):
-            finding = Finding(self.scope, events, violation.requirement, violation.text)
-            self.found.findings[violation.requirement] = finding
+            self.found.findings[violation.requirement] = Finding.of(self.scope, events, violation)
 
     def _reach(self, world: World, before: _State | None, event: Event | None) -> _State | None:
         """Note the state that was reached: a new one is queued, and returned; a final one is settled."""

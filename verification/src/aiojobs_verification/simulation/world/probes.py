@@ -306,4 +306,5 @@ class Body:
                 raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, the judge wants to know
             answer = type(error).__name__
+            self.world.suspect(f"{order} of {self.name}", error)
         self.world.note("tried", self, order, answer)

@@ -29,7 +29,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs_verification.simulation.oracle.oracle import Oracle
-from aiojobs_verification.simulation.oracle.reference import CRASH, Violation
+from aiojobs_verification.simulation.oracle.reference import Violation
 from aiojobs_verification.simulation.oracle.refinement import Model, Refinement
 from aiojobs_verification.simulation.search.ending import dispose
 from aiojobs_verification.simulation.world.calls import Call
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CALLS",
     "EPOCH",
+    "EVENT_KINDS",
     "JOB_CALLS",
     "SCHEDULER_CALLS",
     "Event",
@@ -104,6 +105,8 @@ class World:
         """What was noted, in the order in which it happened."""
         self.complaints: list[dict[str, Any]] = []
         """What reached the exception handler of the loop."""
+        self.crashes: list[tuple[str, BaseException]] = []
+        """Errors that the library can't have meant, and where they came out of it."""
         self.warnings: list[warnings.WarningMessage] = []
         """What Python warned of, such as a coroutine that was never awaited."""
         self.scheduler: Any = None
@@ -161,6 +164,11 @@ class World:
         self.facts.append((kind, *things))
         if self.refinement is not None:
             self.refinement.projection.heard(kind, things)
+
+    def suspect(self, what: str, error: BaseException) -> None:
+        """Keep an error if the library can't have meant it: whatever follows from that speaks for no promise."""
+        if self.package.crashed(error):
+            self.crashes.append((what, error))
 
     def seen_as_ended(self, body: Body) -> bool:
         """Whether the job of this body says that it has ended."""
@@ -255,12 +263,19 @@ class World:
             if self.refinement is not None:
                 self.refinement.happened(event)
             self.look(again=again)
-        except Violation:
-            raise
         except Exception as error:
-            if not self.package.raised(error):
-                raise
-            raise Violation(CRASH, f"the library fails with {error!r}") from error
+            raise self.verdict_on(error) from error
+
+    def verdict_on(self, error: Exception) -> Exception:
+        """The same, or a crash if it is no verdict and comes out of the library."""
+        return error if not self.package.raised(error) else Violation.crash("the library fails", error)
+
+    def settle(self) -> None:
+        """Everything is over: have the judge settle the accounts."""
+        try:
+            self.oracle.settle()
+        except Exception as error:
+            raise self.verdict_on(error) from error
 
     def let_happen(self, event: Event) -> None:
         """Let an event happen, and nothing else."""
@@ -292,8 +307,16 @@ class World:
     def _turn(self) -> None:
         assert self.virtual is not None
         self.turns += 1
+        self._run(self.virtual.turn)
+
+    def _fire(self) -> None:
+        assert self.virtual is not None
+        self._run(self.virtual.fire)
+
+    def _run(self, ready: Callable[[], object]) -> None:
+        """Have the loop run something; what is meant to come out of it does no harm."""
         try:
-            self.virtual.turn()
+            ready()
         except BaseException as error:
             if self.environment.owns(error):
                 self.note("left_loop", error)
@@ -346,6 +369,7 @@ class World:
             body.job = self.scheduler.spawn_nowait(self.make(body), **self.options(body))
             self.environment.greet(body.job)
         except (Exception, SystemExit) as caught:  # noqa: BLE001 - the judge wants to know
+            self.suspect("spawn_nowait", caught)
             error = BaseException.with_traceback(caught, None)
             error.__context__ = None  # it may have been handled where foreign code spawns this
         return error, ORIGIN.get() == body.name
@@ -369,6 +393,7 @@ class World:
     def _cancel_call(self, call: Call) -> None:
         self.spent.cancels += 1
         assert call.task is not None
+        call.cancelled_open = call.cancelled_open or not self.scheduler.closed
         call.cancelled = True
         call.cancels += 1
         call.cancelled_first = call.body is not None and call.body.ended is None
@@ -430,6 +455,7 @@ def _moves() -> dict[str, Callable[..., None]]:
     moves: dict[str, Callable[..., None]] = {
         "turn": World._turn,
         "tick": World._tick,
+        "fire": World._fire,
         "spawn": World._start_spawn,
         "nowait": World._spawn_nowait,
         "cancel": lambda world, number: world._cancel_call(world.calls[number]),
@@ -450,3 +476,6 @@ def _moves() -> dict[str, Callable[..., None]]:
 
 _MOVES: Final = _moves()
 """How each kind of event is let happen."""
+
+EVENT_KINDS: Final = frozenset(_MOVES) - {"environment"}
+"""Everything that can be done to a scheduler; what it lives among is chosen before."""
