@@ -110,6 +110,10 @@ class Tasks(Protocol):
         """Take notice of the end of a task that has not told of it yet; whether there was one."""
         ...
 
+    def has_ended_unseen(self, job: Job[Any]) -> bool:
+        """Whether `see_end` would find that, as far as nobody need be asked for it."""
+        ...
+
 
 class Line(Protocol):
     """The callers that wait outside, because the queue is full."""
@@ -428,6 +432,10 @@ class Core:
             self.see_failure(job)
             return True
         return self.is_special and self.tasks.see_end(job)
+
+    def has_ended_unseen(self, job: Job[Any]) -> bool:
+        """Whether `see_end` would find that a job has ended, as far as nobody need be asked for that."""
+        return job.kept is not None or (self.is_special and self.tasks.has_ended_unseen(job))
 
     def stop_pending(self, job: Job[Any]) -> None:
         """A job that waits for a slot ends on the spot, and nothing of it ever runs (``START-2``)."""

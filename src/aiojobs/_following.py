@@ -117,6 +117,13 @@ class Following:
         self._task_ended(job, job.task)
         return True
 
+    def has_ended_unseen(self, job: Job[Any]) -> bool:
+        """Whether `see_end` would find that a job has ended, as far as nobody need be asked for that."""
+        followed = self.jobs.get(job)
+        if followed is None or followed.run is None or followed.end is None:
+            return False
+        return type(job.task) is asyncio.Task and job.task.done()
+
     def stop(self, job: Job[Any]) -> None:
         """Deliver to a job's task that the job was asked to stop, once, and after its first step (``START-1``).
 

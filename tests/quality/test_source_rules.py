@@ -472,6 +472,7 @@ UNGUARDED = {
     "_closing.Closing.drain": "nothing has changed yet",
     "_core._make_room_for": "nothing has changed yet, and the coroutine is Python's own or its caller's",
     "_following.Following.follow": "inside the guard of launch",
+    "_following.Following.has_ended_unseen": "a task of exactly asyncio's class is asked, not changed",
     "_job.Job._expire": "the end of a timer's callback",
     "_job.Job._until_end": "nothing has changed but who waits, which is undone",
     "_job.Job.add_done_callback": "the end of what its caller asked for",

@@ -305,3 +305,122 @@ async def test_a_queued_job_whose_task_the_loop_cannot_make_is_freed_at_once(mon
         assert job() is None
     finally:
         gc.enable()
+
+
+async def _stops_slowly():
+    """Asked to stop it takes far longer than a scheduler allows by default."""
+    try:
+        await asyncio.sleep(1000)
+    finally:
+        await asyncio.sleep(100)
+
+
+@pytest.mark.requirement("CLOSE-2")
+async def test_a_close_that_is_given_for_ever_does_not_take_the_default():
+    async with Scheduler(close_timeout=1) as scheduler:
+        job = await scheduler.spawn(_stops_slowly())
+        await settle()
+        await job.close(timeout=float("inf"))
+        assert job.outcome == "cancelled"
+
+
+@pytest.mark.requirement("SHUT-4")
+async def test_a_drain_that_is_given_for_ever_does_not_take_the_default():
+    scheduler = Scheduler(wait_timeout=1)
+    job = await scheduler.spawn(asyncio.sleep(1000, "its result"))
+    await scheduler.wait_and_close(float("inf"))
+    assert (job.outcome, job.result()) == ("returned", "its result")
+
+
+@pytest.mark.requirement("BOOK-1")
+async def test_a_pending_job_is_in_its_own_scheduler_only():
+    async with Scheduler(limit=1) as scheduler, Scheduler() as other:
+        await scheduler.spawn(asyncio.sleep(1))
+        job = await scheduler.spawn(asyncio.sleep(1))
+        assert job.pending
+        assert (job in scheduler, job in other) == (True, False)
+
+
+@pytest.mark.requirement("EXC-5")
+async def test_a_job_that_is_being_closed_can_be_renamed_and_its_task_with_it():
+    tasks = []
+
+    async def notes_its_task():
+        tasks.append(asyncio.current_task())
+        await _stops_slowly()
+
+    async with Scheduler(close_timeout=None) as scheduler:
+        job = await scheduler.spawn(notes_its_task())
+        await settle()
+        closing = asyncio.create_task(job.close(timeout=1000))
+        await settle()
+        assert job.state == "closing"
+        job.set_name("renamed")
+        assert (job.get_name(), tasks[0].get_name()) == ("renamed", "renamed")
+        await closing
+
+
+@pytest.mark.requirement("SPAWN-3")
+@pytest.mark.parametrize("kind", ["future", "coroutine"])
+def test_what_is_shielded_first_binds_the_scheduler_to_its_loop(kind):
+    scheduler = Scheduler()
+
+    async def shields():
+        loop = asyncio.get_running_loop()
+        await scheduler.shield(asyncio.sleep(0) if kind == "coroutine" else loop.create_task(asyncio.sleep(0)))
+
+    async def spawns():
+        coro = asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="bound to a different event loop"):
+            await scheduler.spawn(coro)
+        coro.close()
+
+    asyncio.run(shields())
+    asyncio.run(spawns())
+
+
+@pytest.mark.requirement("EXC-1")
+async def test_a_failed_launch_that_its_spawn_raises_is_not_reported_for_a_waiter_that_leaves(monkeypatch):
+    """The loop that can't make the task has somebody wait for the job, who then goes without the failure."""
+    reported, waits = [], []
+    scheduler = Scheduler(exception_handler=lambda _, context: reported.append(context))
+
+    async def never():
+        raise AssertionError("there is no task to run it")
+
+    def has_somebody_wait(coro, **_):
+        (job,) = scheduler
+        waits.append(job.wait())
+        waits[0].send(None)
+        raise OSError("no task today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.get_running_loop(), "create_task", has_somebody_wait)
+        with pytest.raises(OSError, match="no task today"):
+            await scheduler.spawn(never())
+    waits[0].close()
+    assert reported == []
+
+
+@pytest.mark.requirement("START-3", "EXC-1")
+async def test_what_a_job_raised_in_the_hands_of_a_failing_factory_is_not_reported_beside_its_spawn():
+    """The factory runs the coroutine to its end and passes on what that raised: one failure, told once."""
+    reported = []
+
+    def runs_and_passes_on(_, coro, **__):
+        coro.send(None)
+        raise AssertionError("it fails in its first step")
+
+    async def fails():
+        raise LookupError("its own")
+
+    loop = asyncio.get_running_loop()
+    scheduler = Scheduler(exception_handler=lambda _, context: reported.append(context))
+    loop.set_task_factory(runs_and_passes_on)
+    try:
+        with pytest.raises(LookupError, match="its own"):
+            await scheduler.spawn(fails())
+    finally:
+        loop.set_task_factory(None)
+    await settle()
+    assert (reported, len(scheduler)) == ([], 0)

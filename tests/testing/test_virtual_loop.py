@@ -96,6 +96,26 @@ def test_due_timers_come_after_what_is_ready(loop):
     assert ran == ["ready", "timer"]
 
 
+def test_due_timers_can_fire_before_what_an_event_from_outside_has_made_ready(loop):
+    ran = []
+    with loop.entered():
+        loop.call_later(2, ran.append, "later")
+        second = loop.call_later(1, ran.append, "withdrawn by the first")
+        first = loop.call_later(
+            0.5, lambda: (ran.append("first"), second.cancel(), loop.call_later(0, ran.append, "set"))
+        )
+        loop.advance(1)
+        loop.call_soon(ran.append, "ready")
+        assert loop.due() == (first, second)
+        assert loop.fire() == 1
+        assert ran == ["first"]
+        assert [timer.args for timer in loop.due()] == [("set",)]
+        loop.turn()
+        assert ran == ["first", "ready", "set"]
+        assert loop.fire() == 0
+    assert loop.due() == ()
+
+
 def test_turns_are_as_many_as_on_the_stock_loop(loop):
     """`sleep(0)`, a wake-up, a done callback, `gather`: each takes as many passes as on the stock loop."""
 

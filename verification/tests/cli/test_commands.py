@@ -34,7 +34,8 @@ def test_a_missing_tool_is_named_and_is_neither_a_pass_nor_a_failure(monkeypatch
     monkeypatch.setitem(sys.modules, "z3", None)
     assert main(["prove"]) == NO_TOOL
     assert (
-        capsys.readouterr().err == "'prove' needs z3, which is not installed: pip install 'aiojobs-verification'\n"
+        capsys.readouterr().err
+        == "'prove' needs z3, which is not installed: pip install 'aiojobs-verification'\n"
     )
 
 

@@ -1,334 +1,733 @@
 """Faults that are planted in a copy of the library, to show that the explorer and the fuzzer find them.
 
-Each is planted in a freshly loaded package of its own name: the library under test is never touched. A fault
-says which requirement it breaks; one whose target has moved fails here, loudly, and is not planted nowhere.
+Each is planted in a freshly loaded package of its own name: the library under test is never touched. A fault replaces
+one function, and says which requirement it breaks and by which words it is told: a fault that is found for another
+reason has not been found. One whose target is gone, or takes other arguments than its replacement, is not planted:
+`Stale` says which, and what has changed.
 """
 
 import asyncio
+import contextlib
+import inspect
 import itertools
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiojobs
+from aiojobs_verification.simulation.search.scopes import read_cases
+from aiojobs_verification.simulation.search.walk import with_stranger
 from aiojobs_verification.simulation.world import packages
+from aiojobs_verification.simulation.world.scope import PLAIN, Scope
+
+
+class Stale(Exception):  # noqa: N818 - it names what a fault has become
+    """What a fault replaces has changed, so that it may be another fault by now, or none."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A replacement of one function of the library."""
+
+    make: Callable[[Any, Any], Any]
+    """From the original, and the modules of the package by name, to the replacement."""
+    target: str
+    scope: Scope
+    """A small scope in which it can show itself."""
+    breaks: Mapping[str, str]
+    """The requirements of which one must be found broken, each with a phrase of its story."""
+
+    @property
+    def name(self):
+        """What it is called."""
+        return self.make.__name__
+
+    def plant(self, package):
+        """Put it into a package.
+
+        Raises:
+            Stale: its target is not what it was.
+        """
+        path, _, name = self.target.rpartition(".")
+        holder = _holder(package, path)
+        original = getattr(holder, name, None)
+        if original is None:
+            raise Stale(f"{self.name}: there is no {self.target} any more")
+        replacement = self.make(original, lambda module: _module(package, module))
+        if _parameters(original) != _parameters(replacement):
+            raise Stale(
+                f"{self.name}: {self.target} takes {_parameters(original)}, its replacement {_parameters(replacement)}"
+            )
+        setattr(holder, name, replacement)
+
+    def is_told_by(self, finding):
+        """Whether this is the fault that was found, and not another one."""
+        return self.breaks.get(finding.requirement, "\0") in finding.text
 
 
 def _module(package, name):
     return sys.modules[f"{package.module.__name__}.{name}"]
 
 
-def _patch(target, name, make):
-    assert hasattr(target, name), f"{target!r} has no {name} any more: the fault has to be planted elsewhere"
-    setattr(target, name, make(getattr(target, name)))
+def _holder(package, path):
+    module, _, kind = path.partition(".")
+    holder = _module(package, module)
+    return getattr(holder, kind, None) if kind else holder
 
 
-def slot_released_twice(package):
-    def make(original):
-        def ended(self):
-            last = self.running == 1 and self.pending == 0
-            following = original(self)
-            self.running -= last
-            return following
-
-        return ended
-
-    _patch(_module(package, "_admission").Admission, "ended", make)
+def _parameters(function):
+    """What a function takes, without what it says of the types."""
+    taken = inspect.signature(function).parameters.values()
+    return [str(parameter.replace(annotation=inspect.Parameter.empty)) for parameter in taken]
 
 
-def last_in_first_out(package):
-    def make(original):
-        def pop(self):
-            job = self._before
-            self.leave(job)
-            return job
-
-        return pop
-
-    _patch(_module(package, "_queue").Queue, "pop", make)
+FAULTS = {}
+"""Every fault by its name."""
 
 
-def lost_wakeup(package):
-    admission = _module(package, "_admission")
-
-    def make(original):
-        def withdrawn(self):
-            self.pending -= 1
-            return admission.Next.NOTHING
-
-        return withdrawn
-
-    _patch(admission.Admission, "withdrawn", make)
+STRANGE_FAULTS = {}
+"""Those that show themselves among strangers only."""
 
 
-def two_cancellations(package):
-    def make(original):
-        def ask_all(self, asked):
-            closing = [job for job in self._scheduler._running if job not in asked]
-            original(self, asked)
-            for job in closing:
-                job._task.cancel()
+def fault(target, scope, **breaks):
+    """Make a function the replacement of another one."""
 
-        return ask_all
+    def register(make):
+        phrases = {requirement.replace("_", "-"): phrase for requirement, phrase in breaks.items()}
+        found = STRANGE_FAULTS if set().union(*scope.surroundings().values()) - PLAIN else FAULTS
+        found[make.__name__] = Fault(make, target, scope, phrases)
+        return make
 
-    _patch(_module(package, "_shutdown").Shutdown, "_ask_all", make)
-
-
-def failure_lost_with_its_waiter(package):
-    def make(original):
-        def leave(self, waiter, scheduler):
-            if self._waiters is not None:
-                self._waiters.pop(waiter, None)
-
-        return leave
-
-    _patch(_module(package, "_machine").JobMachine, "_leave", make)
+    return register
 
 
-def failure_told_twice(package):
-    def make(original):
-        def tell(self, job, received=False):
-            waited_for = bool(job._waiters)
-            original(self, job, received=received)
-            if waited_for and job._outcome == "raised":
-                self._report_failure(job)
-
-        return tell
-
-    _patch(_module(package, "_engine").Engine, "_tell", make)
+def _scope(**bounds):
+    """A world of obedient jobs that return, with what a fault needs beside that."""
+    plain = {"ends": ("return",), "spawns": ("spawn",), "tempers": ("obedient",), "calls": (), "cancels": 0}
+    return Scope(**{**plain, "callers": 1, **bounds})
 
 
-def expired_wait_closes_nothing(package):
-    def make(original):
-        async def until_end(self, scheduler, within, *, ask=False, receive=True):
-            return await original(self, scheduler, within, ask=ask and receive, receive=receive)
-
-        return until_end
-
-    _patch(_module(package, "_machine").JobMachine, "_until_end", make)
-
-
-def closing_without_patience(package):
-    def make(original):
-        def arm(self):
-            self._expire()
-
-        return arm
-
-    _patch(_module(package, "_shutdown").Shutdown, "_arm", make)
+def among(stranger):
+    """The scope of the smoke tier that has this stranger, with nobody else in it."""
+    kinds = (case for case in read_cases() if case.tier == "smoke")
+    scope = next(
+        case.scope for case in kinds if any(stranger in names for names in case.scope.surroundings().values())
+    )
+    return with_stranger(scope, stranger)
 
 
-def closing_without_a_deadline(package):
-    def make(original):
-        def arm(self):
-            pass
+@fault("_admission.Admission.ended", _scope(jobs=3), LIMIT_1="a job starts although no slot is free for it")
+def slot_released_twice(original, modules):
+    def ended(self):
+        last = self.running == 1 and self.pending == 0
+        following = original(self)
+        self.running -= last
+        return following
 
-        return arm
-
-    _patch(_module(package, "_shutdown").Shutdown, "_arm", make)
-
-
-def close_without_a_deadline(package):
-    def make(original):
-        async def until_end(self, scheduler, within, *, ask=False, receive=True):
-            return await original(self, scheduler, None if ask else within, ask=ask, receive=receive)
-
-        return until_end
-
-    _patch(_module(package, "_machine").JobMachine, "_until_end", make)
+    return ended
 
 
-def refused_shield_left_behind(package):
-    def make(original):
-        def shield(self, arg):
-            return original(self, arg) if not self.closed else self._refuse_and_leave(arg)
+@fault("_queue.Queue.pop", _scope(jobs=3, pending_limit=2), LIMIT_5="which came earlier")
+def last_in_first_out(original, modules):
+    def pop(self):
+        job = self._before
+        self.leave(job)
+        return job
 
-        return shield
+    return pop
 
-    def refuse(self, arg):
+
+@fault(
+    "_admission.Admission.withdrawn",
+    _scope(jobs=3, calls=("close",)),
+    LIMIT_4="the blocked spawn does not get it",
+)
+def lost_wakeup(original, modules):
+    admission = modules("_admission")
+
+    def withdrawn(self):
+        self.pending -= 1
+        return admission.Next.NOTHING
+
+    return withdrawn
+
+
+@fault(
+    "_shutdown.Shutdown._ask_all",
+    _scope(jobs=1, callers=2, tempers=("stubborn",), calls=("close", "shut")),
+    CLOSE_1="is cancelled 2 times",
+)
+def two_cancellations(original, modules):
+    def ask_all(self, asked):
+        closing = [job for job in self._scheduler._running if job not in asked]
+        original(self, asked)
+        for job in closing:
+            job._task.cancel()
+
+    return ask_all
+
+
+@fault(
+    "_machine.JobMachine._leave",
+    _scope(jobs=1, ends=("raise",), calls=("wait",), cancels=1),
+    EXC_1="0 callers received it, the handler heard of it 0 times",
+)
+def failure_lost_with_its_waiter(original, modules):
+    def leave(self, waiter, scheduler):
+        if self._waiters is not None:
+            self._waiters.pop(waiter, None)
+
+    return leave
+
+
+@fault(
+    "_engine.Engine._tell",
+    _scope(jobs=1, ends=("raise",), calls=("wait",)),
+    EXC_1="1 callers received it, the handler heard of it 1 times",
+)
+def failure_told_twice(original, modules):
+    def tell(self, job, received=False):
+        waited_for = bool(job._waiters)
+        original(self, job, received=received)
+        if waited_for and job._outcome == "raised":
+            self._report_failure(job)
+
+    return tell
+
+
+@fault(
+    "_machine.JobMachine._until_end",
+    _scope(jobs=1, tempers=("obedient", "stubborn"), calls=("wait-for",)),
+    WAIT_2="is not asked to stop",
+)
+def expired_wait_closes_nothing(original, modules):
+    async def until_end(self, scheduler, within, *, ask=False, receive=True):
+        return await original(self, scheduler, within, ask=ask and receive, receive=receive)
+
+    return until_end
+
+
+@fault(
+    "_shutdown.Shutdown._arm",
+    _scope(jobs=1, calls=("shut",), tempers=("obedient", "stubborn")),
+    SHUT_2="closing is over before its deadline",
+)
+def closing_without_patience(original, modules):
+    def arm(self):
+        self._expire()
+
+    return arm
+
+
+@fault(
+    "_shutdown.Shutdown._arm",
+    _scope(jobs=1, calls=("shut",), tempers=("obedient", "stubborn")),
+    SHUT_2="is not answered at the deadline of closing",
+)
+def closing_without_a_deadline(original, modules):
+    def arm(self):
+        pass
+
+    return arm
+
+
+@fault(
+    "_machine.JobMachine._until_end",
+    _scope(jobs=1, calls=("close",), tempers=("obedient", "stubborn")),
+    CLOSE_2="is not answered at its deadline",
+    WAIT_2="has expired twice over",
+)
+def close_without_a_deadline(original, modules):
+    async def until_end(self, scheduler, within, *, ask=False, receive=True):
+        return await original(self, scheduler, None if ask else within, ask=ask, receive=receive)
+
+    return until_end
+
+
+@fault(
+    "_scheduler.Scheduler.shield",
+    _scope(jobs=0, callers=2, calls=("shut", "shield")),
+    SPAWN_1="the coroutine of shielded",
+)
+def refused_shield_left_behind(original, modules):
+    def shield(self, arg):
+        if not self.closed:
+            return original(self, arg)
         _kept.append(arg)
         raise RuntimeError("Shielding an awaitable after closing")
 
-    scheduler = _module(package, "_scheduler").Scheduler
-    _patch(scheduler, "shield", make)
-    scheduler._refuse_and_leave = refuse
+    return shield
 
 
-def drain_never_told(package):
-    def make(original):
-        def consider(self):
-            self._drainers, kept = {}, self._drainers
-            original(self)
-            self._drainers = kept
+@fault(
+    "_shutdown.Shutdown.consider",
+    _scope(jobs=1, calls=("drain",)),
+    SHUT_4="still waits although nothing is left",
+)
+def drain_never_told(original, modules):
+    def consider(self):
+        self._drainers, kept = {}, self._drainers
+        original(self)
+        self._drainers = kept
 
-        return consider
-
-    _patch(_module(package, "_shutdown").Shutdown, "consider", make)
-
-
-def drain_that_spins(package):
-    def make(original):
-        async def drain(self, within):
-            while not self._is_idle():  # noqa: ASYNC110 - to wait like this is the fault
-                await asyncio.sleep(0)
-
-        return drain
-
-    _patch(_module(package, "_shutdown").Shutdown, "drain", make)
+    return consider
 
 
-def finished_job_keeps_its_task(package):
-    def make(original):
-        def end(self, outcome, result):
-            task = self._task
-            original(self, outcome, result)
-            self._task = task
+@fault("_shutdown.Shutdown.drain", _scope(jobs=1, calls=("drain",)), SHUT_4="the loop spins")
+def drain_that_spins(original, modules):
+    async def drain(self, within):
+        while not self._is_idle():  # noqa: ASYNC110 - to wait like this is the fault
+            await asyncio.sleep(0)
 
-        return end
-
-    _patch(_module(package, "_machine").JobMachine, "_end", make)
+    return drain
 
 
-def cancelled_spawn_runs_all_the_same(package):
-    def make(original):
-        def withdraw(self, place, job):
-            if self._blocked.get(place) is not job:
-                self._arriving.pop(job, None)
-                self._launch_soon()
-            else:
-                original(self, place, job)
+@fault("_machine.JobMachine._end", _scope(jobs=1), BOOK_3="there is left: [<Task finished")
+def finished_job_keeps_its_task(original, modules):
+    def end(self, outcome, result):
+        task = self._task
+        original(self, outcome, result)
+        self._task = task
 
-        return withdraw
-
-    _patch(_module(package, "_entrance").Entrance, "_withdraw", make)
+    return end
 
 
-def queued_job_in_another_context(package):
-    _patch(_module(package, "_entrance"), "copy_context", lambda original: lambda: None)
+@fault(
+    "_entrance.Entrance._withdraw", _scope(jobs=3, cancels=1), SPAWN_1="runs although its spawn was cancelled"
+)
+def cancelled_spawn_runs_all_the_same(original, modules):
+    def withdraw(self, place, job):
+        if self._blocked.get(place) is not job:
+            self._arriving.pop(job, None)
+            self._launch_soon()
+        else:
+            original(self, place, job)
+
+    return withdraw
 
 
-def bad_argument_takes_a_slot(package):
-    def make(original):
-        def spawn_nowait(self, *args, **options):
-            try:
-                return original(self, *args, **options)
-            except TypeError:
-                self._admission.running += 1
-                raise
-
-        return spawn_nowait
-
-    _patch(_module(package, "_scheduler").Scheduler, "spawn_nowait", make)
+@fault("_entrance.copy_context", _scope(), SPAWN_4="runs in a context that is not its own")
+def queued_job_in_another_context(original, modules):
+    return lambda: None
 
 
-def dropped_job_says_that_it_was_cancelled(package):
-    cancelled = _module(package, "_lifecycle").Outcome.CANCELLED
+@fault(
+    "_scheduler.Scheduler.spawn_nowait",
+    _scope(jobs=1, misuse=True),
+    SPAWN_3="an argument error has changed something",
+)
+def bad_argument_takes_a_slot(original, modules):
+    def spawn_nowait(self, coro, name=None, *, context=None):
+        try:
+            return original(self, coro, name, context=context)
+        except TypeError:
+            self._admission.running += 1
+            raise
 
-    def make(original):
-        def end(self, outcome, result):
-            original(self, cancelled if outcome == "never_started" else outcome, result)
-
-        return end
-
-    _patch(_module(package, "_machine").JobMachine, "_end", make)
-
-
-def returned_job_says_that_it_was_cancelled(package):
-    cancelled = _module(package, "_lifecycle").Outcome.CANCELLED
-
-    def make(original):
-        def end(self, outcome, result):
-            original(self, cancelled if outcome == "returned" else outcome, result)
-
-        return end
-
-    _patch(_module(package, "_machine").JobMachine, "_end", make)
+    return spawn_nowait
 
 
-FAULTS = {
-    slot_released_twice: {"LIMIT-1", "LIMIT-6", "BOOK-1", "LIMIT-2"},
-    last_in_first_out: {"LIMIT-5"},
-    lost_wakeup: {"LIMIT-4"},
-    two_cancellations: {"CLOSE-1"},
-    failure_lost_with_its_waiter: {"EXC-1"},
-    failure_told_twice: {"EXC-1"},
-    expired_wait_closes_nothing: {"WAIT-2"},
-    closing_without_patience: {"SHUT-2"},
-    closing_without_a_deadline: {"SHUT-2"},
-    close_without_a_deadline: {"CLOSE-2", "WAIT-2"},
-    refused_shield_left_behind: {"SPAWN-1"},
-    drain_never_told: {"SHUT-4"},
-    drain_that_spins: {"SHUT-4"},
-    finished_job_keeps_its_task: {"BOOK-3"},
-    cancelled_spawn_runs_all_the_same: {"SPAWN-1"},
-    queued_job_in_another_context: {"SPAWN-4"},
-    bad_argument_takes_a_slot: {"SPAWN-3"},
-    dropped_job_says_that_it_was_cancelled: {"START-2"},
-    returned_job_says_that_it_was_cancelled: {"WAIT-5", "WAIT-3"},
-}
-"""Each fault, and the requirements of which one must be found broken."""
+@fault("_machine.JobMachine._end", _scope(calls=("close",)), START_2="never began; outcome cancelled")
+def dropped_job_says_that_it_was_cancelled(original, modules):
+    cancelled = modules("_lifecycle").Outcome.CANCELLED
+
+    def end(self, outcome, result):
+        original(self, cancelled if outcome == "never_started" else outcome, result)
+
+    return end
 
 
-def wrapped_job_never_ends(package):
-    _patch(_module(package, "_engine").Engine, "_task_ended", lambda original: lambda self, job, task: None)
+@fault(
+    "_machine.JobMachine._end",
+    _scope(jobs=1),
+    WAIT_5="returned; outcome cancelled",
+    WAIT_3="of a job that returned",
+)
+def returned_job_says_that_it_was_cancelled(original, modules):
+    cancelled = modules("_lifecycle").Outcome.CANCELLED
+
+    def end(self, outcome, result):
+        original(self, cancelled if outcome == "returned" else outcome, result)
+
+    return end
 
 
-def failure_beside_its_coroutine_is_lost(package):
-    _patch(_module(package, "_engine"), "_is_expected", lambda original: lambda failure, end: True)
+@fault("_admission.Admission.offer", _scope(), LIMIT_1="a job starts although no slot is free for it")
+def limit_off_by_one(original, modules):
+    admission = modules("_admission")
+
+    def offer(self, may_block):
+        if self.phase == "open" and self.running == self.limit:
+            self.running += 1
+            return admission.Verdict.START
+        return original(self, may_block)
+
+    return offer
 
 
-def closing_a_coroutine_is_not_guarded(package):
-    def make(original):
-        def close_coroutine(self, coro, job):
+@fault("_admission.Admission.ended", _scope(), LIMIT_2="the job that waits for it is not started")
+def waiting_job_waits_on(original, modules):
+    admission = modules("_admission")
+
+    def ended(self):
+        self.running -= 1
+        return admission.Next.NOTHING
+
+    return ended
+
+
+@fault("_admission.Admission.offer", _scope(jobs=3), LIMIT_3="a job is queued although the queue is full")
+def queue_of_two_places_at_least(original, modules):
+    admission = modules("_admission")
+
+    def offer(self, may_block):
+        if self.phase == "open" and self.running == self.limit and self.pending == 1:
+            self.pending += 1
+            return admission.Verdict.QUEUE
+        return original(self, may_block)
+
+    return offer
+
+
+@fault("_engine.Engine._admit_blocked", _scope(jobs=4), LIMIT_5="which came earlier")
+def last_of_the_blocked_is_first(original, modules):
+    def admit_blocked(self):
+        self._blocked.move_to_end(next(reversed(self._blocked)), last=False)
+        original(self)
+
+    return admit_blocked
+
+
+@fault("_entrance.Entrance._enter", _scope(jobs=1, calls=("shut",)), SPAWN_2="answers None after close")
+def spawn_after_closing_returns_nothing(original, modules):
+    def enter(self, coro, name, context, may_block):
+        if self.closed:
             coro.close()
+            return object()
+        return original(self, coro, name, context, may_block)
 
-        return close_coroutine
-
-    _patch(_module(package, "_engine").Engine, "_close_coroutine", make)
-
-
-def failed_cleanup_is_told_twice(package):
-    def make(original):
-        def report_cleanup(self, job, exc):
-            original(self, job, exc)
-            original(self, job, exc)
-
-        return report_cleanup
-
-    _patch(_module(package, "_outside").Outside, "_report_cleanup", make)
+    return enter
 
 
-def foreign_code_is_not_guarded(package):
-    def make(original):
-        def call_out(self, what, function, *args):
-            return function(*args)
-
-        return call_out
-
-    _patch(_module(package, "_outside").Outside, "_call_out", make)
-
-
-def foreign_code_stops_the_loop_at_once(package):
-    def make(original):
-        def stop_loop(loop, exc):
-            raise exc
-
-        return stop_loop
-
-    _patch(_module(package, "_calling"), "stop_loop", make)
+@fault(
+    "_entrance.Entrance._refusal",
+    _scope(jobs=3, spawns=("nowait",)),
+    SPAWN_5="gives RuntimeError('no') although all places are taken",
+)
+def full_queue_is_an_ordinary_error(original, modules):
+    return lambda self, verdict: RuntimeError("no")
 
 
-STRANGE_FAULTS = {
-    wrapped_job_never_ends: ("wraps", {"LIMIT-6", "START-3"}),
-    failure_beside_its_coroutine_is_lost: ("fails-after", {"BOOK-4"}),
-    closing_a_coroutine_is_not_guarded: ("close-raises", {"SPAWN-2", "SHUT-5", "CLOSE-3"}),
-    failed_cleanup_is_told_twice: ("close-raises", {"BOOK-4"}),
-    foreign_code_is_not_guarded: ("cancel raises", {"SHUT-5", "CLOSE-3", "LIMIT-6"}),
-    foreign_code_stops_the_loop_at_once: (
-        "handler exits",
-        {"BOOK-4", "EXC-2", "SHUT-5", "LIMIT-6", "CLOSE-3"},
-    ),
-}
-"""Each fault that shows among strangers only: whom it needs, and requirements of which one must be found broken."""
+@fault("_engine.Engine._cancel_task", among("wraps"), START_1="was active, and never took its first step")
+def wrapper_is_cancelled_before_it_begins(original, modules):
+    return lambda self, job: original(self, job) if job._task is None else job._task.cancel()
+
+
+@fault("_engine.Engine._follow", among("wraps"), START_3="has ended, and its job has not")
+def nobody_follows_the_task(original, modules):
+    def follow(self, job, task, run):
+        job._task = task
+
+    return follow
+
+
+@fault(
+    "_machine.JobMachine._leave",
+    _scope(jobs=1, calls=("wait",), cancels=1),
+    WAIT_1="is cancelled although nobody asked it to stop",
+)
+def cancelled_waiter_takes_the_job_along(original, modules):
+    def leave(self, waiter, scheduler):
+        if waiter.cancelled() and self._task is not None:
+            self._task.cancel()
+        original(self, waiter, scheduler)
+
+    return leave
+
+
+@fault(
+    "_job.Job.wait",
+    _scope(callers=2, calls=("wait", "close")),
+    WAIT_3="answers CancelledError() of a job that was stopped",
+)
+def waiter_of_a_dropped_job_believes_it_was_cancelled(original, modules):
+    async def wait(self, *, timeout=None):  # noqa: ASYNC109 - the signature of what it replaces
+        try:
+            return await original(self, timeout=timeout)
+        except modules("_exceptions").JobClosed:
+            if self.outcome != "never_started":
+                raise
+        raise asyncio.CancelledError
+
+    return wait
+
+
+@fault("_engine.Engine._tell", _scope(callers=2, calls=("wait", "close")), WAIT_4="is never answered")
+def waiter_of_a_dropped_job_is_not_told(original, modules):
+    def tell(self, job, received=False):
+        if job._outcome != "never_started":
+            original(self, job, received=received)
+
+    return tell
+
+
+@fault("_job.Job.exception", _scope(jobs=1, ends=("raise",)), WAIT_5="), None")
+def failed_job_has_no_exception(original, modules):
+    return lambda self: None if self.outcome == "raised" else original(self)
+
+
+@fault("_job.Job.close", _scope(jobs=1, calls=("close",)), CLOSE_3="answers LookupError(")
+def close_raises_what_the_job_returned(original, modules):
+    async def close(self, *, timeout=None):  # noqa: ASYNC109 - the signature of what it replaces
+        await original(self, timeout=timeout)
+        if self.outcome == "returned":
+            raise LookupError(self.result())
+
+    return close
+
+
+@fault(
+    "_job.Job.close",
+    _scope(jobs=1, calls=("close",), cancels=1, tempers=("stubborn",)),
+    CLOSE_4="was cancelled and answers None",
+)
+def close_keeps_the_cancellation_of_its_caller(original, modules):
+    async def close(self, *, timeout=None):  # noqa: ASYNC109 - the signature of what it replaces
+        with contextlib.suppress(asyncio.CancelledError):
+            await original(self, timeout=timeout)
+
+    return close
+
+
+@fault("_queue.Queue.clear", _scope(jobs=3, pending_limit=2, calls=("shut",)), SHUT_1="closing drops job")
+def queue_is_dismissed_last_first(original, modules):
+    return lambda self: original(self)[::-1]
+
+
+@fault(
+    "_shutdown.Shutdown.close",
+    _scope(jobs=1, callers=2, calls=("shut",), tempers=("stubborn",)),
+    SHUT_3="returns before closing is over",
+)
+def second_close_returns_at_once(original, modules):
+    async def close(self):
+        if self._scheduler.phase == "open":
+            await original(self)
+
+    return close
+
+
+@fault(
+    "_shutdown.Shutdown._wake",
+    _scope(jobs=1, calls=("drain-for",), cancels=1, timers_first=True),
+    SHUT_4="closing begins while jobs run, and nobody asked for it",
+)
+def deadline_of_a_drain_closes_by_itself(original, modules):
+    def wake(self, waiters, value=True):
+        original(self, waiters, value)
+        if not value and self._scheduler.phase == "open":
+            self._begin()
+
+    return wake
+
+
+@fault(
+    "_scheduler.Scheduler.close",
+    _scope(jobs=1, calls=("shut",), ends=("raise",), tempers=("stubborn",)),
+    SHUT_5="raises BodyFailure(",
+)
+def close_raises_what_a_job_failed_with(original, modules):
+    async def close(self):
+        jobs = list(self)
+        await original(self)
+        for job in jobs:
+            if job.outcome == "raised":
+                raise job.exception()
+
+    return close
+
+
+@fault(
+    "_scheduler.Scheduler.__aexit__",
+    _scope(jobs=1, calls=("with",), cancels=1),
+    SHUT_6="returns, and the scheduler is open",
+)
+def cancelled_block_is_left_without_closing(original, modules):
+    async def leave(self, exc_type, exc_val, exc_tb):
+        if exc_type is not asyncio.CancelledError:
+            await original(self, exc_type, exc_val, exc_tb)
+
+    return leave
+
+
+@fault(
+    "_outside.Outside.call_exception_handler",
+    _scope(jobs=1, ends=("raise",)),
+    EXC_2="the handler gets ['exception', 'message']",
+)
+def handler_hears_of_no_job(original, modules):
+    def call_exception_handler(self, context):
+        original(self, {key: context[key] for key in ("message", "exception")})
+
+    return call_exception_handler
+
+
+@fault(
+    "_outside.Outside._report_failure",
+    _scope(jobs=1, ends=("base",)),
+    EXC_3="failed with BaseFailure; 0 callers received it, the handler heard of it 0 times",
+)
+def base_exception_is_not_reported(original, modules):
+    def report_failure(self, job):
+        if isinstance(job.exception(), Exception):
+            original(self, job)
+
+    return report_failure
+
+
+@fault(
+    "_engine.Engine._shielded_ended",
+    _scope(jobs=0, calls=("shield",), cancels=1, ends=("raise",)),
+    EXC_4="0 callers received it, the handler heard of it 0 times",
+)
+def failure_of_what_is_shielded_is_lost(original, modules):
+    return lambda self, inner, unreceived: original(self, inner, None)
+
+
+@fault(
+    "_engine.Engine._say_farewell", _scope(jobs=1, ends=("raise",)), EXC_5="is called None, its task 'Task-"
+)
+def unnamed_job_loses_the_name_of_its_task(original, modules):
+    def say_farewell(self, job, held, gone):
+        named = job._name
+        original(self, job, held, gone)
+        job._name = named
+
+    return say_farewell
+
+
+@fault("_scheduler.Scheduler.__len__", _scope(jobs=3), BOOK_1="the counts disagree")
+def blocked_calls_count_as_jobs(original, modules):
+    return lambda self: original(self) + len(self._blocked)
+
+
+@fault("_scheduler.Scheduler.__iter__", _scope(), BOOK_2="in spawn order it is")
+def running_jobs_come_last(original, modules):
+    return lambda self: iter([*self._queue, *self._running])
+
+
+@fault(
+    "_shutdown.Shutdown._expire",
+    _scope(jobs=1, calls=("shut",), tempers=("stubborn",)),
+    CRASH="division by zero",
+)
+def deadline_crashes(original, modules):
+    return lambda self: 1 / 0
+
+
+@fault("_engine.Engine._shielded_ended", _scope(jobs=0, calls=("shield",)), CRASH="division by zero")
+def end_of_a_shield_crashes(original, modules):
+    return lambda self, inner, unreceived: 1 / 0
+
+
+@fault(
+    "_scheduler.Scheduler.close",
+    _scope(jobs=1, calls=("shut",)),
+    CRASH="'NoneType' object has no attribute 'close'",
+)
+def close_crashes(original, modules):
+    async def close(self):
+        self._shutdown = None
+        await original(self)
+
+    return close
+
+
+@fault("_engine.Engine._ended", _scope(jobs=1), CRASH="KeyError('nothing')")
+def end_of_a_job_crashes(original, modules):
+    def ended(self, job, event, outcome, result, received=False):  # noqa: PLR0917 - likewise
+        raise {}["nothing"]
+
+    return ended
+
+
+@fault("_engine.Engine._finished", among("lingers"), LIMIT_6=", whose coroutine ")
+def job_ends_before_its_task(original, modules):
+    def finished(self, job, event, outcome, result):
+        self._followed.pop(job, None)
+        self._ended(job, event, outcome, result)
+
+    return finished
+
+
+@fault("_engine.Engine._task_ended", among("wraps"), START_3="has ended, and its job has not")
+def wrapped_job_never_ends(original, modules):
+    return lambda self, job, task: None
+
+
+@fault(
+    "_engine._is_expected",
+    among("fails-after"),
+    BOOK_4="nobody is told of what a task beside its coroutine raised",
+)
+def failure_beside_its_coroutine_is_lost(original, modules):
+    return lambda failure, end: True
+
+
+@fault(
+    "_engine.Engine._close_coroutine",
+    among("close-raises"),
+    SPAWN_2="CloseFailure(",
+    SHUT_5="raises CloseFailure(",
+    CLOSE_3="answers CloseFailure(",
+)
+def closing_a_coroutine_is_not_guarded(original, modules):
+    def close_coroutine(self, coro, job):
+        coro.close()
+
+    return close_coroutine
+
+
+@fault(
+    "_outside.Outside._report_cleanup",
+    among("close-raises"),
+    BOOK_4="what the close() of a coroutine raised is told twice",
+)
+def failed_cleanup_is_told_twice(original, modules):
+    def report_cleanup(self, job, exc):
+        original(self, job, exc)
+        original(self, job, exc)
+
+    return report_cleanup
+
+
+@fault(
+    "_outside.Outside._call_out",
+    among("cancel raises"),
+    SHUT_5="raises PartyFailure('cancel')",
+    CLOSE_3="answers PartyFailure('cancel')",
+)
+def foreign_code_is_not_guarded(original, modules):
+    def call_out(self, what, function, *args):
+        return function(*args)
+
+    return call_out
+
+
+@fault(
+    "_calling.stop_loop",
+    among("handler exits"),
+    SHUT_5="raises PartyExit('handler')",
+    CLOSE_3="answers PartyExit('handler')",
+)
+def foreign_code_stops_the_loop_at_once(original, modules):
+    def stop_loop(loop, exc):
+        raise exc
+
+    return stop_loop
+
 
 _numbers = itertools.count()
 _kept = []
@@ -341,6 +740,6 @@ def fresh(label="a copy"):
 
 def planted(fault):
     """A copy of the library with the fault in it."""
-    package = fresh(fault.__name__)
-    fault(package)
+    package = fresh(fault.name)
+    fault.plant(package)
     return package

@@ -31,55 +31,30 @@ QUEUE = {
     "calls": ("close",),
 }
 
-WHERE = {
-    "slot_released_twice": Scope(**{**QUEUE, "jobs": 3, "callers": 0, "cancels": 0}),
-    "last_in_first_out": Scope(**{**QUEUE, "jobs": 3, "pending_limit": 2, "callers": 0, "cancels": 0}),
-    "lost_wakeup": Scope(**{**QUEUE, "jobs": 3, "cancels": 0}),
-    "two_cancellations": Scope(
-        jobs=1, cancels=0, ends=("return",), spawns=("spawn",), tempers=("stubborn",), calls=("close", "shut")
-    ),
-    "failure_lost_with_its_waiter": Scope(jobs=1, callers=1, ends=("raise",), calls=("wait",)),
-    "failure_told_twice": Scope(jobs=1, callers=1, ends=("raise",), calls=("wait",)),
-    "expired_wait_closes_nothing": Scope(jobs=1, callers=1, calls=("wait-for",), cancels=0),
-    "closing_without_patience": Scope(jobs=1, callers=1, calls=("shut",), cancels=0),
-    "closing_without_a_deadline": Scope(jobs=1, callers=1, calls=("shut",), cancels=0),
-    "close_without_a_deadline": Scope(jobs=1, callers=1, calls=("close",), cancels=0),
-    "refused_shield_left_behind": Scope(jobs=0, callers=2, calls=("shut", "shield"), cancels=0),
-    "drain_never_told": Scope(jobs=1, callers=1, calls=("drain",), cancels=0),
-    "drain_that_spins": Scope(jobs=1, callers=1, calls=("drain",), cancels=0),
-    "finished_job_keeps_its_task": Scope(jobs=1, callers=0, cancels=0),
-    "cancelled_spawn_runs_all_the_same": Scope(**{**QUEUE, "jobs": 3, "callers": 0}),
-    "queued_job_in_another_context": Scope(**{**QUEUE, "callers": 0, "cancels": 0}),
-    "bad_argument_takes_a_slot": Scope(**{**QUEUE, "jobs": 1, "callers": 0, "cancels": 0, "misuse": True}),
-    "dropped_job_says_that_it_was_cancelled": Scope(**{**QUEUE, "cancels": 0}),
-    "returned_job_says_that_it_was_cancelled": Scope(**{**QUEUE, "jobs": 1, "callers": 0, "cancels": 0}),
-}
-"""The smallest scope in which each planted fault can show itself."""
 
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_planted_fault_is_found_and_its_story_is_short(fault):
-    package, scope = planted(fault), WHERE[fault.__name__]
-    found = explore(scope, package)
+    package = planted(fault)
+    found = explore(fault.scope, package)
     (finding,) = found.findings.values()
-    assert finding.requirement in FAULTS[fault]
+    assert fault.is_told_by(finding), finding
     assert len(finding.events) <= 16
     with watching():
-        again = replay(scope, package, finding.events)
+        again = replay(fault.scope, package, finding.events)
         assert (again.requirement, again.events) == (finding.requirement, finding.events)
-        assert replay(scope, own(), finding.events) is None
+        assert replay(fault.scope, own(), finding.events) is None
 
 
-@pytest.mark.parametrize("name", WHERE)
-def test_without_the_fault_the_same_scope_is_clean(name):
-    found = explore(WHERE[name], own())
+@pytest.mark.parametrize("scope", dict.fromkeys(fault.scope for fault in FAULTS.values()), ids=Scope.describe)
+def test_without_the_fault_the_same_scope_is_clean(scope):
+    found = explore(scope, own())
     assert not found.findings
-    assert found.states > 5
+    assert found.states > 3
     assert found.events >= found.states - 1
 
 
 def test_two_explorations_are_the_same():
-    scope = WHERE["lost_wakeup"]
+    scope = FAULTS["lost_wakeup"].scope
     first, litter = explore(scope, own()), [object() for _ in range(5000)]
     assert explore(scope, fresh()).figures() == first.figures()
     del litter
@@ -191,8 +166,8 @@ def test_a_fingerprint_tells_states_apart_and_ways_to_them_not():
 
 
 def test_stories_are_told_in_plain_words():
-    scope = WHERE["two_cancellations"]
-    package = planted(next(fault for fault in FAULTS if fault.__name__ == "two_cancellations"))
+    scope = FAULTS["two_cancellations"].scope
+    package = planted(FAULTS["two_cancellations"])
     (finding,) = explore(scope, package).findings.values()
     with watching():
         story = tell(finding, package)
@@ -202,8 +177,8 @@ def test_stories_are_told_in_plain_words():
 
 
 def test_a_finding_can_be_pasted():
-    fault = next(fault for fault in FAULTS if fault.__name__ == "lost_wakeup")
-    (finding,) = explore(WHERE["lost_wakeup"], planted(fault)).findings.values()
+    fault = FAULTS["lost_wakeup"]
+    (finding,) = explore(FAULTS["lost_wakeup"].scope, planted(fault)).findings.values()
     namespace = {}
     exec(paste(finding), namespace)  # it is meant to be run
     with watching():

@@ -24,7 +24,7 @@ __all__ = ["quotation", "with_quotation"]
 _FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
     "conformance": ("passed",),
     "proofs": ("questions",),
-    "model": ("states of all models", "models checked by both engines", "faults found"),
+    "model": ("states of all models", "models checked", "faults found"),
     "symbolic": ("confirmed over all paths", "false on purpose and refuted"),
     "tests": ("passed",),
     "exploration": ("scopes", "states", "events", "steps with replays"),
@@ -78,7 +78,9 @@ def _bounds(step: Mapping[str, Any]) -> str:
     most: dict[str, int] = {}
     for number, what in (found for name in names for found in _BOUND.findall(name)):
         most[what] = max(most.get(what, 0), int(number))
-    return ", ".join(f"up to {most[what]} {what}{'s' * (most[what] > 1)}" for what in _BOUNDED if what in most)
+    return ", ".join(
+        f"up to {most[what]} {what}{'s' * (most[what] > 1)}" for what in _BOUNDED if what in most
+    )
 
 
 def _plain(value: object) -> str:

@@ -10,7 +10,7 @@ Deliberately not here: who should have been answered and was not (`quiet`).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from aiojobs_verification.simulation.oracle.bench import how
 from aiojobs_verification.simulation.oracle.reference import Violation
@@ -224,6 +224,8 @@ class Answers(Strangers):
             "EXC-2",
             f"the handler gets {sorted(context)} with {error!r}",
         )
+        if self.world.package.crashed(error):
+            raise Violation.crash(f"the handler hears {message!r}", error)
         if self._on_stranger_report(context):
             return
         body = next((body for body in self.world.bodies if body.error is error), None)
@@ -234,6 +236,18 @@ class Answers(Strangers):
             self._on_late(context)
         else:
             raise Violation("EXC-1", f"the handler hears {message!r} of {error!r}, which no job raised")
+
+    def check_crashes(self) -> None:
+        """An error that the library can't have meant comes before all that follows from it."""
+        world = self.world
+        for what, error in world.crashes:
+            raise Violation.crash(what, error)
+        for context in world.complaints[self._complaints :]:
+            if world.package.crashed(context.get("exception")):
+                raise Violation.crash(f"the loop complains: {context.get('message')}", context["exception"])
+        for body in world.bodies:
+            if body.kept is not None and body.kept.done() and world.package.crashed(body.kept._exception):
+                raise Violation.crash(f"the task of {body.name} fails", body.kept._exception)
 
     def _carried(self, context: dict[str, Any]) -> Body | None:
         """The job of a report, if it failed with its task and not with its coroutine."""
@@ -287,7 +301,15 @@ class Answers(Strangers):
             elif self._tell_stranger(error):
                 continue
             elif not self._passed_over(error):
-                raise Violation("EXC-1", f"the loop complains: {context.get('message')!r} of {error!r}")
+                self._refuse_complaint(str(context.get("message")), error)
+
+    def _refuse_complaint(self, message: str, error: object) -> NoReturn:
+        """The loop complains of a failure that is somebody else's to tell, or of something that nothing explains."""
+        body = next((body for body in self.world.bodies if error is not None and body.error is error), None)
+        if body is None:
+            raise Violation.crash(f"the loop complains: {message}", error)
+        requirement = "EXC-4" if body.shielded else "EXC-5" if "never retrieved" in message else "EXC-1"
+        raise Violation(requirement, f"the loop complains of the failure of {body.name}: {message}")
 
     def _passed_over(self, error: object) -> bool:
         """A shielded failure whose caller was cancelled in the very pass in which it was told."""

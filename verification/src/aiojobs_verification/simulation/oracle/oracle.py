@@ -61,6 +61,7 @@ class Oracle(Answers, Quiescence):
 
     def look(self, *, quiet: bool) -> None:
         """Look at everything that happened since the last time."""
+        self.check_crashes()
         self.read()
         view = self.world.view()
         self._after_turn(view)
@@ -139,7 +140,12 @@ class Oracle(Answers, Quiescence):
             return
         self.demand(body.cancels <= 1, "CLOSE-1", f"{body.name} is cancelled {body.cancels} times")
         asked = self._was_asked(body)
-        self.demand(asked, "CLOSE-1", f"{body.name} is cancelled although nobody asked it to stop")
+        left = any(
+            call.body is body and call.cancelled and call.kind in {"wait", "await", "wait-for"}
+            for call in self.world.calls
+        )
+        requirement = "WAIT-1" if left else "CLOSE-1"
+        self.demand(asked, requirement, f"{body.name} is cancelled although nobody asked it to stop")
 
     def _on_ended(self, body: Body) -> None:
         if body.ended == "destroyed":
@@ -183,8 +189,8 @@ class Oracle(Answers, Quiescence):
     def _demand_reason_to_close(self) -> None:
         world = self.world
         for call in (*world.calls, *world.by_hand):
-            if call.called_at is None:
-                continue
+            if call.called_at is None or (call.kind in {"drain", "drain-for"} and call.cancelled_open):
+                continue  # a drain that is cancelled leaves the scheduler open
             if call.kind == "shut" or (call.kind == "with" and call.left_at is not None):
                 return
             if (
@@ -192,7 +198,10 @@ class Oracle(Answers, Quiescence):
                 and world.now() >= self._drain_deadline(call) - self.coarse
             ):
                 return
-        draining = any(call.kind in {"drain", "drain-for"} and call.called_at for call in world.calls)
+        draining = any(
+            call.kind in {"drain", "drain-for"} and call.called_at and not call.cancelled_open
+            for call in world.calls
+        )
         self.demand(
             draining and self._idle(), "SHUT-4", "closing begins while jobs run, and nobody asked for it"
         )

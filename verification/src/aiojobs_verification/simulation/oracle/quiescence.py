@@ -43,6 +43,8 @@ class Quiescence(Strangers):
 
     def _when_quiet(self, view: View) -> None:
         self._note_quiet()
+        if self.world.environment.is_strange:
+            self._check_followed()
         alive = [body for body in self.world.bodies if body.lives and not body.shielded]
         self._check_slots(view, alive)
         for body in self.world.bodies:
@@ -129,9 +131,8 @@ class Quiescence(Strangers):
             return
         told = f"{body.receivers} callers received it, the handler heard of it {body.reports} times"
         once = body.reports == (0 if body.receivers else 1)
-        self.demand(once, "EXC-1", f"{body.name} failed with {type(body.error).__name__}; {told}")
-        if not isinstance(body.error, Exception):
-            self.spoken.add("EXC-3")
+        requirement = "EXC-1" if isinstance(body.error, Exception) else "EXC-3"
+        self.demand(once, requirement, f"{body.name} failed with {type(body.error).__name__}; {told}")
 
     def _check_shield_received(self, body: Body) -> None:
         told = f"{body.receivers} callers received it, the handler heard of it {body.reports} times"

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs_verification.simulation.oracle.bench import Bench, how
-from aiojobs_verification.simulation.oracle.reference import CRASH, Violation
+from aiojobs_verification.simulation.oracle.reference import Violation
 
 if TYPE_CHECKING:
     from aiojobs_verification.simulation.world.packages import View
@@ -48,7 +48,7 @@ class Strangers(Bench):
             raise Violation(_FOREIGN, f"{place}: an action is not whole: {view}")
 
     def _on_failed_inside(self, kind: str, error: BaseException) -> None:
-        raise Violation(CRASH, f"{kind}, asked by foreign code, fails with {error!r}")
+        raise Violation.crash(f"{kind}, asked by foreign code, fails", error)
 
     def _on_left_loop(self, error: BaseException) -> None:
         self._tell_stranger(error)
@@ -80,12 +80,14 @@ class Strangers(Bench):
                 self.demand(thrown.told == 1, _FOREIGN, f"nobody is told of what {thrown.where} raised")
         for body in self.world.bodies:
             if body.carrier is not None and body.fate is not None:
-                self.demand(
-                    body.job is None or self.world.seen_as_ended(body),
-                    _CARRIED,
-                    f"the task of {body.name} has ended, and its job has not",
-                )
                 self._check_carried(body)
+
+    def _check_followed(self) -> None:
+        """A job ends with its task, whatever that does beside driving the coroutine."""
+        for body in self.world.bodies:
+            if body.carrier is not None and body.fate is not None:
+                ended = body.job is None or self.world.seen_as_ended(body)
+                self.demand(ended, _CARRIED, f"the task of {body.name} has ended, and its job has not")
 
     def _check_carried(self, body: Body) -> None:
         assert body.carrier is not None
@@ -109,7 +111,17 @@ class Strangers(Bench):
             }[str(body.ended)]
         )
         self.demand(right, _TRUTH, f"{body.name} {how(body)}, and its task says {task!r}")
+        self._demand_name(body, task)
         self._demand_taken(body, task)
+
+    def _demand_name(self, body: Body, task: Any) -> None:
+        """A task bears the name of its job; one without keeps that of its task if it may be reported."""
+        known = self.world.environment.party.place != "get-name"  # its task can't be asked for it
+        if known and body.job is not None and (body is not self.world.unnamed or body.ended != "returned"):
+            job = body.job.get_name()
+            self.demand(
+                task.get_name() == job, _TRUTH, f"{body.name} is called {job!r}, its task {task.get_name()!r}"
+            )
 
     def _demand_taken(self, body: Body, task: Any) -> None:
         if self.world.package.truthful:

@@ -1,8 +1,8 @@
 """From a list of events to something that a person can follow, shorten, and paste into a test.
 
 Rules of this file: a story tells what somebody outside did and what could be seen of it, in plain words,
-numbered, in order; no name of a class, no line of a traceback. A story is *shrunk* when no event can be
-left out without losing the violation: of the same requirement, since another one would be another story.
+numbered, in order; no name of a class; only a crash ends with a traceback. A story is *shrunk* when no event
+can be left out without losing the violation: of the same requirement, since another one would be another story.
 
 Deliberately not here: how the events were found.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
-from aiojobs_verification.simulation.oracle.reference import Violation
+from aiojobs_verification.simulation.oracle.reference import CRASH, Violation
 from aiojobs_verification.simulation.search.ending import wind_up
 from aiojobs_verification.simulation.world.environment import COROUTINES, FACTORIES
 from aiojobs_verification.simulation.world.parties import PARTIES, PLACES
@@ -20,6 +20,7 @@ from aiojobs_verification.simulation.world.world import Event, Scope, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import Self
 
     from aiojobs_verification.simulation.world.packages import Package
 
@@ -37,6 +38,18 @@ class Finding:
     events: tuple[Event, ...]
     requirement: str
     text: str
+    trace: str = ""
+    """Of a crash, the traceback."""
+
+    @classmethod
+    def of(cls, scope: Scope, events: Iterable[Event], violation: Violation) -> Self:
+        """What was found, and where."""
+        return cls(scope, tuple(events), violation.requirement, violation.text, violation.trace)
+
+    @property
+    def verdict(self) -> str:
+        """What is to be said of it: that a requirement is broken, or that the library has crashed."""
+        return CRASH if self.requirement == CRASH else f"{self.requirement} is broken"
 
 
 def replay(scope: Scope, package: Package, events: Iterable[Event], *, to_end: bool = True) -> Finding | None:
@@ -55,7 +68,7 @@ def replay(scope: Scope, package: Package, events: Iterable[Event], *, to_end: b
                 done.append(WIND_UP)
                 wind_up(world)
         except Violation as violation:
-            return Finding(scope, tuple(done), violation.requirement, violation.text)
+            return Finding.of(scope, done, violation)
     return None
 
 
@@ -140,6 +153,7 @@ _TEMPERS: Final = {
 _WORDS: Final = {
     "turn": "The loop takes a turn.",
     "tick": "Time passes until the next timer is due.",
+    "fire": "The timers that are due fire, before what is ready.",
     "return": "{job} is about to return.",
     "raise": "{job} is about to raise an exception.",
     "base": "{job} is about to raise a BaseException.",
@@ -189,7 +203,8 @@ def tell(finding: Finding, package: Package) -> str:
             lines += [f"       {line}" for line in _seen(world.facts[before:])]
             if error is not None:
                 break
-    lines.append(f"  => {finding.requirement} is broken: {finding.text}.")
+    lines.append(f"  => {finding.verdict}: {finding.text}.")
+    lines += [f"     {line}" for line in finding.trace.splitlines()]
     return "\n".join(lines)
 
 
@@ -289,7 +304,7 @@ def paste(finding: Finding) -> str:
         "from aiojobs_verification.simulation.search.counterexample import replay",
         "",
         "",
-        f'@pytest.mark.requirement("{finding.requirement}")',
+        *([] if finding.requirement == CRASH else [f'@pytest.mark.requirement("{finding.requirement}")']),
         "def test_found_by_search():",
         "    events = [",
         *[f"        {event!r}," for event in events],

@@ -47,7 +47,7 @@ def wind_up(world: World) -> None:
         if not some:
             loop.advance()
         _run_quiet(world)
-    world.oracle.settle()
+    world.settle()
 
 
 def let_go(world: World) -> int:
@@ -85,17 +85,20 @@ def dispose(world: World) -> None:
         with suppress(SystemExit):
             world.virtual.turn()
     for body in world.bodies:
-        if body.coroutine is not None:
-            body.coroutine.close()
+        left = body.coroutine or (body.trace is not None and body.trace())
+        if left and body.ended is None:
+            with suppress(BaseException):  # a faulty package leaves them in any state
+                left.close()
 
 
 def untie(world: World) -> None:
     """Have everybody in a world that is over forget everybody else, so that all of it goes at once."""
     loop = world.virtual
-    for somebody in (*world.bodies, *world.calls, world.oracle, world.environment, world.virtual, world):
-        vars(somebody).clear()
     if loop is not None:
+        vars(loop).clear()
         loop.__dict__["call_exception_handler"] = _hear_nothing  # of a task that goes with it
+    for somebody in (*world.bodies, *world.calls, world.oracle, world.environment, world):
+        vars(somebody).clear()
 
 
 def _hear_nothing(_: object) -> None:

@@ -86,8 +86,11 @@ async def _walk(
                 events.append(event)
                 await _apply(world, event)
             await _wind_up(world)
-        except Violation as violation:
-            walked.keep(Finding(scope, tuple(events), violation.requirement, violation.text))
+        except Exception as error:
+            violation = world.verdict_on(error)
+            if not isinstance(violation, Violation):
+                raise
+            walked.keep(Finding.of(scope, events, violation))
             await _abandon(world)
         walked.spoken |= world.oracle.spoken
     walked.steps = len(events)
@@ -126,7 +129,7 @@ async def _wind_up(world: World) -> None:
         await _settle(world)
         if all(call.over for call in world.calls) and not any(body.alive for body in world.bodies):
             break
-    world.oracle.settle()
+    world.settle()
 
 
 async def _abandon(world: World) -> None:

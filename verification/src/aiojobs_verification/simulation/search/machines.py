@@ -60,6 +60,7 @@ class WorldMachine(RuleBasedStateMachine):
             limit=data.draw(st.sampled_from(self.limits)),
             pending_limit=data.draw(st.sampled_from(self.pending_limits)),
             slow=data.draw(st.booleans()),
+            timers_first=data.draw(st.booleans()),
             eager=self.eager,
             contexts=data.draw(st.sampled_from(("copied", "given", "shared"))),
             misuse=data.draw(st.booleans()),
@@ -91,8 +92,7 @@ class WorldMachine(RuleBasedStateMachine):
 
     def _remember(self, violation: Violation) -> None:
         assert self.world is not None
-        finding = Finding(self.world.scope, tuple(self.events), violation.requirement, violation.text)
-        self.walked.keep(finding)
+        self.walked.keep(Finding.of(self.world.scope, self.events, violation))
 
     @precondition(lambda self: self.world is not None)
     @rule()
@@ -105,6 +105,12 @@ class WorldMachine(RuleBasedStateMachine):
     def tick(self) -> None:
         """Time passes."""
         self._let(("tick",))
+
+    @precondition(lambda self: self._possible("fire"))
+    @rule()
+    def fire(self) -> None:
+        """The timers that are due fire before what is ready."""
+        self._let(("fire",))
 
     @precondition(lambda self: self._possible("spawn", "nowait"))
     @rule(data=st.data())

@@ -70,6 +70,11 @@ class Walked:
     findings: dict[str, Finding] = field(default_factory=dict)
     """For each requirement that is broken, the shortest story so far."""
 
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of events that were done."""
+        return {kind for kind, _ in self.pairs}
+
     def add(self, other: Walked) -> None:
         """Take in what came of others."""
         self.worlds += other.worlds
@@ -103,6 +108,7 @@ def random_scope(chance: random.Random, *, eager: bool | None = None) -> Scope:
         sweeps=chance.choice([0, 0, 0, 1]),
         handler=chance.choice(["keeps", "keeps", "raises", "loop"]),
         slow=chance.choice([False, False, True]),
+        timers_first=chance.choice([False, True]),
         contexts=chance.choice(["copied", "copied", "given", "shared"]),
         misuse=chance.choice([False, False, True]),
         eager=may_be_eager and (chance.choice([False, True]) if eager is None else eager),
@@ -165,7 +171,7 @@ def walk(package: Package, seed: int | str, scope: Scope | None = None) -> Walke
             events.append(WIND_UP)
             wind_up(world)
         except Violation as violation:
-            walked.keep(Finding(scope, tuple(events), violation.requirement, violation.text))
+            walked.keep(Finding.of(scope, events, violation))
         walked.spoken |= world.oracle.spoken
     walked.steps = len(events)
     return walked

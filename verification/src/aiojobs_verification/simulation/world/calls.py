@@ -51,6 +51,8 @@ class Call:
         """Its task was cancelled from outside before there was an answer."""
         self.cancels = 0
         """How often."""
+        self.cancelled_open = False
+        """And before closing had begun."""
         self.cancelled_first = False
         """And before the coroutine that it is about had ended."""
         self.at_home = True
@@ -98,6 +100,7 @@ class Call:
             self.value = await self._perform()
         except BaseException as error:  # noqa: BLE001 - every answer is an answer
             self.error = error
+            world.suspect(self.name, error)
         self.at_home = ORIGIN.get() == self.origin
         self.answered = True
         self.answered_in = world.turns

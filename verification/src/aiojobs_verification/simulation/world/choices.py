@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["MISUSE", "TURN", "enabled", "environments"]
 
 TURN: Final[Event] = ("turn",)
+FIRE: Final[Event] = ("fire",)
+"""The timers that are due fire before what is ready."""
 MISUSE: Final[Event] = ("misuse",)
 """Everything that nobody may do, one after the other. It must change nothing."""
 
@@ -60,6 +62,8 @@ def _passing(world: World) -> list[Event]:
     events = [] if quiet else [TURN]
     if _time_can_pass(world, loop, quiet=quiet):
         events.append(("tick",))
+    if world.scope.timers_first and 0 < len(loop.due()) < len(loop.ready()):
+        events.append(FIRE)
     return events
 
 

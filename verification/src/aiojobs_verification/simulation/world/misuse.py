@@ -72,7 +72,9 @@ def _make(world: World, what: str, call: Callable[[], Any], given: Any, right: t
         call()
     except StopIteration:
         raise Violation(_KIND, f"{what} is accepted") from None
-    except Exception as error:  # noqa: BLE001 - any other one would be the wrong one
+    except Exception as error:
+        if world.package.crashed(error):
+            raise Violation.crash(what, error) from error
         wrong = None if isinstance(error, right) else error.with_traceback(None)
     else:
         raise Violation(_KIND, f"{what} is not refused at once")

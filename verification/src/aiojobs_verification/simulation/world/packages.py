@@ -12,15 +12,20 @@ is the only thing done to it.
 from __future__ import annotations
 
 import asyncio
+import dis
 import importlib.util
 import inspect
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, MutableSet
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import aiojobs
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 __all__ = ["BASELINE", "Package", "View", "fetch", "load", "own"]
 
@@ -96,15 +101,55 @@ class Package:
         return View(phase, scheduler.active_count, scheduler.pending_count, size, listed)
 
     def raised(self, error: BaseException) -> bool:
-        """Whether this comes out of the package itself."""
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        return trace is not None and str(Path(trace.tb_frame.f_code.co_filename).parent) == self.folder
+        """Whether this comes out of the package, and neither the world nor its loop has raised it there."""
+        files = [_file(trace) for trace in _frames(error)]
+        own = any(str(Path(file).parent) == self.folder for file in files)
+        outside = [file for file in files if not _is_library(file)]
+        return own and not outside[-1].startswith(_WORLD)
+
+    def crashed(self, error: object) -> bool:
+        """Whether it comes from there, and the package can't have meant it: no ``raise`` of its own has raised it."""
+        if not isinstance(error, Exception) or _is_of_the_world(error) or not self.raised(error):
+            return False
+        last = _frames(error)[-1]
+        if _is_library(_file(last)):
+            return not isinstance(error, TimeoutError)
+        meant = last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
+        return not meant or isinstance(error, _NEVER_MEANT) or type(error).__name__ == "IllegalTransition"
 
     def ended(self, job: Any) -> bool:
         """Whether the job says that it has ended."""
         return bool(job.done()) if self.states else bool(job.closed)
+
+
+_RAISE: Final = dis.opmap["RAISE_VARARGS"]
+_NEVER_MEANT: Final = (AssertionError, RecursionError)
+_LIBRARY: Final = (sysconfig.get_path("stdlib"), "<frozen ")
+"""Where Python's own library is."""
+_WORLD: Final = (str(Path(__file__).parents[1]), str(Path(aiojobs.__file__).parent / "testing"))
+"""Where the coroutines, the callers and the strangers of the simulated world are, and its loop."""
+
+
+def _frames(error: BaseException) -> list[TracebackType]:
+    frames: list[TracebackType] = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append(trace)
+        trace = trace.tb_next
+    return frames
+
+
+def _file(trace: TracebackType) -> str:
+    return trace.tb_frame.f_code.co_filename
+
+
+def _is_library(file: str) -> bool:
+    return file.startswith(_LIBRARY) and "site-packages" not in file
+
+
+def _is_of_the_world(error: BaseException) -> bool:
+    """Whether a coroutine, a handler or a stranger of the simulated world raises such errors."""
+    return type(error).__module__.startswith(f"{__name__.partition('.')[0]}.")
 
 
 class _Ordered(MutableSet[Any]):

@@ -126,14 +126,15 @@ def _ask_by_hand(world: World, kind: str, body: Body | None, asking: Any) -> boo
         asking.send(None)
     except StopIteration:
         pass
-    except RuntimeError:  # from inside a job (WAIT-4): nothing was asked
+    except RuntimeError as error:  # from inside a job (WAIT-4): nothing was asked
+        world.suspect(f"{kind}, asked by foreign code,", error)
         world.by_hand.remove(call)
     except BodyFailure as error:
         error.__context__ = None  # what was handled where this is called from
         if body is not None and body.caused(error):
             body.receivers += 1
     except Exception as error:  # noqa: BLE001 - where it is raised, Python may keep it to itself
-        world.note("failed_inside", kind, error.with_traceback(None))
+        world.note("failed_inside", kind, error)
     finally:
         asking.close()
     return call in world.by_hand

@@ -60,6 +60,9 @@ class Scope:
     eager: bool = False
     slow: bool = False
     """Time may pass while callbacks are ready, as it does in a real program whose callbacks are slow."""
+    timers_first: bool = False
+    """A timer that is due may fire before what an outside event has just made ready: asyncio runs both in one pass,
+    and a pass later what the event has made ready."""
     contexts: str = "copied"
     """In which context a job is to run, see `truth.CONTEXTS`."""
     misuse: bool = False
@@ -89,7 +92,8 @@ class Scope:
 
     def describe(self) -> str:
         """The bounds that matter most, in a few words."""
-        extras = [name for name in ("eager", "slow") if getattr(self, name)]
+        flags = {"eager": self.eager, "slow": self.slow, "timers first": self.timers_first}
+        extras = [name for name, is_set in flags.items() if is_set]
         extras += [f"handler {self.handler}"] if self.handler != "keeps" else []
         extras += ["sweep"] if self.sweeps else []
         extras += [f"contexts {self.contexts}"] if self.contexts != "copied" else []

@@ -28,9 +28,9 @@ from contextlib import contextmanager
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final
 
-from aiojobs.testing import VirtualLoop
 from aiojobs_verification.simulation.oracle.oracle import Oracle
-from aiojobs_verification.simulation.oracle.reference import CRASH, Violation
+from aiojobs_verification.simulation.oracle.reference import Violation
+from aiojobs_verification.simulation.oracle.refinement import Model, Refinement
 from aiojobs_verification.simulation.search.ending import dispose
 from aiojobs_verification.simulation.world.calls import Call
 from aiojobs_verification.simulation.world.choices import enabled, environments
@@ -46,6 +46,7 @@ from aiojobs_verification.simulation.world.scope import (
     Scope,
     Spent,
 )
+from aiojobs_verification.simulation.world.watched_loop import WatchedLoop
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CALLS",
     "EPOCH",
+    "EVENT_KINDS",
     "JOB_CALLS",
     "SCHEDULER_CALLS",
     "Event",
@@ -73,11 +75,17 @@ class HandlerFailure(Exception):  # noqa: N818 - what a handler raises that is t
 class World:
     """One scheduler, its loop, and everybody around it."""
 
-    def __init__(self, scope: Scope, package: Package, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        package: Package,
+        loop: asyncio.AbstractEventLoop | None = None,
+        model: Model | None = None,
+    ) -> None:
         self.scope = scope
         self.package = package
         # typeshed calls abstract what asyncio leaves to raise NotImplementedError: everything with sockets.
-        self.virtual = VirtualLoop(start=EPOCH) if loop is None else None  # type: ignore[abstract]
+        self.virtual = WatchedLoop(start=EPOCH) if loop is None else None  # type: ignore[abstract]
         self.loop = loop or self.virtual
         self.turns = 0
         self.spent = Spent()
@@ -97,6 +105,8 @@ class World:
         """What was noted, in the order in which it happened."""
         self.complaints: list[dict[str, Any]] = []
         """What reached the exception handler of the loop."""
+        self.crashes: list[tuple[str, BaseException]] = []
+        """Errors that the library can't have meant, and where they came out of it."""
         self.warnings: list[warnings.WarningMessage] = []
         """What Python warned of, such as a coroutine that was never awaited."""
         self.scheduler: Any = None
@@ -104,6 +114,7 @@ class World:
         """It is chosen what the scheduler lives among."""
         self.environment = Environment(self, "stock", "ordinary", "polite")
         self.oracle = Oracle(self)
+        self.refinement = None if model is None else Refinement(self, model)
         self._entered: Any = None
 
     def __enter__(self) -> Self:
@@ -128,12 +139,15 @@ class World:
         chosen = environments(self.scope)
         if len(chosen) == 1:
             self._settle_in(*chosen[0][1:])
+        if self.virtual is not None:
+            self.virtual.watcher = self.refinement
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.virtual is not None:
+            self.virtual.watcher = None  # what is left is thrown away, which is no step
             dispose(self)
             self._entered.__exit__(None, None, None)
             self.virtual.close()
@@ -148,6 +162,13 @@ class World:
     def note(self, kind: str, *things: Any) -> None:
         """Write down that something happened."""
         self.facts.append((kind, *things))
+        if self.refinement is not None:
+            self.refinement.projection.heard(kind, things)
+
+    def suspect(self, what: str, error: BaseException) -> None:
+        """Keep an error if the library can't have meant it: whatever follows from that speaks for no promise."""
+        if self.package.crashed(error):
+            self.crashes.append((what, error))
 
     def seen_as_ended(self, body: Body) -> bool:
         """Whether the job of this body says that it has ended."""
@@ -224,6 +245,8 @@ class World:
             return
         body = None if record.job is None else self.body_of(record.job)
         source = None if record.source is None else str(record.source)
+        if body is not None and source is None:
+            body.entry = record.job
         self.note("record", body, str(record.event), source, str(record.dest))
         self.environment.act("observer")
 
@@ -237,13 +260,22 @@ class World:
         """Let an event happen and have the judge look, who raises `Violation`; in a replay, glance."""
         try:
             self.let_happen(event)
+            if self.refinement is not None:
+                self.refinement.happened(event)
             self.look(again=again)
-        except Violation:
-            raise
         except Exception as error:
-            if not self.package.raised(error):
-                raise
-            raise Violation(CRASH, f"the library fails with {error!r}") from error
+            raise self.verdict_on(error) from error
+
+    def verdict_on(self, error: Exception) -> Exception:
+        """The same, or a crash if it is no verdict and comes out of the library."""
+        return error if not self.package.raised(error) else Violation.crash("the library fails", error)
+
+    def settle(self) -> None:
+        """Everything is over: have the judge settle the accounts."""
+        try:
+            self.oracle.settle()
+        except Exception as error:
+            raise self.verdict_on(error) from error
 
     def let_happen(self, event: Event) -> None:
         """Let an event happen, and nothing else."""
@@ -263,6 +295,8 @@ class World:
             self.oracle.glance(quiet=quiet)
         else:
             self.oracle.look(quiet=quiet)
+        if self.refinement is not None and quiet:
+            self.refinement.rest()
 
     def _settle_in(self, *names: str) -> None:
         """Let the scheduler live among these: a task factory, a kind of coroutines, and foreign code."""
@@ -273,8 +307,16 @@ class World:
     def _turn(self) -> None:
         assert self.virtual is not None
         self.turns += 1
+        self._run(self.virtual.turn)
+
+    def _fire(self) -> None:
+        assert self.virtual is not None
+        self._run(self.virtual.fire)
+
+    def _run(self, ready: Callable[[], object]) -> None:
+        """Have the loop run something; what is meant to come out of it does no harm."""
         try:
-            self.virtual.turn()
+            ready()
         except BaseException as error:
             if self.environment.owns(error):
                 self.note("left_loop", error)
@@ -327,6 +369,7 @@ class World:
             body.job = self.scheduler.spawn_nowait(self.make(body), **self.options(body))
             self.environment.greet(body.job)
         except (Exception, SystemExit) as caught:  # noqa: BLE001 - the judge wants to know
+            self.suspect("spawn_nowait", caught)
             error = BaseException.with_traceback(caught, None)
             error.__context__ = None  # it may have been handled where foreign code spawns this
         return error, ORIGIN.get() == body.name
@@ -350,6 +393,7 @@ class World:
     def _cancel_call(self, call: Call) -> None:
         self.spent.cancels += 1
         assert call.task is not None
+        call.cancelled_open = call.cancelled_open or not self.scheduler.closed
         call.cancelled = True
         call.cancels += 1
         call.cancelled_first = call.body is not None and call.body.ended is None
@@ -411,6 +455,7 @@ def _moves() -> dict[str, Callable[..., None]]:
     moves: dict[str, Callable[..., None]] = {
         "turn": World._turn,
         "tick": World._tick,
+        "fire": World._fire,
         "spawn": World._start_spawn,
         "nowait": World._spawn_nowait,
         "cancel": lambda world, number: world._cancel_call(world.calls[number]),
@@ -431,3 +476,6 @@ def _moves() -> dict[str, Callable[..., None]]:
 
 _MOVES: Final = _moves()
 """How each kind of event is let happen."""
+
+EVENT_KINDS: Final = frozenset(_MOVES) - {"environment"}
+"""Everything that can be done to a scheduler; what it lives among is chosen before."""

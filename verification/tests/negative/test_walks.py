@@ -1,0 +1,42 @@
+"""A walk that never does some kind of event says nothing about it: the step fails and names the kind."""
+
+import pytest
+
+from aiojobs_verification.cli import fuzz
+from aiojobs_verification.cli.commands import FAILED, PASSED, main
+from aiojobs_verification.simulation.search import walk
+from aiojobs_verification.simulation.world.packages import own
+from aiojobs_verification.simulation.world.world import EVENT_KINDS
+
+WALKS = 400
+
+
+@pytest.fixture
+def only_walks(monkeypatch):
+    """The tier has some walks, in this process, and nothing else."""
+    monkeypatch.setattr(
+        fuzz, "_walk_portions", lambda *_, **__: fuzz.search(own(), range(fuzz.SEED, fuzz.SEED + WALKS))
+    )
+    monkeypatch.setattr(fuzz, "_run_machines", lambda *_: {})
+    monkeypatch.setattr(fuzz, "_run_live", lambda *_: {})
+
+
+@pytest.mark.usefixtures("only_walks")
+def test_walks_do_every_kind_of_event(capsys):
+    assert main(["fuzz", "--tier", "smoke"]) == PASSED
+    assert f"{len(EVENT_KINDS)} of {len(EVENT_KINDS)} kinds of events" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("only_walks")
+@pytest.mark.parametrize("kind", ["cancel", "fire", "sweep", "tick"])
+def test_walks_that_never_do_one_kind_fail_the_step(kind, monkeypatch, capsys):
+    monkeypatch.setitem(walk._WEIGHTS, kind, 0.0)
+    # What is left may be nothing but that kind: it has to go altogether.
+    choose = walk.choose
+    monkeypatch.setattr(
+        walk,
+        "choose",
+        lambda chance, events: choose(chance, [e for e in events if e[0] != kind] or [("misuse",)]),
+    )
+    assert main(["fuzz", "--tier", "smoke"]) == FAILED
+    assert f"FAIL the walks never did an event of the kind {kind}" in capsys.readouterr().out
