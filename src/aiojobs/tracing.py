@@ -43,7 +43,7 @@ calls have not been answered, so that a trace that was cut off is told from a co
 What a reader may rely on: a number appears first with "accept", in order and without gaps, and not again
 after "done" or "closed". Memory for the jobs that are alive is enough to read a trace of any length.
 
-Deliberately not here: what a trace must obey (`monitor`).
+What a trace must obey is not said here: `spec/` says it, and a program that audits traces reads it there.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs._lifecycle import SPEC_DIGEST, TERMINAL
 from aiojobs._records import ACCEPT
@@ -63,63 +63,26 @@ if TYPE_CHECKING:
 
     import aiojobs
 
-__all__ = ["FORMAT", "VERSION", "BrokenTraceError", "Header", "TraceWriter"]
+__all__ = ["FORMAT", "VERSION", "TraceWriter"]
 
 FORMAT: Final = "aiojobs-trace"
+"""How the first line of a trace says what it is."""
 VERSION: Final = 1
-
-
-class BrokenTraceError(Exception):
-    """A line that can't be what a scheduler did.
-
-    `rule` says where the rule is written, `requirements` for which promises it stands, `expected` what would
-    have been right.
-    """
-
-    def __init__(self, rule: str, expected: str, *requirements: str) -> None:
-        super().__init__(f"{', '.join(requirements) or rule}: expected {expected}")
-        self.rule = rule
-        self.expected = expected
-        self.requirements = requirements
-
-
-class Header(NamedTuple):
-    """The first line of a trace."""
-
-    limit: int | None
-    pending_limit: int
-    calls: bool
-    spec: str
-
-    def as_line(self) -> dict[str, Any]:
-        """The plain form."""
-        return {"format": FORMAT, "version": VERSION, **self._asdict()}
-
-    @classmethod
-    def from_line(cls, line: Mapping[str, Any]) -> Header:
-        """The inverse of `as_line`; `ValueError` for what `as_line` would not have written."""
-        values: list[Any] = [line.get(name) for name in cls._fields]
-        limit, pending_limit, calls, spec = values
-        found = cls(*values)
-        if line != found.as_line():
-            raise ValueError(f"a header has the keys {', '.join(found.as_line())}, and version {VERSION}")
-        if not (limit is None or (type(limit) is int and limit >= 1)):
-            raise ValueError("the limit is null or at least 1")
-        if type(pending_limit) is not int or pending_limit < 0:
-            raise ValueError("the pending limit is at least 0")
-        if type(calls) is not bool or type(spec) is not str:
-            raise ValueError("`calls` is true or false, and `spec` a text")
-        return found
+"""Of the format. A change after which a reader of this version would misread a trace gives it another number."""
 
 
 class TraceWriter:
-    """An observer that writes to `file`; opening and closing the file is the caller's, or `to_file`'s.
+    """An observer that writes a trace to `file`; opening and closing the file is the caller's, or `to_file`'s.
+
+    It writes one line a record, when the record is told, and keeps the numbers of the jobs that have not ended and
+    nothing else, so a long run does not grow (``BOOK-3``). Give one writer to one scheduler.
 
     Arguments:
         file: where to; UTF-8, line feeds.
         limit: the scheduler's.
         pending_limit: the scheduler's.
-        calls: whether the program announces every call of ``spawn`` with `call`.
+        calls: whether the program announces every call of ``spawn`` with `call`. Only then does the trace tell of
+            blocked calls and their order (``LIMIT-4``, ``LIMIT-5``, ``SPAWN-1``).
     """
 
     def __init__(self, file: TextIO, *, limit: int | None, pending_limit: int, calls: bool = False) -> None:
@@ -131,14 +94,30 @@ class TraceWriter:
         self._accepted = 0
         self._lines = 0
         self._begin: float | None = None
-        self._write(Header(limit, pending_limit, calls, SPEC_DIGEST).as_line())
+        self._write(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "limit": limit,
+                "pending_limit": pending_limit,
+                "calls": calls,
+                "spec": SPEC_DIGEST,
+            }
+        )
 
     @classmethod
     @contextmanager
     def to_file(
         cls, path: Path, *, limit: int | None, pending_limit: int, calls: bool = False
     ) -> Generator[TraceWriter]:
-        """A writer to a new file, which gets its last line and is closed at the end of the ``with``."""
+        """A writer to a new file, which gets its last line and is closed at the end of the ``with``.
+
+        Arguments:
+            path: of the file; one that is there is overwritten.
+            limit: the scheduler's.
+            pending_limit: the scheduler's.
+            calls: as for the class.
+        """
         with path.open("w", encoding="utf-8", newline="\n") as file:
             trace = cls(file, limit=limit, pending_limit=pending_limit, calls=calls)
             try:
@@ -147,7 +126,10 @@ class TraceWriter:
                 trace.end()
 
     def __call__(self, record: aiojobs.Record) -> None:
-        """Write one record: this is what makes it an observer."""
+        """Write one record: this is what makes it an observer.
+
+        What writing raises is the observer's failure: the scheduler reports it and goes on (``BOOK-4``).
+        """
         job, event, source, dest, time = record
         line: dict[str, Any] = {
             "job": None if job is None else self._number(job, event, dest),
@@ -164,7 +146,10 @@ class TraceWriter:
     def call(self, name: str) -> Generator[None]:
         """Announce the one ``spawn`` or ``spawn_nowait`` in the body of this ``with``, of a job of this name.
 
-        Nothing before it in the body may suspend.
+        Nothing before it in the body may suspend. What the body raises is written and goes on.
+
+        Arguments:
+            name: of the call, and of its job; names of calls that are under way differ.
 
         Raises:
             ValueError: the trace was not begun with ``calls=True``, or a call of this name is under way.
@@ -173,8 +158,8 @@ class TraceWriter:
             raise ValueError("the header of this trace says that calls are not announced: give it calls=True")
         if name in self._calls:
             raise ValueError(f"a call named {name!r} is under way: names of calls that are must differ")
-        self._calls[name] = None
         self._write_call(name, "call")
+        self._calls[name] = None
         try:
             yield
         except BaseException as error:
@@ -185,7 +170,7 @@ class TraceWriter:
         self._write_call(name, "return")
 
     def end(self) -> None:
-        """Write the last line."""
+        """Write the last line: how many there are, and what has not ended. Nothing may follow it."""
         self._write({"end": self._lines, "jobs": [*self._numbers.values()], "calls": [*self._calls]})
 
     def _number(self, job: aiojobs.Job[Any], event: str, dest: object) -> int:

@@ -4,8 +4,8 @@ Reading, validating and generating need the standard library alone, and work whe
 because a table that is generated for it is stale. What needs a tool (z3, CrossHair) imports it where it is used.
 
 The packages, each of which imports only what stands before it: `specification`, `codegen`, `smt`, `model_checking`,
-`symbolic`, `simulation`, `trace_audit`, `fault_injection`, `cli`. `evidence` stands by itself: it reads what steps
-have left and imports none of them.
+`symbolic`, `follower`, `simulation`, `trace_audit`, `fault_injection`, `cli`. `evidence` stands by itself: it reads
+what steps have left and imports none of them.
 """
 
 __all__ = ["__version__"]

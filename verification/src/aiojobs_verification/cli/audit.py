@@ -2,7 +2,7 @@
 
 `--demo` is the step of the chain of evidence: it has runs of this project recorded, audited and corrupted.
 
-Deliberately not here: following a trace (`replay`), the step (`recordings`).
+Deliberately not here: reading a trace (`replay`), the step (`demonstration`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from aiojobs_verification.cli.commands import (
 )
 from aiojobs_verification.specification.load import load
 from aiojobs_verification.specification.locate import repository
-from aiojobs_verification.trace_audit.recordings import gather
+from aiojobs_verification.trace_audit.demonstration import gather
 from aiojobs_verification.trace_audit.replay import Audit, audit
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def _run(arguments: argparse.Namespace) -> int:
 def _told_audit(found: Audit, path: Path) -> str:
     if found.finding is not None:
         return f"BROKEN: {path}, {found.finding.told()}"
-    monitor = found.monitor
-    assert monitor is not None
-    return f"OBEYS: {path}, {monitor.lines} lines, {monitor.roster.born} jobs, {found.speed} lines a second"
+    reader = found.reader
+    assert reader is not None
+    return (
+        f"OBEYS: {path}, {reader.lines} lines, {reader.follower.jobs.born} jobs, {found.speed} lines a second"
+    )

@@ -29,7 +29,7 @@ _FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
     "tests": ("passed",),
     "exploration": ("scopes", "states", "events", "steps with replays"),
     "fuzzing": ("steps: walks", "pairs of event and state"),
-    "traces": ("corrupted copies of the service's trace", "corrupted copies of the specimens"),
+    "traces": ("recorded runs", "kinds of corruption", "corrupted copies of the recorded runs"),
     "mutants": ("mutants", "killed", "equivalent"),
     "coverage": ("branches", "branches missing"),
 }

@@ -10,7 +10,7 @@ How it works. `parse` walks Python's syntax tree once, checks sorts on the way, 
 `Node`s. A reader makes something else of that tree, node by node (`read`). Readers never see Python's
 syntax, so none can take an expression for something that the others don't:
 
-* `compiled`: a Python function, for the interpreter and the monitor;
+* `compiled`: a Python function, for the interpreter and the follower;
 * `written`: text, for TLA+ and for the documentation;
 * `solver`: terms of z3, in a module of its own because z3 is not always installed.
 
@@ -231,7 +231,7 @@ def _signs(*signs: str) -> dict[str, str]:
 
 
 PYTHON: Final = Notation(_signs(*_PYTHON_SIGNS), "'{}'", "{1} if {0} else {2}", ("False", "True"))
-"""As in the file: for the interpreter and the monitor."""
+"""As in the file: for the interpreter and the follower."""
 
 TLA: Final = Notation(
     _signs("/\\", "\\/", "~", "=", "#", "<", "<=", ">", ">=", "+", "-", "*"),

@@ -4,9 +4,8 @@ Rules of this file: it decides nothing. Guards, effects and invariants are the e
 `scheduler.toml`, compiled to Python once for given parameters. A state is a tuple of the counters in the
 order of the file; it has their names as attributes.
 
-How it is used: as the oracle that the real scheduler is compared with after every pass of the loop, by the
-monitor of recorded runs, and by `prove` to show that each action really comes about. One check of all
-invariants costs a fraction of a microsecond.
+How it is used: by the `follower`, which leads it through what a real scheduler tells, and by `prove` to show that
+each action really comes about. One check of all invariants costs a fraction of a microsecond.
 
 Deliberately not here: which job starts next. Counters know no order.
 """

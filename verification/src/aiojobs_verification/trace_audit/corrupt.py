@@ -1,287 +1,366 @@
-"""Corrupted copies of a trace: what a scheduler would leave that breaks its promises, or a forger.
+"""Corrupted copies of a trace: what a scheduler would leave that breaks a promise, or a forger.
 
-Rules of this file: a copy differs from the trace in one respect, and everything that is a mere consequence
-of that is put right: the count in the last line, and the numbers of later jobs if one was added or taken
-away. Otherwise each copy would be found out by its bookkeeping, and nothing would be learnt about the
-rules.
+Rules of this file: each corruption breaks one rule, says which, and where that is certain. The copy differs from the
+trace in one respect and is looked at from that line on, so nothing has to be put right behind it: the first line that
+is refused must be refused for that rule, in its own words.
 
-How it works: at each line every operator makes the copies that it can make there. Nothing is left to chance.
-
-Deliberately not here: whether a copy is wrong. Some are not: two jobs that end side by side can change
-places.
+How it works: a corruption looks at one line of a trace, with the follower as it was before that line, and makes the
+lines that stand there in the copy; nothing if it can't be made there. Nothing is left to chance.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from aiojobs_verification.follower import RULES, Follower, Violation
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from aiojobs.tracing import Header
-    from aiojobs_verification.specification.load import Spec
+    from aiojobs_verification.trace_audit.reading import Header, TraceReader
 
-__all__ = ["Copy", "corrupted", "headers"]
+__all__ = ["CORRUPTIONS", "Corruption", "Refusal", "TracePlace", "other_headers", "verdict"]
 
-Line: TypeAlias = "Mapping[str, Any]"
-_Choice: TypeAlias = "Mapping[str, Sequence[str | None]]"
+Line: TypeAlias = "dict[str, Any]"
 
-_FAR: Final = 7
-"""How far a line is moved that is not just swapped with its neighbour."""
+_STRANGER: Final = "nobody's call"
 
 
-class Copy(NamedTuple):
-    """A corrupted copy: what was done, where it first differs, and its lines after the header."""
+class TracePlace(NamedTuple):
+    """One line of a trace, and what was known before it."""
 
-    kind: str
+    lines: list[Line]
     at: int
-    lines: Sequence[Line]
+    follower: Follower
+    calls: bool
+
+    @property
+    def line(self) -> Line:
+        """The line."""
+        return self.lines[self.at]
+
+    @property
+    def rest(self) -> list[Line]:
+        """The lines after it."""
+        return self.lines[self.at + 1 :]
+
+    @property
+    def following(self) -> Line:
+        """The line after it; empty after the last."""
+        return self.rest[0] if self.rest else {}
+
+    def is_step(self, *events: str, source: str | None = None) -> bool:
+        """Whether this is a record of one of these events of a job, in the state `source` if it is given."""
+        line = self.line
+        return bool(line.get("job") and line["event"] in events and source in {None, line["source"]})
+
+    @property
+    def ends(self) -> bool:
+        """Whether this is the last record of a job."""
+        return bool(self.line.get("job") and self.line["dest"] in {"done", "closed"})
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this is the last line."""
+        return "end" in self.line
+
+    @property
+    def is_served(self) -> bool:
+        """Whether this is a call that gets its job at once."""
+        return self.line.get("event") == "call" and self.following.get("name") == self.line["call"]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether closing has not begun, and anything may happen here: no action has begun, and no call."""
+        return self._is_between and self.follower.phase == "open"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether closing has begun and everybody has been told."""
+        return self._is_between and self.follower.phase != "open"
+
+    @property
+    def shuts_down(self) -> bool:
+        """Whether closing has begun and somebody has not been told yet."""
+        return not self.follower.is_whole and self.follower.phase != "open"
+
+    @property
+    def queue(self) -> list[int]:
+        """The pending jobs, in order."""
+        return [*self.follower.jobs.queue]
+
+    @property
+    def blocked(self) -> list[str]:
+        """The blocked calls, in order."""
+        return [*self.follower.calls.blocked]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many jobs are pending as may be."""
+        return 0 < self.follower.table.pending_limit == self.follower.counters.state.pending
+
+    def but(self, **changes: object) -> Line:
+        """The line, with something changed."""
+        return self.line | changes
+
+    def record(self, job: int | None, event: str, source: str | None, dest: str) -> Line:
+        """A record that comes here."""
+        return {"job": job, "event": event, "source": source, "dest": dest, "time": self._time}
+
+    def stranger(self, event: str) -> Line:
+        """A line about a call that nobody made in truth."""
+        return {"call": _STRANGER, "event": event, "time": self._time}
+
+    def intruder(self) -> list[Line]:
+        """One job more is spawned here."""
+        accept = self.record(self.follower.jobs.born + 1, "accept", None, "pending")
+        return [self.stranger("call"), accept | {"name": _STRANGER}] if self.calls else [accept]
+
+    @property
+    def _is_between(self) -> bool:
+        return self.follower.is_whole and self.follower.calls.made is None
+
+    @property
+    def _time(self) -> float:
+        earlier = (line["time"] for line in reversed(self.lines[: self.at + 1]) if "time" in line)
+        return float(next(earlier, 0.0))
 
 
-def corrupted(lines: Sequence[Line], spec: Spec, places: Iterable[int] | None = None) -> Iterator[Copy]:
-    """Every copy that can be made at `places`, by default at every line."""
-    words = _Words(spec)
-    for at in range(len(lines)) if places is None else places:
-        for kind, operator in _OPERATORS.items():
-            for tail in operator(lines, at, words):
-                copy = [*lines[:at], *tail]
-                if "end" in copy[-1] and "count" not in kind:
-                    copy[-1] = {**copy[-1], "end": len(copy) - 1}
-                if copy != lines:
-                    yield Copy(kind, at, copy)
+class Refusal(NamedTuple):
+    """What must be said of a forged trace."""
+
+    rule: str
+    """By its name in `RULES`, or a part of the format."""
+    phrase: str
+
+    def is_told_by(self, violation: Violation) -> bool:
+        """Whether it is refused for what it is."""
+        rule = RULES.get(self.rule)
+        place, requirements = (
+            (rule.place, rule.requirements) if rule else (f"trace: {self.rule}", violation.requirements)
+        )
+        broken = rule.broken if rule else "the format"
+        same = (violation.rule, violation.requirements) == (place, requirements)
+        return same and violation.text.startswith(broken) and self.phrase in violation.text
 
 
-def headers(header: Header) -> Iterator[tuple[str, Header]]:
-    """The trace of the same run, said to be of another scheduler."""
-    if header.limit is not None:
-        if header.limit > 1:
-            yield "a limit of one less", header._replace(limit=header.limit - 1)
-        yield "a limit of one more", header._replace(limit=header.limit + 1)
-        yield "no limit", header._replace(limit=None)
+class Corruption(NamedTuple):
+    """One way to forge a trace."""
+
+    refusal: Refusal
+    make: Callable[[TracePlace], object]
+    """The list of lines that stand in the copy from this place on; anything else if it can't be made here."""
+
+
+_LIMITED: Final = Refusal("slot handed on", "the start of job")
+_UNLIMITED: Final = Refusal("limit", "no slot was given back")
+_OVERFULL: Final = Refusal("pending limit", "as many pending as may be")
+_BLOCKED: Final = Refusal("blocks", "at once")
+_ANNOUNCED: Final = Refusal("calls", "no calls")
+_UNANNOUNCED: Final = Refusal("called", "a call of spawn")
+
+
+def verdict(refusal: Refusal, reader: TraceReader, lines: Sequence[Line]) -> str:
+    """What is wrong with the judgement of a copy, read on from where it differs; empty if it is right."""
+    try:
+        for line in lines:
+            reader.feed(line)
+        reader.finish()
+    except Violation as violation:
+        return "" if refusal.is_told_by(violation) else f"refused for something else: {violation}"
+    return "accepted"
+
+
+def other_headers(header: Header, ran: Follower) -> Iterator[tuple[str, Refusal, Header]]:
+    """The trace of the same run, said to be of another scheduler, where the run has come to the point that tells."""
+    did, limit, pending_limit = ran.counters.actions, header.limit, header.pending_limit
+    if limit is not None and did["spawn_queue"]:
+        yield "a limit of one more", _LIMITED, header._replace(limit=limit + 1)
+        yield "no limit", _LIMITED, header._replace(limit=None)
+        if limit > 1:
+            yield "a limit of one less", _UNLIMITED, header._replace(limit=limit - 1)
+    if 1 < pending_limit == ran.most_pending:
+        yield "a pending limit of one less", _OVERFULL, header._replace(pending_limit=pending_limit - 1)
+    if did["spawn_block"]:
+        yield "a pending limit of one more", _BLOCKED, header._replace(pending_limit=pending_limit + 1)
+    if header.calls:
+        yield "calls not announced", _ANNOUNCED, header._replace(calls=False)
     else:
-        yield "a limit", header._replace(limit=1)
-    if header.pending_limit:
-        yield "a pending limit of one less", header._replace(pending_limit=header.pending_limit - 1)
-        yield "a pending limit of one more", header._replace(pending_limit=header.pending_limit + 1)
-    yield "calls", header._replace(calls=not header.calls)
+        yield "calls announced", _UNANNOUNCED, header._replace(calls=True)
 
 
-class _Words:
-    """What can be put in place of a word."""
+_STEPS: Final = ("start", "finish", "cancel", "close")
+_START: Final = ("start", "pending", "active")
+_CLOSE: Final = ("close", "open", "closing")
+_SETTLED: Final = ("settled", "closing", "closed")
 
-    def __init__(self, spec: Spec) -> None:
-        job, phase = spec.job.machine, spec.scheduler.phase
-        self.initial = job.initial
-        self.job: _Choice = {
-            "event": ["accept", *job.events],
-            "source": [None, *job.states],
-            "dest": [*job.states],
-        }
-        self.phase: _Choice = {"event": [*phase.events], "source": [*phase.states], "dest": [*phase.states]}
-        self.moves = {False: job.moves(), True: phase.moves()}
-
-    def of(self, line: Line) -> _Choice:
-        return self.phase if line["job"] is None else self.job
-
-
-def _is_record(line: Line) -> bool:
-    return "job" in line
-
-
-def _of_job(line: Line) -> bool:
-    return line.get("job") is not None
-
-
-# --------------------------------------------------------------------------------------------------------
-# Operators: from the lines and a place to what stands there and after it
-
-
-def _drop(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    yield lines[at + 1 :] or [{}]
-
-
-def _repeat(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    yield [lines[at], *lines[at:]]
-
-
-def _swap(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """With the next line, each keeping the other's time: the clock is not what should give it away."""
-    if at + 1 < len(lines):
-        first, second = lines[at], lines[at + 1]
-        yield [_timed(second, first), _timed(first, second), *lines[at + 2 :]]
-
-
-def _delay(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    if at + _FAR < len(lines):
-        passed = lines[at + 1 : at + 1 + _FAR]
-        yield [*passed, _timed(lines[at], passed[-1]), *lines[at + 1 + _FAR :]]
-
-
-def _timed(line: Line, like: Line) -> Line:
-    return {**line, "time": like["time"]} if "time" in line and "time" in like else line
-
-
-def _change(key: str) -> Callable[[Sequence[Line], int, _Words], Iterator[Sequence[Line]]]:
-    def operator(lines: Sequence[Line], at: int, words: _Words) -> Iterator[Sequence[Line]]:
-        if _is_record(lines[at]):
-            for word in words.of(lines[at])[key]:
-                yield [{**lines[at], key: word}, *lines[at + 1 :]]
-
-    return operator
-
-
-def _other_step(lines: Sequence[Line], at: int, words: _Words) -> Iterator[Sequence[Line]]:
-    """Another step that the table knows, from the same state."""
-    if _is_record(lines[at]):
-        for source, event, dest in words.moves[lines[at]["job"] is None]:
-            if source == lines[at]["source"]:
-                yield [{**lines[at], "event": event, "dest": dest}, *lines[at + 1 :]]
-
-
-def _other_job(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """The neighbours in number, nobody, and a number that is none."""
-    if _of_job(lines[at]):
-        for job in (lines[at]["job"] - 1, lines[at]["job"] + 1, None, "1"):
-            yield [{**lines[at], "job": job}, *lines[at + 1 :]]
-
-
-def _exchange(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """This line and the next one of its kind change jobs, or calls: two starts, two ends, two acceptances."""
-    for later in range(at + 1, len(lines)):
-        one, two = lines[at], lines[later]
-        key = "job" if _of_job(one) else "call"
-        if key in one and two.get(key) is not None and one["event"] == two["event"]:
-            between = lines[at + 1 : later]
-            yield [{**one, key: two[key]}, *between, {**two, key: one[key]}, *lines[later + 1 :]]
-            return
-
-
-def _exchange_lives(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """From here on two jobs change names, so that each goes on with the life of the other."""
-    one = lines[at].get("job")
-    two = next((line["job"] for line in lines[at + 1 :] if _of_job(line) and line["job"] != one), None)
-    if one is not None and two is not None:
-        swapped = {one: two, two: one}
-        yield [
-            {**line, "job": swapped.get(line["job"], line["job"])} if _of_job(line) else line
-            for line in lines[at:]
-        ]
-
-
-def _bad_time(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    if "time" in lines[at]:
-        before = lines[at - 1]["time"] if at else 0.0
-        for time in (before - 0.001, float("nan"), float("inf"), None, "0.5"):
-            yield [{**lines[at], "time": time}, *lines[at + 1 :]]
-
-
-def _surplus(events: Sequence[str]) -> Callable[[Sequence[Line], int, _Words], Iterator[Sequence[Line]]]:
-    """One job more, here; it is left over at the end."""
-
-    def operator(lines: Sequence[Line], at: int, words: _Words) -> Iterator[Sequence[Line]]:
-        job = 1 + sum(line.get("event") == "accept" for line in lines[:at])
-        time = next((line["time"] for line in lines[at:] if "time" in line), None)
-        if time is None:
-            return
-        state: str | None = None
-        more: list[Line] = []
-        for event in events:
-            dest = words.initial if state is None else _dest(words, state, event)
-            more.append({"job": job, "event": event, "source": state, "dest": dest, "time": time})
-            state = dest
-        *rest, end = [_shifted(line, job, 1) for line in lines[at:]]
-        if "jobs" in end and state not in {"done", "closed"}:
-            end = {**end, "jobs": sorted([*end["jobs"], job])}
-        yield [*more, *rest, end]
-
-    return operator
-
-
-def _dest(words: _Words, state: str, event: str) -> str:
-    return next(dest for source, name, dest in words.moves[False] if (source, name) == (state, event))
-
-
-def _lose(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """Every line of the job that is accepted here."""
-    if lines[at].get("event") == "accept" and _of_job(lines[at]):
-        job = lines[at]["job"]
-        yield [_shifted(line, job, -1) for line in lines[at:] if line.get("job") != job]
-
-
-def _shifted(line: Line, job: int, by: int) -> Line:
-    """With `by` added to every number from `job` on."""
-    if _of_job(line):
-        return {**line, "job": line["job"] + by * (line["job"] >= job)}
-    if "jobs" in line:
-        kept = (number for number in line["jobs"] if by > 0 or number != job)
-        return {**line, "jobs": [number + by * (number >= job) for number in kept]}
-    return line
-
-
-def _other_answer(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """A call that came back is said to have raised, or the other way round."""
-    line = lines[at]
-    if line.get("call") is not None:
-        said = {"call": line["call"], "time": line["time"]}
-        for answer in ({"event": "return"}, {"event": "raise", "error": "CancelledError"},
-                       {"event": "raise", "error": "PendingQueueFull"}, {"event": "call"}):  # fmt: skip
-            yield [said | answer, *lines[at + 1 :]]
-
-
-def _surplus_call(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    """A call that is made here and refused on the spot, or never answered, or answered but never made."""
-    time = lines[at].get("time")
-    if time is not None:
-        made: Line = {"call": "nobody", "event": "call", "time": time}
-        answers: list[Line] = [{"call": "nobody", "event": "return", "time": time}]
-        answers += [
-            {"call": "nobody", "event": "raise", "error": e, "time": time} for e in ("E", "PendingQueueFull")
-        ]
-        yield [made, *lines[at:]]
-        for answer in answers:
-            yield [answer, *lines[at:]]
-            yield [made, answer, *lines[at:]]
-
-
-def _wrong_count(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    if "end" in lines[at]:
-        end = lines[at]
-        for wrong in (
-            {"end": end["end"] - 1},
-            {"end": end["end"] + 1},
-            {"jobs": [*end["jobs"], 1]},
-            {"calls": ["x"]},
-        ):
-            yield [{**end, **wrong}]
-        yield [end, end]
-
-
-def _surplus_key(lines: Sequence[Line], at: int, _: _Words) -> Iterator[Sequence[Line]]:
-    yield [{**lines[at], "colour": "red"}, *lines[at + 1 :]]
-    key = next(iter(lines[at]))
-    yield [{name: value for name, value in lines[at].items() if name != key}, *lines[at + 1 :]]
-
-
-_OPERATORS: Final[Mapping[str, Callable[[Sequence[Line], int, _Words], Iterable[Sequence[Line]]]]] = {
-    "a line is missing": _drop,
-    "a line is there twice": _repeat,
-    "two lines have changed places": _swap,
-    "a line comes late": _delay,
-    "another event": _change("event"),
-    "another state before": _change("source"),
-    "another state after": _change("dest"),
-    "another step of the table": _other_step,
-    "another job": _other_job,
-    "two lines have changed jobs or calls": _exchange,
-    "two jobs have changed lives": _exchange_lives,
-    "a wrong time": _bad_time,
-    "one job more waits": _surplus(["accept"]),
-    "one job more runs": _surplus(["accept", "start"]),
-    "one job more comes and goes": _surplus(["accept", "start", "finish"]),
-    "one job more is dropped": _surplus(["accept", "close"]),
-    "a job is missing": _lose,
-    "another answer to a call": _other_answer,
-    "one call more": _surplus_call,
-    "a wrong count at the end": _wrong_count,
-    "a wrong key": _surplus_key,
+_OF_JOBS: Final = {
+    "something is told of a job that is not there": Corruption(
+        Refusal("known", "before it is accepted"),
+        lambda at: at.is_step(*_STEPS) and [at.but(job=at.follower.jobs.highest + 1)],
+    ),
+    "a job begins in the middle": Corruption(
+        Refusal("new", "a new job without a source"),
+        lambda at: at.is_step("accept") and [at.but(dest="active")],
+    ),
+    "a job is said to be elsewhere": Corruption(
+        Refusal("state", "where it is"), lambda at: at.is_step(*_STEPS) and [at.but(source="done")]
+    ),
+    "a job goes where the table does not": Corruption(
+        Refusal("table", "not pending"), lambda at: at.is_step(*_STEPS) and [at.but(dest="pending")]
+    ),
+    "a job that runs starts": Corruption(
+        Refusal("table", "no event 'start'"),
+        lambda at: at.is_step("finish", "cancel", "close", source="active") and [at.but(event="start")],
+    ),
+    "a job ends twice": Corruption(
+        Refusal("ended once", "which has ended"), lambda at: at.ends and [at.line, at.line]
+    ),
+    "a dropped job starts": Corruption(
+        Refusal("dropped for good", "which has ended"),
+        lambda at: at.is_step("close", source="pending") and [at.line, at.record(at.line["job"], *_START)],
+    ),
+    "a queued job starts at once": Corruption(
+        Refusal("limit", "no slot was given back"),
+        lambda at: (
+            at.is_step("accept")
+            and at.following.get("event") != "start"
+            and [at.line, at.record(at.line["job"], *_START)]
+        ),
+    ),
+    "a slot is not handed on": Corruption(
+        Refusal("slot handed on", "the start of job"),
+        lambda at: at.is_step("start") and at.following.get("job") != at.line["job"] and at.rest,
+    ),
+    "the second of the queue starts": Corruption(
+        Refusal("queue order", "which came earlier than job"),
+        lambda at: at.is_step("start") and len(at.queue) > 1 and [at.but(job=at.queue[1])],
+    ),
+    "one job more is queued": Corruption(
+        Refusal("pending limit", "as many pending as may be"),
+        lambda at: at.is_open and at.is_full and not at.blocked and at.intruder(),
+    ),
 }
+
+_OF_CALLS: Final = {
+    "a call was not made": Corruption(
+        Refusal("called", "a call of spawn before"), lambda at: at.is_served and at.rest
+    ),
+    "a call waits for nothing": Corruption(
+        Refusal("blocks", "at once"), lambda at: at.is_served and [at.line, at.stranger("call")]
+    ),
+    "a call says that the queue is full": Corruption(
+        Refusal("full", "there is room for it"),
+        lambda at: at.is_served and [at.line, at.but(event="raise", error="PendingQueueFull")],
+    ),
+    "a call overtakes": Corruption(
+        Refusal("no overtaking", "which is blocked"),
+        lambda at: at.is_open and len(at.blocked) > 0 and at.intruder(),
+    ),
+    "the second of the callers is served, and the first returns": Corruption(
+        Refusal("place handed on", "is cancelled"),
+        lambda at: (
+            at.is_step("accept")
+            and at.line.get("name") in at.blocked[:-1]
+            and [at.but(name=at.blocked[-1]), at.stranger("return") | {"call": at.line["name"]}]
+        ),
+    ),
+    "a call returns without a job": Corruption(
+        Refusal("returns with a job", "it has no job"),
+        lambda at: at.calls and at.is_open and [at.stranger("call"), at.stranger("return")],
+    ),
+    "a call raises and leaves its job": Corruption(
+        Refusal("raises without a job", "has ended first"),
+        lambda at: (
+            at.line.get("event") == "return"
+            and at.lines[at.at - 1].get("event") == "start"
+            and at.lines[at.at - 2].get("name") == at.line["call"]
+            and [at.but(event="raise", error="CancelledError")]
+        ),
+    ),
+    "a call returns after closing began": Corruption(
+        Refusal("refused by closing", "closing has begun"),
+        lambda at: at.calls and at.is_over and [at.stranger("call"), at.stranger("return")],
+    ),
+    "a call is never answered": Corruption(
+        Refusal("answered", "an answer to the call"),
+        lambda at: at.calls and at.is_over and [at.stranger("call"), at.line, *at.rest],
+    ),
+}
+
+_OF_CLOSING: Final = {
+    "a job is let in late": Corruption(
+        Refusal("nothing accepted", "no new job"), lambda at: at.is_over and at.intruder()
+    ),
+    "a job starts in the shutdown": Corruption(
+        Refusal("nothing starts", "is dropped"),
+        lambda at: (
+            at.shuts_down and at.is_step("close", source="pending") and [at.but(event="start", dest="active")]
+        ),
+    ),
+    "the shutdown leaves some out": Corruption(
+        Refusal("everybody asked", "dropped or asked to stop"),
+        lambda at: at.shuts_down and [at.record(None, *_SETTLED)],
+    ),
+    "the queue is dropped out of order": Corruption(
+        Refusal("dropped in order", "which came earlier"),
+        lambda at: (
+            at.shuts_down
+            and at.is_step("close", source="pending")
+            and len(at.queue) > 1
+            and [at.but(job=at.queue[1])]
+        ),
+    ),
+    "the shutdown cancels unasked": Corruption(
+        Refusal("asked first", "is asked to stop first"),
+        lambda at: (
+            at.shuts_down and at.is_step("close", source="active") and [at.but(event="cancel", dest="closed")]
+        ),
+    ),
+    "closing begins twice": Corruption(
+        Refusal("closes once", "a step out of the phase"),
+        lambda at: at.is_over and [at.record(None, *_CLOSE)],
+    ),
+    "closing is over before it began": Corruption(
+        Refusal("settles after closing", "out of the phase open"),
+        lambda at: at.is_open and [at.record(None, *_SETTLED)],
+    ),
+}
+
+_OF_THE_FORMAT: Final = {
+    "a key is missing": Corruption(
+        Refusal("line", "the key 'event'"),
+        lambda at: not at.is_last and [{key: word for key, word in at.line.items() if key != "event"}],
+    ),
+    "a key too many": Corruption(
+        Refusal("line", "no others"), lambda at: not at.is_last and [at.but(colour="red")]
+    ),
+    "time goes back": Corruption(
+        Refusal("clock", "it never goes back"), lambda at: not at.is_last and [at.but(time=-0.001)]
+    ),
+    "a number is left out": Corruption(
+        Refusal("numbers", "for the next job"),
+        lambda at: at.is_step("accept") and [at.but(job=at.line["job"] + 1)],
+    ),
+    "a call is made twice": Corruption(
+        Refusal("calls", "the answer to the call before another"),
+        lambda at: at.line.get("event") == "call" and [at.line, at.line],
+    ),
+    "an answer to nobody": Corruption(
+        Refusal("calls", "a call before its answer"), lambda at: at.calls and [at.stranger("return")]
+    ),
+    "a job is left that has ended": Corruption(
+        Refusal("end", "as last line"), lambda at: at.is_last and [at.but(jobs=[*at.line["jobs"], 1])]
+    ),
+    "the lines are miscounted": Corruption(
+        Refusal("end", "as last line"), lambda at: at.is_last and [at.but(end=at.line["end"] + 1)]
+    ),
+    "the trace is cut off": Corruption(Refusal("end", "cut off"), lambda at: at.is_last and at.rest),
+    "the trace goes on after its end": Corruption(
+        Refusal("end", "nothing after the last line"), lambda at: at.is_last and [at.line, at.line]
+    ),
+}
+
+CORRUPTIONS: Final[Mapping[str, Corruption]] = _OF_JOBS | _OF_CALLS | _OF_CLOSING | _OF_THE_FORMAT
+"""Each by what it does. For every rule but one there is a corruption that only this rule refuses: that the jobs and
+the counters agree ("counted") can only be broken by a specification that contradicts itself."""

@@ -50,7 +50,7 @@ class Answers(Strangers):
         full = scope.limit is not None and before.active >= scope.limit
         full = full and 0 < scope.pending_limit <= before.pending
         if error is not None and self.reference is not None:
-            self.reference.turned_away(body)
+            self.reference.turned_away(body, error)
         if self._refused_by_loop(body, error):
             return
         if before.phase != "open":
@@ -103,7 +103,7 @@ class Answers(Strangers):
         self.demand(own, _ON_CANCEL[call.kind], f"{call.name} was cancelled and answers {call.error!r}")
         if call.kind == "spawn" and self.reference is not None:
             assert call.body is not None
-            self.reference.turned_away(call.body)
+            self.reference.turned_away(call.body, call.error)
         if call.kind == "with" and call.cancels == 1:
             self._demand_closed(call, "SHUT-6")
 
@@ -112,7 +112,7 @@ class Answers(Strangers):
         assert body is not None
         waited = call.called_in != call.answered_in
         if error is not None and self.reference is not None:
-            self.reference.turned_away(body)
+            self.reference.turned_away(body, error)
         if self._refused_by_loop(body, error):
             return
         if not call.open_before or (waited and not call.open_after):

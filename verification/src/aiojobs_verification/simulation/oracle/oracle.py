@@ -91,7 +91,7 @@ class Oracle(Answers, Quiescence):
             if self.seen_inside:
                 self._explain_seen(over=False)
         if self.reference is not None:
-            self.reference.settle_group()
+            self.reference.settle()
             if self.seen_inside:
                 self._explain_seen(over=True)
         for body in self.world.bodies:

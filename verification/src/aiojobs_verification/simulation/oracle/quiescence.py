@@ -73,7 +73,11 @@ class Quiescence(Strangers):
             )
 
     def _check_order(self) -> None:
-        """Nobody who came later runs while somebody who came earlier waits."""
+        """Nobody who came later runs while somebody who came earlier waits.
+
+        The follower knows the order of what the scheduler tells; this is asked of the coroutines themselves, and so of
+        packages that tell nothing.
+        """
         waiting = [body.arrival for body in self.world.bodies if self._stands_in_line(body)]
         if not waiting:
             return

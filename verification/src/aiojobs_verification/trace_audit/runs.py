@@ -23,14 +23,14 @@ from aiojobs.tracing import TraceWriter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SPECIMENS", "Specimen", "record"]
+__all__ = ["RUNS", "RecordedRun", "record"]
 
 
 _HURRIED: Final = 0.1
 """How often a client can't wait for a place."""
 
 
-class Specimen(NamedTuple):
+class RecordedRun(NamedTuple):
     """What distinguishes one run from another."""
 
     limit: int | None
@@ -44,44 +44,42 @@ class Specimen(NamedTuple):
     """When the scheduler is closed."""
 
 
-SPECIMENS: Final[Mapping[str, Specimen]] = {
-    "limit 2, pending limit 2, calls announced": Specimen(2, 2, True, 1),
-    "limit 1, pending limit 1, calls announced": Specimen(1, 1, True, 2),
-    "limit 3, no pending limit, calls announced": Specimen(3, 0, True, 3),
-    "limit 2, pending limit 3": Specimen(2, 3, False, 4),
-    "no limit": Specimen(None, 0, False, 5, seconds=3),
+RUNS: Final[Mapping[str, RecordedRun]] = {
+    "limit 2, pending limit 2, calls announced": RecordedRun(2, 2, True, 1),
+    "limit 1, pending limit 1, calls announced": RecordedRun(1, 1, True, 2),
+    "limit 3, no pending limit, calls announced": RecordedRun(3, 0, True, 3),
+    "limit 2, pending limit 3": RecordedRun(2, 3, False, 4),
+    "no limit": RecordedRun(None, 0, False, 5, seconds=3),
 }
 
 
-def record(specimen: Specimen) -> str:
+def record(run: RecordedRun) -> str:
     """The trace of such a run."""
     file = io.StringIO()
-    trace = TraceWriter(
-        file, limit=specimen.limit, pending_limit=specimen.pending_limit, calls=specimen.calls
-    )
+    trace = TraceWriter(file, limit=run.limit, pending_limit=run.pending_limit, calls=run.calls)
     loop = VirtualLoop()  # type: ignore[abstract]
     try:
-        loop.run_until_complete(_run(specimen, trace))
+        loop.run_until_complete(_run(run, trace))
     finally:
         loop.close()
     trace.end()
     return file.getvalue()
 
 
-async def _run(specimen: Specimen, trace: TraceWriter) -> None:
-    chance = random.Random(specimen.seed)  # noqa: S311 - the same every time is the point
+async def _run(run: RecordedRun, trace: TraceWriter) -> None:
+    chance = random.Random(run.seed)  # noqa: S311 - the same every time is the point
     scheduler = aiojobs.Scheduler(
-        limit=specimen.limit,
-        pending_limit=specimen.pending_limit,
+        limit=run.limit,
+        pending_limit=run.pending_limit,
         close_timeout=1,
         exception_handler=lambda _scheduler, _context: None,
         observer=trace,
     )
     clients = [
-        asyncio.create_task(_Client(specimen, trace, scheduler, chance, f"client {number}").live())
-        for number in range(specimen.clients)
+        asyncio.create_task(_Client(run, trace, scheduler, chance, f"client {number}").live())
+        for number in range(run.clients)
     ]
-    await asyncio.sleep(specimen.seconds)
+    await asyncio.sleep(run.seconds)
     await scheduler.close()
     # The clients that still call are refused, and jobs that were late at closing end.
     await asyncio.gather(*clients)
@@ -91,20 +89,20 @@ async def _run(specimen: Specimen, trace: TraceWriter) -> None:
 class _Client:
     def __init__(
         self,
-        specimen: Specimen,
+        run: RecordedRun,
         trace: TraceWriter,
         scheduler: aiojobs.Scheduler,
         chance: random.Random,
         name: str,
     ) -> None:
-        self.specimen = specimen
+        self.run = run
         self.trace = trace
         self.scheduler = scheduler
         self.chance = chance
         self.name = name
 
     async def live(self) -> None:
-        for number in range(self.specimen.orders):
+        for number in range(self.run.orders):
             with suppress(TimeoutError, RuntimeError, asyncio.QueueFull):
                 job = await self.call(f"{self.name}, order {number}")
                 await self.treat(job)
@@ -115,7 +113,7 @@ class _Client:
         coro = body(self.chance.choice([0, 0.5, 1, 2]))
         async with asyncio.timeout(self.chance.choice([None, None, 0.4, 0])):
             with ExitStack() as stack:
-                if self.specimen.calls:
+                if self.run.calls:
                     stack.enter_context(self.trace.call(name))
                 if self.chance.random() < _HURRIED:
                     return self.scheduler.spawn_nowait(coro, name)
