@@ -90,7 +90,9 @@ def document(
     return {
         "about": dict(about),
         "versions": {label: versions[label] for label in (OWN, BASELINE) if label in versions},
-        "guarantees": [{**row._asdict(), "edits": [asdict(edit) for edit in row.edits]} for row in rows],
+        "guarantees": [
+            {**row._asdict(), "changes": [asdict(change) for change in row.changes]} for row in rows
+        ],
         "instructions": {workload: dict(found) for workload, found in counts.items()},
         "remarks": list(remarks),
         "samples": [one._asdict() for one in samples],

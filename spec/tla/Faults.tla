@@ -152,38 +152,34 @@ CloseActiveOrDone(j) ==
 
 (* fault_waiter_cancels_job: cancelling who waits for a job cancels the job, as `await task` does. *)
 CancelWaiterAndJob(c) ==
-    /\ waiter[c] \in {"waiting", "watching", "woken"}
+    /\ waiter[c] \in {"waiting", "stopping", "expired", "watching", "woken"}
     /\ waiter' = [waiter EXCEPT ![c] = "leaving"]
     /\ state' = IF state[on[c]] = "active" THEN [state EXCEPT ![on[c]] = "closing"] ELSE state
     /\ UNCHANGED <<phase, taken, queue, blocked, call, code, late, telling, on>>
 
 (* fault_slot_freed_at_deadline: when the caller of close runs out of time, the job is taken for closed. *)
 ExpireClosesJob(c) ==
-    /\ waiter[c] \in {"waiting", "watching"}
+    /\ waiter[c] \in {"waiting", "stopping", "watching"}
     /\ waiter' = [waiter EXCEPT ![c] = "leaving"]
     /\ state' = IF state[on[c]] = "closing" THEN [state EXCEPT ![on[c]] = "closed"] ELSE state
     /\ UNCHANGED <<phase, taken, queue, blocked, call, code, late, telling, on>>
 
 (* fault_waiter_not_woken: the end of a job wakes nobody. *)
 ConcludeSilently(ended) ==
-    /\ audience' = [j \in Jobs |-> IF j \in ended /\ code'[j] # "raised" THEN {} ELSE audience[j]]
     /\ told' = [j \in Jobs |->
-            IF j \in ended /\ code'[j] = "raised" /\ audience[j] = {} THEN told[j] + 1 ELSE told[j]]
+            IF j \in ended /\ code'[j] = "raised" /\ Audience(j) = {} THEN told[j] + 1 ELSE told[j]]
     /\ UNCHANGED <<received, waiter, on>>
 
 (* fault_exception_lost: to have been woken counts as having received, even for a caller that is cancelled. *)
-LeaveQuietly(c, j) ==
-    /\ audience' = [audience EXCEPT ![j] = @ \ {c}]
-    /\ UNCHANGED <<received, told>>
+LeaveQuietly(c, j) == UNCHANGED <<received, told>>
 
 (* fault_exception_twice: the handler is told although somebody is about to receive the exception. *)
 ConcludeLoudly(ended) ==
     /\ waiter' = [c \in Callers |->
             IF on[c] \notin ended THEN waiter[c]
-            ELSE IF waiter[c] = "waiting" THEN "woken"
+            ELSE IF waiter[c] \in {"waiting", "stopping"} THEN "woken"
             ELSE IF waiter[c] = "watching" THEN "leaving"
             ELSE waiter[c]]
-    /\ audience' = [j \in Jobs |-> IF j \in ended /\ code'[j] # "raised" THEN {} ELSE audience[j]]
     /\ told' = [j \in Jobs |-> IF j \in ended /\ code'[j] = "raised" THEN told[j] + 1 ELSE told[j]]
     /\ UNCHANGED <<received, on>>
 
@@ -199,11 +195,48 @@ RefuseNever(j) == FALSE
 (* fault_end_unseen: the end of a coroutine is overlooked while others wait for its slot. *)
 LeaveNextNever(j, how) == FALSE
 
+(* fault_failed_is_stopped: closing asks a job to stop that has failed, and ends by that. *)
+ShutdownStopsFailed ==
+    /\ phase = "open"
+    /\ phase' = "closing"
+    /\ queue' = <<>>
+    /\ blocked' = <<>>
+    /\ call' = [j \in Jobs |-> IF call[j] = "blocked" THEN "arriving" ELSE call[j]]
+    /\ state' = [j \in Jobs |->
+            IF state[j] = "pending" THEN "closed" ELSE IF state[j] = "active" THEN "closing" ELSE state[j]]
+    /\ code' = [j \in Jobs |-> IF state[j] = "pending" \/ call[j] = "blocked" THEN "dropped" ELSE code[j]]
+    /\ Conclude(Pending)
+    /\ UNCHANGED <<taken, late>>
+
 (* fault_waits_for_ever: closing has a deadline, and does not keep it. *)
 SettleOnlyWhenIdle ==
     /\ phase = "closing" /\ Running = {}
     /\ phase' = "closed"
     /\ UNCHANGED <<taken, queue, blocked, call, state, code, late, telling, waiting>>
+
+(* fault_closing_never_over: nothing ends it, not even that nothing runs any more. *)
+SettleNever == FALSE
+
+(* fault_late_untold: at the deadline nobody is reported. *)
+SettleSilently ==
+    /\ phase = "closing" /\ (Running # {} => Deadline)
+    /\ phase' = "closed"
+    /\ UNCHANGED <<taken, queue, blocked, call, state, code, late, telling, waiting>>
+
+(* fault_queued_job_runs: a job that waits for a slot runs meanwhile. *)
+SpawnQueueRuns(j) ==
+    /\ NextCall(j) /\ phase = "open" /\ ~free /\ room /\ blocked = <<>>
+    /\ queue' = Append(queue, j)
+    /\ call' = [call EXCEPT ![j] = "returned"]
+    /\ state' = [state EXCEPT ![j] = "pending"]
+    /\ code' = [code EXCEPT ![j] = "running"]
+    /\ UNCHANGED <<phase, taken, blocked, late, telling, waiting>>
+
+(* fault_answers_twice: a call that has returned its job is cancelled all the same. *)
+WithdrawReturned(j) ==
+    /\ call[j] \in {"arriving", "returned"} /\ j \notin Books
+    /\ call' = [call EXCEPT ![j] = "withdrawn"]
+    /\ UNCHANGED <<phase, taken, queue, blocked, state, code, late, telling, waiting>>
 
 (* fault_reports_the_punctual: at the deadline jobs are reported that stopped in time. *)
 SettleReportsAll ==

@@ -44,14 +44,13 @@ VARIABLES
     received,   \* whether a caller that was waiting when the job failed has received its exception
     told,       \* how often the handler was told of the job's failure
     late,       \* how often the handler was told that the job did not stop in time
-    audience,   \* the callers for whose sake an exception of the job is held back from the handler
     waiter,     \* what each caller does
     on          \* the job that each caller waits for; 0 for none
 
 spawning == <<phase, taken, queue, blocked, call, state, code>>
-telling == <<received, told, audience>>
+telling == <<received, told>>
 waiting == <<waiter, on>>
-vars == <<phase, taken, queue, blocked, call, state, code, received, told, late, audience, waiter, on>>
+vars == <<phase, taken, queue, blocked, call, state, code, received, told, late, waiter, on>>
 
 (*--------------------------------------------------------------------------------------------------------*)
 (* A call of spawn is                                                                                       *)
@@ -65,15 +64,18 @@ vars == <<phase, taken, queue, blocked, call, state, code, received, told, late,
 (*   none       not there yet                                                                               *)
 (*   fresh      has not run                                                                                 *)
 (*   running                                                                                                *)
+(*   failed     has raised, and the scheduler has yet to see it                                             *)
 (*   dropped    closed without having run                                                                   *)
 (*   returned, raised, cancelled   ended in this way                                                        *)
 (*                                                                                                          *)
 (* A caller of wait or close is                                                                             *)
 (*   idle       not there yet                                                                               *)
 (*   waiting    for the outcome of its job                                                                  *)
-(*   watching   for the end only: a wait whose timeout has passed, which waits on until the job has stopped *)
+(*   stopping   the same, having asked the job to stop                                                      *)
+(*   expired    a wait whose timeout has passed: resumes a pass later, and asks a job that goes on to stop  *)
+(*   watching   what it does then: wait on, for the end only                                                *)
 (*   woken      by the end of its job; resumes a pass later, and may still be cancelled before that         *)
-(*   leaving    cancelled, timed out, or at the end of watching: resumes a pass later, without the outcome  *)
+(*   leaving    cancelled, out of time, or at the end of watching: resumes a pass later, without the outcome *)
 (*   answered                                                                                               *)
 (*--------------------------------------------------------------------------------------------------------*)
 CallStates == {"none", "blocked", "arriving", "returned", "withdrawn", "refused"}
@@ -81,14 +83,17 @@ Answers == {"returned", "withdrawn", "refused"}
 JobStates == {"pending", "active", "closing", "done", "closed"}
 Holding == {"active", "closing"}
 Final == {"done", "closed"}
-Codes == {"none", "fresh", "running", "dropped", "returned", "raised", "cancelled"}
-Modes == {"idle", "waiting", "watching", "woken", "leaving", "answered"}
+Codes == {"none", "fresh", "running", "failed", "dropped", "returned", "raised", "cancelled"}
+Modes == {"idle", "waiting", "stopping", "expired", "watching", "woken", "leaving", "answered"}
 
 Pending == {j \in Jobs : state[j] = "pending"}
 Active == {j \in Jobs : state[j] = "active"}
 Closing == {j \in Jobs : state[j] = "closing"}
 Running == {j \in Jobs : state[j] \in Holding}
 Books == Pending \cup Running
+
+(* For whose sake a failure of a job is held back from the handler, until one of them has received it. *)
+Audience(j) == {c \in Callers : on[c] = j}
 
 free == ~unlimited => taken < L
 room == P > 0 => Len(queue) < P
@@ -111,8 +116,10 @@ Begun(codes, j) == IF call[j] = "returned" THEN [codes EXCEPT ![j] = "running"] 
 
 (* In which ways a job can leave its slot: its coroutine ends, or is dropped because it was never to run.   *)
 (* The latter comes about for a job whose spawn has not returned: it is closed, or its spawn is cancelled.  *)
+(* A failure is seen a pass after it has happened, so that a caller who comes in between receives it.       *)
 Leaves(j, how) ==
-    \/ how \in Ends /\ code[j] = "running"
+    \/ how \in Ends \ {"raised"} /\ code[j] = "running"
+    \/ how = "raised" /\ code[j] = "failed"
     \/ how \in {"closed", "withdrawn"} /\ code[j] = "fresh"
 
 CodeAfter(how) == IF how \in {"closed", "withdrawn"} THEN "dropped" ELSE how
@@ -129,12 +136,11 @@ Admitted(calls, j) == [calls EXCEPT ![j] = "arriving"]
 Conclude(ended) ==
     /\ waiter' = [c \in Callers |->
             IF on[c] \notin ended THEN waiter[c]
-            ELSE IF waiter[c] = "waiting" THEN "woken"
+            ELSE IF waiter[c] \in {"waiting", "stopping"} THEN "woken"
             ELSE IF waiter[c] = "watching" THEN "leaving"
             ELSE waiter[c]]
-    /\ audience' = [j \in Jobs |-> IF j \in ended /\ code'[j] # "raised" THEN {} ELSE audience[j]]
     /\ told' = [j \in Jobs |->
-            IF j \in ended /\ code'[j] = "raised" /\ audience[j] = {} THEN told[j] + 1 ELSE told[j]]
+            IF j \in ended /\ code'[j] = "raised" /\ Audience(j) = {} THEN told[j] + 1 ELSE told[j]]
     /\ UNCHANGED <<received, on>>
 
 ----------------------------------------------------------------------------------------------------------
@@ -199,6 +205,12 @@ withdraw(j) ==
     /\ UNCHANGED <<phase, taken, queue, blocked, state, code, late, telling, waiting>>
 
 ----------------------------------------------------------------------------------------------------------
+(* A coroutine raises.  What follows from that follows when the scheduler sees it. *)
+fail(j) ==
+    /\ "raised" \in Ends /\ code[j] = "running"
+    /\ code' = [code EXCEPT ![j] = "failed"]
+    /\ UNCHANGED <<phase, taken, queue, blocked, call, state, late, telling, waiting>>
+
 (* A running job leaves its slot.  Three variants: nobody waits for the slot; a job does; and a call does as *)
 (* well.  What follows happens in the same step. *)
 
@@ -240,7 +252,8 @@ end_closing_next(j, how) == state[j] = "closing" /\ LeaveNext(j, how)
 end_closing_refill(j, how) == state[j] = "closing" /\ LeaveRefill(j, how)
 
 ----------------------------------------------------------------------------------------------------------
-(* A job is asked to stop.  For one that is closing or has ended that changes nothing, and is no step. *)
+(* A job is asked to stop.  For one that is closing or has ended that changes nothing, and is no step; one    *)
+(* that has failed unseen is seen to have ended. *)
 
 close_active(j) ==
     /\ state[j] = "active" /\ code[j] = "running"
@@ -268,7 +281,8 @@ close_pending_refill(j, how) ==
 
 ----------------------------------------------------------------------------------------------------------
 (* The scheduler closes.  A job that has a slot but not its caller yet becomes closing here and leaves in a  *)
-(* step of its own; the library does both in one callback. *)
+(* step of its own, one that has failed unseen stays as it is and is seen in a step of its own; the library  *)
+(* does all that in one callback. *)
 
 shutdown ==
     /\ phase = "open"
@@ -277,60 +291,71 @@ shutdown ==
     /\ blocked' = <<>>
     /\ call' = [j \in Jobs |-> IF call[j] = "blocked" THEN "arriving" ELSE call[j]]
     /\ state' = [j \in Jobs |->
-            IF state[j] = "pending" THEN "closed" ELSE IF state[j] = "active" THEN "closing" ELSE state[j]]
+            IF state[j] = "pending" THEN "closed"
+            ELSE IF state[j] = "active" /\ code[j] # "failed" THEN "closing"
+            ELSE state[j]]
     /\ code' = [j \in Jobs |-> IF state[j] = "pending" \/ call[j] = "blocked" THEN "dropped" ELSE code[j]]
     /\ Conclude(Pending)
     /\ UNCHANGED <<taken, late>>
 
-(* Closing is over: nothing runs, or the deadline has passed, and what still runs is reported. *)
+(* Closing is over: nothing runs, or the deadline has passed, and what still runs is reported.  What has      *)
+(* failed is seen before that, and what is to be dropped was dropped when closing began. *)
 settle ==
     /\ phase = "closing" /\ (Running # {} => Deadline)
+    /\ \A j \in Running : code[j] = "running"
     /\ phase' = "closed"
     /\ late' = [j \in Jobs |-> IF j \in Running THEN late[j] + 1 ELSE late[j]]
     /\ UNCHANGED <<taken, queue, blocked, call, state, code, telling, waiting>>
 
 ----------------------------------------------------------------------------------------------------------
-(* Callers of wait and close.  A close is an action above, by somebody, and a wait. *)
+(* Callers of wait and close. *)
 
 Comes(c, j, mode) ==
     /\ waiter' = [waiter EXCEPT ![c] = mode]
     /\ on' = [on EXCEPT ![c] = j]
-    /\ audience' = [audience EXCEPT ![j] = @ \cup {c}]
-    /\ UNCHANGED <<spawning, received, told, late>>
+    /\ UNCHANGED <<spawning, telling, late>>
+
+(* Whoever asks a running job to stop waits for its end.  What has failed, or is to be dropped, ends by that *)
+(* in a step of its own. *)
+IsAsked(j) == state[j] = "closing" \/ (state[j] = "active" /\ code[j] \in {"failed", "fresh"})
 
 wait(c, j) ==
     /\ NextCaller(c) /\ j \in Books
     /\ Comes(c, j, "waiting")
 
-watch(c, j) ==
-    /\ NextCaller(c) /\ j \in Books
-    /\ Comes(c, j, "watching")
+stop(c, j) ==
+    /\ NextCaller(c) /\ IsAsked(j)
+    /\ Comes(c, j, "stopping")
 
 cancel_waiter(c) ==
-    /\ waiter[c] \in {"waiting", "watching", "woken"}
+    /\ waiter[c] \in {"waiting", "stopping", "expired", "watching", "woken"}
     /\ waiter' = [waiter EXCEPT ![c] = "leaving"]
     /\ UNCHANGED <<spawning, late, telling, on>>
 
-(* The caller's timeout. *)
+(* The caller's time is over; a failure that has not been seen yet is still in time, and is seen first. *)
 expire(c) ==
-    /\ waiter[c] \in {"waiting", "watching"}
-    /\ waiter' = [waiter EXCEPT ![c] = "leaving"]
+    /\ waiter[c] \in {"waiting", "stopping", "watching"} /\ code[on[c]] # "failed"
+    /\ waiter' = [waiter EXCEPT ![c] = IF @ = "waiting" THEN "expired" ELSE "leaving"]
+    /\ UNCHANGED <<spawning, late, telling, on>>
+
+watch(c) ==
+    /\ waiter[c] = "expired" /\ IsAsked(on[c])
+    /\ waiter' = [waiter EXCEPT ![c] = "watching"]
     /\ UNCHANGED <<spawning, late, telling, on>>
 
 (* A caller that was woken by the end of its job has the outcome now; who leaves makes room for the handler, *)
 (* if nobody else can have a failure and nobody has had it. *)
 Receive(c, j) ==
     /\ received' = IF code[j] = "raised" THEN [received EXCEPT ![j] = TRUE] ELSE received
-    /\ audience' = [audience EXCEPT ![j] = {}]
     /\ UNCHANGED told
 
 Leave(c, j) ==
-    /\ audience' = [audience EXCEPT ![j] = @ \ {c}]
-    /\ told' = IF code[j] = "raised" /\ audience[j] = {c} THEN [told EXCEPT ![j] = @ + 1] ELSE told
+    /\ told' = IF code[j] = "raised" /\ ~received[j] /\ Audience(j) = {c}
+               THEN [told EXCEPT ![j] = @ + 1] ELSE told
     /\ UNCHANGED received
 
 resume(c) ==
-    /\ waiter[c] \in {"woken", "leaving"}
+    /\ waiter[c] \in {"woken", "leaving"} \/ (waiter[c] = "expired" /\ on[c] \notin Books)
     /\ IF waiter[c] = "woken" THEN Receive(c, on[c]) ELSE Leave(c, on[c])
     /\ waiter' = [waiter EXCEPT ![c] = "answered"]
     /\ on' = [on EXCEPT ![c] = 0]
@@ -348,7 +373,6 @@ Init ==
     /\ received = [j \in Jobs |-> FALSE]
     /\ told = [j \in Jobs |-> 0]
     /\ late = [j \in Jobs |-> 0]
-    /\ audience = [j \in Jobs |-> {}]
     /\ waiter = [c \in Callers |-> "idle"]
     /\ on = [c \in Callers |-> 0]
 
@@ -361,6 +385,7 @@ Next ==
     \/ \E j \in Jobs : arrive(j)
     \/ \E j \in Jobs : refuse(j)
     \/ \E j \in Jobs : withdraw(j)
+    \/ \E j \in Jobs : fail(j)
     \/ \E j \in Jobs, how \in Ends \cup {"closed", "withdrawn"} : end_active_idle(j, how)
     \/ \E j \in Jobs, how \in Ends \cup {"closed", "withdrawn"} : end_active_next(j, how)
     \/ \E j \in Jobs, how \in Ends \cup {"closed", "withdrawn"} : end_active_refill(j, how)
@@ -373,9 +398,10 @@ Next ==
     \/ shutdown
     \/ settle
     \/ \E c \in Callers, j \in Jobs : wait(c, j)
-    \/ \E c \in Callers, j \in Jobs : watch(c, j)
+    \/ \E c \in Callers, j \in Jobs : stop(c, j)
     \/ \E c \in Callers : cancel_waiter(c)
     \/ \E c \in Callers : expire(c)
+    \/ \E c \in Callers : watch(c)
     \/ \E c \in Callers : resume(c)
 
 Spec == Init /\ [][Next]_vars
@@ -385,25 +411,24 @@ Spec == Init /\ [][Next]_vars
 (* to cancel anybody.                                                                                        *)
 (*--------------------------------------------------------------------------------------------------------*)
 
-(* The loop runs what is ready: who was woken resumes, and what was to be dropped is. *)
-Dropped(j) ==
-    \/ end_active_idle(j, "closed") \/ end_active_next(j, "closed") \/ end_active_refill(j, "closed")
-    \/ end_closing_idle(j, "closed") \/ end_closing_next(j, "closed") \/ end_closing_refill(j, "closed")
+(* The loop runs what is ready: who was woken resumes, what was to be dropped is, and what failed is seen. *)
+LeavesBy(j, how) ==
+    \/ end_active_idle(j, how) \/ end_active_next(j, how) \/ end_active_refill(j, how)
+    \/ end_closing_idle(j, how) \/ end_closing_next(j, how) \/ end_closing_refill(j, how)
 LoopRuns ==
-    /\ \A j \in Jobs : WF_vars(arrive(j)) /\ WF_vars(refuse(j)) /\ WF_vars(phase # "open" /\ Dropped(j))
+    /\ \A j \in Jobs :
+        /\ WF_vars(arrive(j)) /\ WF_vars(refuse(j)) /\ WF_vars(LeavesBy(j, "raised"))
+        /\ WF_vars(phase # "open" /\ LeavesBy(j, "closed"))
     /\ \A c \in Callers : WF_vars(resume(c))
 
 (* Assumption TIME-PASSES: closing comes to its deadline, or to its end. *)
 TimePasses == WF_vars(settle)
 
 (* Assumption JOBS-END: every coroutine that runs ends. *)
-Ended(j) == \E how \in Ends :
-    \/ end_active_idle(j, how) \/ end_active_next(j, how) \/ end_active_refill(j, how)
-    \/ end_closing_idle(j, how) \/ end_closing_next(j, how) \/ end_closing_refill(j, how)
-JobsEnd == \A j \in Jobs : WF_vars(Ended(j))
+JobsEnd == \A j \in Jobs : WF_vars(fail(j) \/ \E how \in Ends \ {"raised"} : LeavesBy(j, how))
 
 LoopSpec == Spec /\ LoopRuns
-TimeSpec == Spec /\ TimePasses
+TimeSpec == Spec /\ LoopRuns /\ TimePasses
 FairSpec == Spec /\ LoopRuns /\ TimePasses /\ JobsEnd
 
 ----------------------------------------------------------------------------------------------------------
@@ -419,7 +444,6 @@ TypeOK ==
     /\ received \in [Jobs -> BOOLEAN]
     /\ told \in [Jobs -> Nat]
     /\ late \in [Jobs -> Nat]
-    /\ audience \in [Jobs -> SUBSET Callers]
     /\ waiter \in [Callers -> Modes]
     /\ on \in [Callers -> {0} \cup Jobs]
 
@@ -443,8 +467,8 @@ LIMIT_5 == \A j \in Jobs : \A i \in 1 .. j - 1 :
 (* A slot is taken exactly as long as its job runs: until the coroutine has ended, and not a step longer. *)
 LIMIT_6 ==
     /\ taken = Cardinality(Running)
-    /\ \A j \in Jobs : code[j] = "running" => j \in Running
-    /\ \A j \in Jobs : j \in Running => code[j] \in {"fresh", "running"}
+    /\ \A j \in Jobs : code[j] \in {"running", "failed"} => j \in Running
+    /\ \A j \in Jobs : j \in Running => code[j] \in {"fresh", "running", "failed"}
 
 (* A call that returned has a job; one that raised left nothing behind; and until a call returns nothing of  *)
 (* its job runs. *)
@@ -465,8 +489,9 @@ SPAWN_2 == phase # "open" => \A j \in Jobs :
 (* A pending job has not run. *)
 START_2 == \A j \in Jobs : state[j] = "pending" => code[j] = "fresh"
 
-(* Once closing has begun nobody waits to start, and every running job has been asked to stop. *)
-SHUT_1 == phase # "open" => Pending = {} /\ Active = {} /\ queue = <<>>
+(* Once closing has begun nobody waits to start, and every running job has been asked to stop, unless it has *)
+(* ended already. *)
+SHUT_1 == phase # "open" => Pending = {} /\ queue = <<>> /\ \A j \in Active : code[j] = "failed"
 
 (* Who still ran when closing was over was reported, once, and nobody else. *)
 SHUT_2 == \A j \in Jobs :
@@ -479,10 +504,10 @@ SHUT_2 == \A j \in Jobs :
 EXC_1 == \A j \in Jobs :
     /\ code[j] # "raised" => told[j] = 0 /\ ~received[j]
     /\ code[j] = "raised" =>
-        \/ told[j] = 1 /\ ~received[j] /\ audience[j] = {}
-        \/ told[j] = 0 /\ received[j] /\ audience[j] = {}
-        \/ told[j] = 0 /\ ~received[j] /\ audience[j] # {}
-           /\ \A c \in audience[j] : on[c] = j /\ waiter[c] \in {"woken", "leaving"}
+        \/ told[j] = 1 /\ ~received[j] /\ Audience(j) = {}
+        \/ told[j] = 0 /\ received[j]
+        \/ told[j] = 0 /\ ~received[j] /\ Audience(j) # {}
+           /\ \A c \in Audience(j) : waiter[c] \in {"woken", "leaving", "expired"}
 
 (* The books agree: the queue holds the pending jobs, the line outside the blocked calls, each once. *)
 BOOK_1 ==
@@ -500,14 +525,25 @@ NotStuck == (ENABLED Next) \/ Finished
 ----------------------------------------------------------------------------------------------------------
 (* What holds for every step. *)
 
-(* The table of spec/job.toml; "none" to "pending" or "active" is acceptance, at once with a start if a slot *)
-(* is free. *)
+(* The cells of spec/job.toml that change a state, once more, and by what event a step changes one.  That the *)
+(* table is the one of the file is assumed of the module that is generated from it: an event that is added    *)
+(* there alone is one of which this module knows nothing.  "none" to "pending" or "active" is acceptance, at  *)
+(* once with a start if a slot is free. *)
 Table == {
-    <<"none", "pending">>, <<"none", "active">>,
-    <<"pending", "active">>, <<"pending", "closed">>,
-    <<"active", "closing">>, <<"active", "done">>, <<"active", "closed">>,
-    <<"closing", "closed">>}
-Table_Step == [][\A j \in Jobs : state'[j] # state[j] => <<state[j], state'[j]>> \in Table]_vars
+    <<"pending", "start", "active">>, <<"pending", "close", "closed">>,
+    <<"active", "close", "closing">>, <<"active", "finish", "done">>, <<"active", "cancel", "closed">>,
+    <<"closing", "finish", "closed">>, <<"closing", "cancel", "closed">>}
+Life == INSTANCE Lifecycle
+ASSUME Table = Life!Moves /\ {cell[2] : cell \in Table} = Life!Events /\ JobStates = Life!States
+
+Event(j) ==
+    IF state'[j] = "active" THEN "start"
+    ELSE IF state'[j] = "closing" \/ state[j] = "pending" THEN "close"
+    ELSE IF code'[j] \in {"returned", "raised"} THEN "finish"
+    ELSE "cancel"
+Table_Step == [][\A j \in Jobs : state'[j] # state[j] =>
+    \/ state[j] = "none" /\ state'[j] \in {"pending", "active"}
+    \/ <<state[j], Event(j), state'[j]>> \in Table]_vars
 
 (* A state that is final stays, and so does how the coroutine ended. *)
 Final_Step == [][\A j \in Jobs : state[j] \in Final => state'[j] = state[j] /\ code'[j] = code[j]]_vars
@@ -527,15 +563,21 @@ START_2_Step == [][\A j \in Jobs :
 
 (* That a caller leaves touches no job. *)
 WAIT_1_Step == [][
-    (\E c \in Callers : waiter[c] \in {"waiting", "woken"} /\ waiter'[c] = "leaving") => UNCHANGED spawning]_vars
+    (\E c \in Callers : waiter[c] \in {"waiting", "stopping", "woken"} /\ waiter'[c] = "leaving") =>
+        UNCHANGED spawning]_vars
 
 (* A job that is closing leaves that state, and its slot, only by the end of its coroutine. *)
 CLOSE_2_Step == [][\A j \in Jobs : state[j] = "closing" /\ state'[j] # "closing" =>
     state'[j] = "closed" /\ code'[j] \in {"dropped", "returned", "raised", "cancelled"}]_vars
 
+(* What has failed ends by that, whoever asks it to stop meanwhile. *)
+CLOSE_3_Step == [][\A j \in Jobs : code[j] = "failed" =>
+    \/ state'[j] = state[j] /\ code'[j] = "failed"
+    \/ state'[j] = (IF state[j] = "active" THEN "done" ELSE "closed") /\ code'[j] = "raised"]_vars
+
 (* The step in which closing begins, and every later one, starts nothing; what waits is dropped. *)
 SHUT_1_Step == [][phase' # "open" => \A j \in Jobs :
-    /\ state'[j] = "active" => FALSE
+    /\ state'[j] = "active" => state[j] = "active" /\ code[j] = "failed"
     /\ code'[j] = "running" => code[j] = "running"
     /\ state[j] = "pending" => state'[j] = "closed" /\ code'[j] = "dropped"]_vars
 
@@ -564,28 +606,32 @@ SHUT_4_Drains == \A j \in Jobs :
 WAIT_4_Answered == \A c \in Callers : (waiter[c] # "idle") ~> (waiter[c] = "answered")
 
 (* A failure reaches somebody. *)
-EXC_1_Reaches == \A j \in Jobs : (code[j] = "raised") ~> (received[j] \/ told[j] = 1)
+EXC_1_Reaches == \A j \in Jobs : (code[j] \in {"failed", "raised"}) ~> (received[j] \/ told[j] = 1)
 
 ----------------------------------------------------------------------------------------------------------
 (* This module refines the counters of spec/scheduler.toml: the module as a whole, and action by action. *)
 
+(* To the counters every job that runs after closing has begun was asked to stop; one that had failed unseen  *)
+(* was not, and they can't tell. *)
+CountedActive == IF phase = "open" THEN Cardinality(Active) ELSE 0
 C == INSTANCE Counters WITH
     pending <- Len(queue),
-    active <- Cardinality(Active),
-    closing <- Cardinality(Closing),
+    active <- CountedActive,
+    closing <- Cardinality(Running) - CountedActive,
     blocked <- Len(blocked)
 
 Refinement == C!Spec
 CountersInvariant == C!Invariant
 
 Hows == Ends \cup {"closed", "withdrawn"}
-Same == UNCHANGED <<phase, Len(queue), Cardinality(Active), Cardinality(Closing), Len(blocked)>>
+Same == UNCHANGED <<phase, Len(queue), CountedActive, Cardinality(Running), Len(blocked)>>
 Actions_Step == [][
     /\ (\E j \in Jobs : spawn_start(j)) => C!spawn_start
     /\ (\E j \in Jobs : spawn_queue(j)) => C!spawn_queue
     /\ (\E j \in Jobs : spawn_block(j)) => C!spawn_block
     /\ (\E j \in Jobs : give_up(j)) => C!give_up
-    /\ (\E j \in Jobs, how \in Hows : end_active_idle(j, how)) => C!end_active_idle
+    /\ (\E j \in Jobs, how \in Hows : end_active_idle(j, how)) =>
+            IF phase = "open" THEN C!end_active_idle ELSE C!end_closing_idle
     /\ (\E j \in Jobs, how \in Hows : end_active_next(j, how)) => C!end_active_next
     /\ (\E j \in Jobs, how \in Hows : end_active_refill(j, how)) => C!end_active_refill
     /\ (\E j \in Jobs, how \in Hows : end_closing_idle(j, how)) => C!end_closing_idle
@@ -596,8 +642,8 @@ Actions_Step == [][
     /\ (\E j \in Jobs, how \in Hows : close_pending_refill(j, how)) => C!close_pending_refill
     /\ shutdown => C!shutdown
     /\ settle => C!settle
-    /\ (\E j \in Jobs : spawn_refuse(j) \/ arrive(j) \/ refuse(j) \/ withdraw(j)) => Same
-    /\ (\E c \in Callers : cancel_waiter(c) \/ expire(c) \/ resume(c)) => Same
-    /\ (\E c \in Callers, j \in Jobs : wait(c, j) \/ watch(c, j)) => Same]_vars
+    /\ (\E j \in Jobs : spawn_refuse(j) \/ arrive(j) \/ refuse(j) \/ withdraw(j) \/ fail(j)) => Same
+    /\ (\E c \in Callers : cancel_waiter(c) \/ expire(c) \/ watch(c) \/ resume(c)) => Same
+    /\ (\E c \in Callers, j \in Jobs : wait(c, j) \/ stop(c, j)) => Same]_vars
 
 ==============================================================================================================

@@ -34,6 +34,10 @@ Never_told_after_leaving ==
 Never_runs_after_close == ~\E j \in Jobs : phase = "closed" /\ state[j] = "closing" /\ late[j] = 1
 Never_ends_after_close == ~\E j \in Jobs : late[j] = 1 /\ state[j] = "closed"
 
+(* A job has failed and nobody has seen it yet when closing begins, and another one, which waited, is dropped. *)
+Never_failed_when_closing ==
+    ~\E i, j \in Jobs : phase = "closing" /\ state[i] = "active" /\ code[i] = "failed" /\ state[j] = "closed"
+
 (* A job swallows the request to stop, and ends with a result. *)
 Never_stopped_with_result == ~\E j \in Jobs : state[j] = "closed" /\ code[j] = "returned"
 

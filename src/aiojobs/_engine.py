@@ -517,6 +517,14 @@ class Engine(Outside):
         self._task_ended(job, job._task)
         return True
 
+    def _has_ended_unseen(self, job: JobMachine) -> bool:
+        """Whether `_see_end` would find that a job has ended, as far as nobody need be asked for that."""
+        followed = self._followed.get(job) if self._followed else None
+        if followed is None:
+            return job._result is not None
+        task = job._task
+        return followed.run is not None and followed.end is not None and type(task) is Task and task.done()
+
     def _stop_pending(self, job: JobMachine) -> None:
         """A job that waits for a slot ends on the spot, and nothing of it ever runs (``START-2``)."""
         if job._waiters is not None or self._callbacks or self._blocked or self._is_special:

@@ -148,8 +148,10 @@ class Shutdown:
         for job in dropped:
             job._fire(_CLOSE)
             job._end(_NEVER_STARTED, None)
-        # Those that have failed unseen end by that, and not by being asked.
-        asked = dict.fromkeys(job for job in scheduler._running if job._result is None and job._fire(_CLOSE))
+        # Those that have ended unseen end by that, and not by being asked.
+        asked = dict.fromkeys(
+            job for job in scheduler._running if not scheduler._has_ended_unseen(job) and job._fire(_CLOSE)
+        )
         # Whole: from here on it calls out.
         for place, job in blocked:
             scheduler._disown(job)

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 import benchmarks.__main__ as commands
+from aiojobs_verification.fault_injection.changes import Change
 from aiojobs_verification.specification.requirements import read_requirements
 from benchmarks import costs, guarantees, instructions, machine, publish, rounds
 from benchmarks.contenders import BARE, BASELINE, OWN
-from benchmarks.guarantees import TOGETHER, Edit, Guarantee, StaleError
+from benchmarks.guarantees import TOGETHER, Guarantee, StaleError
 from benchmarks.rounds import Cell, Sample, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -27,10 +28,10 @@ IDLE = Guarantee(
     "testing",
     "Nothing runs.",
     (
-        Edit(
-            "_scheduler.py",
-            "    async def spawn(\n",
-            "    async def spawn(self, coro):\n        coro.close()\n\n    async def _spawn(\n",
+        Change(
+            "async Scheduler.spawn(self, coro, name, *, context)",
+            "job = self._enter(coro, name, context, True)",
+            "coro.close()\nreturn None",
         ),
     ),
 )
@@ -85,91 +86,94 @@ def test_what_a_row_is_for_exists():
     assert asked <= set(known)
 
 
-TEXT = "one = 1\ntwo = 2\ntwo = 2\nend = 9\n"
+TEXT = "def go():\n    one()\n    two()\n    two()\n    return 9\n"
 
 
 @pytest.fixture
 def library(tmp_path):
-    """A library of four lines."""
+    """A library of one function."""
     package = tmp_path / "src/aiojobs"
     package.mkdir(parents=True)
     (package / "_queue.py").write_text(TEXT, encoding="utf-8")
     return tmp_path / "src"
 
 
-def row(name, *edits, part_of=""):
-    made = tuple(Edit("_queue.py", *edit) for edit in edits)
+def row(name, *changes, part_of=""):
+    made = tuple(Change("go()", *change) for change in changes)
     return Guarantee(name, "a reason", "It does not.", made, part_of)
 
 
 def texts(trees):
-    return {label: (tree / "aiojobs/_queue.py").read_text(encoding="utf-8") for label, tree in trees.items()}
+    """What is done in the function of each tree."""
+    found = {}
+    for label, tree in trees.items():
+        lines = (tree / "aiojobs/_queue.py").read_text(encoding="utf-8").splitlines()
+        found[label] = " ".join(line.strip() for line in lines[1:] if line)
+    return found
 
 
 def test_a_tree_lacks_its_row_and_the_last_all_that_are_no_part_of_another(library, tmp_path):
     rows = [
-        row("a", ("one = 1\n", "")),
-        row("b", ("two = 2", "two = 0", 2)),
-        row("part", ("two = 2\ntwo", "two = 2\nthree"), part_of="b"),
+        row("a", ("one()", "")),
+        row("b", ("two()", "zero()", 2)),
+        row("part", ("two()\ntwo()", "two()\nthree()"), part_of="b"),
     ]
-    found = texts(guarantees.build(rows, library, tmp_path))
-    assert found == {
-        OWN: TEXT,
-        "a": "two = 2\ntwo = 2\nend = 9\n",
-        "b": "one = 1\ntwo = 0\ntwo = 0\nend = 9\n",
-        "part": "one = 1\ntwo = 2\nthree = 2\nend = 9\n",
-        TOGETHER: "two = 0\ntwo = 0\nend = 9\n",
+    assert texts(guarantees.build(rows, library, tmp_path)) == {
+        OWN: "one() two() two() return 9",
+        "a": "two() two() return 9",
+        "b": "one() zero() zero() return 9",
+        "part": "one() two() three() return 9",
+        TOGETHER: "zero() zero() return 9",
     }
 
 
-def test_rows_that_agree_may_touch_the_same_text(library, tmp_path):
-    both = [row("a", ("one = 1\n", "")), row("b", ("one = 1\n", ""))]
-    assert texts(guarantees.build(both, library, tmp_path))[TOGETHER] == TEXT[8:]
+def test_rows_that_agree_may_touch_the_same_piece(library, tmp_path):
+    both = [row("a", ("one()", "")), row("b", ("one()", ""))]
+    assert texts(guarantees.build(both, library, tmp_path))[TOGETHER] == "two() two() return 9"
 
 
 def test_a_row_may_take_away_all_that_another_changes(library, tmp_path):
-    within = [row("a", ("1\ntwo", "0\ntwo")), row("b", ("one = 1\ntwo = 2\n", ""))]
-    assert texts(guarantees.build(within, library, tmp_path))[TOGETHER] == TEXT[16:]
+    within = [row("a", ("one()", "zero()")), row("b", ("one()\ntwo()", ""))]
+    assert texts(guarantees.build(within, library, tmp_path))[TOGETHER] == "two() return 9"
 
 
 @pytest.mark.parametrize(
     ("rows", "fault"),
     [
-        ([row("a", ("three = 3\n", ""))], "'a': stale: in {} 'three = 3' occurs 0 times, not 1"),
-        ([row("b", ("two = 2\n", ""))], "'b': stale: in {} 'two = 2' occurs 2 times, not 1"),
-        ([row("b", (" = 1\n", " = 0\n"))], "'b': stale: in {} '= 1' occurs 0 times, not 1"),
-        ([row("c", ("one = 1", "one ="))], "'c': stale: in {} is not Python without it: invalid syntax"),
+        ([row("a", ("three()", ""))], "'a': stale: {} 'three()' occurs 0 times, expected was 1"),
+        ([row("b", ("two()", ""))], "'b': stale: {} 'two()' occurs 2 times, expected was 1"),
+        ([row("c", ("one()", "one("))], "'c': stale: 'one(' is not Python"),
         (
-            [row("d", ("one = 1", "one = 0")), row("e", ("1\ntwo = 2\n", "1\n"))],
-            "'e': stale: in {} 'd' replaces the same text",
+            [row("d", ("one()\ntwo()", "")), row("e", ("two()\ntwo()", ""))],
+            "'all of them together': stale: in go() 'two() two()' is replaced by another change too",
         ),
     ],
-)  # fmt: skip
-def test_a_stale_row_is_named_with_its_file_and_nothing_is_made(rows, fault, library, tmp_path):
-    fine = row("fine", ("end = 9\n", ""))
+)
+def test_a_stale_row_is_named_with_its_place_and_nothing_is_made(rows, fault, library, tmp_path):
+    fine = row("fine", ("return 9", "return 8"))
     with pytest.raises(StaleError) as caught:
         guarantees.build([fine, *rows], library, tmp_path / "out")
     (line,) = str(caught.value).splitlines()
-    assert fault.format("src/aiojobs/_queue.py") in line
+    assert fault.format("_queue.py:1: in go()") in line
     assert not (tmp_path / "out").exists()
 
 
 def test_all_that_is_stale_is_told_at_once(library, tmp_path):
-    lost = row("lost", ("lost = 3\n", ""))
-    gone = Guarantee("gone", "a reason", "It does not.", (Edit("_gone.py", "one = 1", ""),))
+    lost = row("lost", ("lost()", ""))
+    gone = Guarantee("gone", "a reason", "It does not.", (Change("_gone.py", "one()", ""),))
     with pytest.raises(StaleError) as caught:
         guarantees.build([lost, gone], library, tmp_path)
     assert [line.split("'")[1] for line in str(caught.value).splitlines()] == ["lost", "gone"]
 
 
-ENTRY = '[[guarantee]]\nname = "a"\nfor = "b"\nwhat = "c"\nedit = []\n'
+ENTRY = '[[guarantee]]\nname = "a"\nfor = "b"\nwhat = "c"\nchange = []\n'
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
         (f'workloads = ["spawn and drain"]\n{ENTRY}part = "d"\n', "unexpected keyword argument 'part'"),
-        ('workloads = ["spawn and drain"]\n[[guarantee]]\nname = "a"\nedit = []\n', "'for'"),
+        ('workloads = ["spawn and drain"]\n[[guarantee]]\nname = "a"\nchange = []\n', "'for'"),
         (ENTRY, "'workloads'"),
         (f'workloads = ["spawn"]\n{ENTRY}', "no such workload or row, or one too many: spawn"),
         (f'workloads = []\n{ENTRY}part_of = "d"\n', "one too many: d"),
@@ -325,9 +329,9 @@ def test_what_does_not_fit_the_trees_or_the_library_stops_the_command(asked, mon
     assert commands.main(["guarantees", "--only", "close-pending"]) == 2
     assert "not made for: close pending" in capsys.readouterr().err
     read = guarantees.read()
-    gone = dataclasses.replace(read.rows[0].edits[0], old="what was there before")
-    stale = read._replace(rows=(read.rows[0]._replace(edits=(gone,)),))
+    gone = dataclasses.replace(read.rows[0].changes[0], replace="what_was_there_before()")
+    stale = read._replace(rows=(read.rows[0]._replace(changes=(gone,)),))
     monkeypatch.setattr(guarantees, "read", lambda: stale)
     assert commands.main(["guarantees"]) == 1
-    assert f"'{read.rows[0].name}': stale: in src/aiojobs/{gone.file}" in capsys.readouterr().err
+    assert f"'{read.rows[0].name}': stale: " in capsys.readouterr().err
     assert asked == {}

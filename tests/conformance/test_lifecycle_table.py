@@ -23,7 +23,7 @@ from aiojobs._lifecycle import (
     PhaseEvent,
     State,
 )
-from aiojobs_verification.cli.generate import digest
+from aiojobs_verification.codegen.lifecycle import digest
 from aiojobs_verification.specification.reference_machine import Oracle
 
 

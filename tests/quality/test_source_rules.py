@@ -466,6 +466,7 @@ UNGUARDED = {
     "_claims.claim": "nothing has changed yet, and a coroutine of Python's own runs nothing for it",
     "_engine.Engine._follow": "inside the guard of _launch",
     "_engine.Engine._forget_gone": "a future of the loop's own making is asked, not changed",
+    "_engine.Engine._has_ended_unseen": "a task of exactly asyncio's class is asked, not changed",
     "_engine.Engine._not_launched": "inside a guard of _launch",
     "_entrance.Entrance._make_room": "nothing has changed yet, and the coroutine is Python's own or its caller's",
     "_job.Job.add_done_callback": "the end of what its caller asked for",

@@ -207,6 +207,20 @@ def test_the_time_begins_when_every_cancellation_has_been_delivered_however_slow
     assert steps.time() == 10.5
 
 
+@pytest.mark.requirement("CLOSE-3")
+@pytest.mark.loops("virtual", "stock", "eager", "stock-eager")
+async def test_a_job_that_has_failed_unseen_when_closing_begins_has_ended_by_itself():
+    scheduler = Scheduler(limit=1, exception_handler=lambda *_: None)
+    job = await scheduler.spawn(fails(LookupError()))
+    dropped = await scheduler.spawn(forever())
+    if not asyncio.get_running_loop().get_task_factory():
+        await asyncio.sleep(0)
+    assert (job.state, dropped.state) == ("active", "pending")
+    await scheduler.close()
+    assert (job.state, job.outcome) == ("done", "raised")
+    assert (dropped.state, dropped.outcome) == ("closed", "never_started")
+
+
 @pytest.mark.requirement("SHUT-2", "EXC-1")
 async def test_a_failure_that_has_happened_but_was_not_seen_at_the_deadline_is_not_late():
     handler, error = Recorder(), ValueError("mine")

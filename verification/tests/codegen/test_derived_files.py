@@ -12,7 +12,8 @@ from transitions.extensions import GraphMachine
 
 from aiojobs_verification.cli.commands import FAILED, PASSED
 from aiojobs_verification.cli.draw import drawn, with_blocks
-from aiojobs_verification.cli.generate import derived, lifecycle_text, settle_files
+from aiojobs_verification.cli.generate import settle_files
+from aiojobs_verification.codegen.lifecycle import derived, lifecycle_text
 from aiojobs_verification.codegen.narrate import BLOCKS
 from aiojobs_verification.codegen.tla import counters_text
 from aiojobs_verification.specification.errors import SpecError

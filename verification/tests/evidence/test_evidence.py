@@ -168,7 +168,10 @@ def test_of_what_a_checker_found_the_shortest_story_is_told_and_its_end_is_the_h
         "FAULT: the demo, line 40: LIMIT-5 (trace: arrival)",
         "FAIL model_x: TLC found 3",
         "SURVIVED: the queue is last in, first out (shell; aims at LIMIT-5)",
+        "SURVIVED: the queue is last in, first out (shell; breaks LIMIT-5)",
         "NO MUTANT was killed for LIMIT-5",
+        "NO TEETH: explore counts for LIMIT-5, and has found no fault that breaks it",
+        "THE UNCHANGED TREE FAILS: a test fails",
     ],
 )
 def test_what_is_wrong_is_the_headline_whatever_is_said_afterwards(line):
@@ -248,6 +251,8 @@ def test_the_story_of_a_scope_is_repeated_by_exploring_that_scope():
     assert lines[-1].startswith("  => LIMIT-5 is broken")
     assert repeat == "sh .ci/env python -m aiojobs_verification explore --scope two-1-1"
     assert findings.story(left(1, err="Traceback")) == ([], "")
+    crash = said.replace("LIMIT-5 is broken:", "CRASH:").replace("LIMIT-5 is broken", "CRASH")
+    assert findings.story(left(1, err=crash))[1] == repeat
 
 
 def test_tests_that_were_all_skipped_are_a_failure(tmp_path):

@@ -1,5 +1,8 @@
 """The reference registry: it says what the scheduler must say of itself, also between two actions told together."""
 
+import gc
+import weakref
+
 import pytest
 
 from aiojobs_verification.simulation.oracle.reference import Reference, Violation
@@ -81,6 +84,18 @@ def test_a_spawn_that_raises_gives_up_if_it_was_blocked_and_is_forgotten_otherwi
     reference.turned_away(blocked, None)  # its withdrawn job is told of once more
     assert reference.counters.blocked == 0
     assert reference.actions >= {"spawn_block", "give_up"}
+
+
+def test_it_goes_at_once_with_its_world():
+    reference = Reference(1, 1)
+    spawn(reference, 0, ACCEPT, START, waits=True)
+    gone = weakref.ref(reference)
+    gc.disable()
+    try:
+        del reference
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_while_an_action_is_half_told_nothing_agrees(reference):

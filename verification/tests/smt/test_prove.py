@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from aiojobs_verification.cli.commands import FAILED, PASSED, main
-from aiojobs_verification.cli.prove import PROVED, REFUTED, answers, prove
 from aiojobs_verification.smt import solver
 from aiojobs_verification.smt.mutate import fate, mutants
+from aiojobs_verification.smt.proof import PROVED, REFUTED, UNKNOWN, answers, prove
 from aiojobs_verification.smt.questions import GROUPS, Questions
 from aiojobs_verification.specification.interpret import Counters, Interpreter
 from aiojobs_verification.specification.load import load
@@ -196,12 +196,28 @@ def test_a_counterexample_is_real(edited):
     assert "within_limit" in machine.broken(after)
 
 
-def test_a_solver_that_gives_up_has_proved_nothing(spec, monkeypatch):
-    monkeypatch.setattr(Questions, "__iter__", lambda self: iter([next(self._kept())]))
-    monkeypatch.setattr(solver.Terms, "ask", lambda *_: solver.UNKNOWN)
-    proof = prove(spec.scheduler)
-    assert not proof.holds
-    assert [answer.verdict for answer in proof.failures()] == [solver.UNKNOWN]
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_solver_that_gives_up_has_proved_nothing(spec, monkeypatch, wanted):
+    questions = Questions(spec.scheduler)
+    question = replace(next(iter(questions)), wanted=wanted)
+    monkeypatch.setattr(solver.z3.Solver, "check", lambda *_: solver.z3.unknown)
+    [answer] = answers([question], questions)
+    assert answer.verdict == UNKNOWN
+
+
+def test_a_proof_with_a_question_that_nobody_has_answered_does_not_hold(proof):
+    open_question = replace(proof.answers[0], verdict=UNKNOWN)
+    given_up = replace(proof, answers=(open_question, *proof.answers[1:]))
+    assert not given_up.holds
+    assert [*given_up.failures()] == [open_question]
+
+
+def test_a_change_about_which_the_solver_gives_up_is_not_taken_for_none(spec, monkeypatch):
+    before = spec.scheduler
+    same = next(one for one in mutants(before) if fate(before, one) == "equivalent")
+    monkeypatch.setattr("aiojobs_verification.smt.mutate.answers", lambda *_: iter(()))
+    monkeypatch.setattr(solver.z3.Solver, "check", lambda *_: solver.z3.unknown)
+    assert fate(before, same) == "survived"
 
 
 PLACES = ["spawn_", "give_up", "end_active_", "end_closing_", "close_", "shutdown", "settle", "define."]

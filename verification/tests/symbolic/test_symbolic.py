@@ -13,7 +13,7 @@ from aiojobs_verification.cli.commands import main
 from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.load import load
 from aiojobs_verification.specification.locate import repository
-from aiojobs_verification.symbolic import contracts
+from aiojobs_verification.symbolic import check, contracts
 
 ROOT = repository()
 CONTRACTS = ROOT / "verification/src/aiojobs_verification/symbolic/proofs"
@@ -132,7 +132,7 @@ def write(folder, modules, expected):
 def planted(tmp_path_factory):
     """The planted contracts, checked once, as (verdict, fault, at) by name."""
     folder = write(tmp_path_factory.mktemp("planted"), {"planted": PLANTED}, EXPECTED)
-    account = symbolic.check(ROOT, folder, seconds=1, jobs=2)
+    account = check.check(ROOT, folder, seconds=1, jobs=2)
     assert not account.holds
     return {result.contract.name: result for result in account.results}
 
@@ -184,7 +184,7 @@ def test_what_crosshair_would_pass_over_in_silence_is_a_failure(planted, name, w
 def test_what_is_false_on_purpose_must_be_refuted(tmp_path):
     source = PLANTED.partition("def contradictory")[0]
     expected = "[refuted.planted]\nholds = []\nwrong = []\n"
-    account = symbolic.check(ROOT, write(tmp_path, {"planted": source}, expected), seconds=2)
+    account = check.check(ROOT, write(tmp_path, {"planted": source}, expected), seconds=2)
     found = {result.contract.name: result.fault for result in account.results}
     assert found == {"holds": "it is false, and was confirmed", "wrong": ""}
     assert not account.holds  # and a run that confirms nothing at all is none
@@ -242,7 +242,7 @@ MUTANTS = [
 
 def refute(folder, before, after, name):
     root = mutated(folder, before, after)
-    account = symbolic.check(root, CONTRACTS, only=[name])
+    account = check.check(root, CONTRACTS, only=[name])
     assert not account.faults
     (result,) = account.results
     assert result.verdict == "refuted"
@@ -262,7 +262,7 @@ def test_every_mutant_of_the_core_is_refuted_by_the_contract_that_it_breaks(tmp_
 def test_a_tree_without_the_library_is_told_from_one_with_it(tmp_path):
     mutated(tmp_path, "self.running < self.limit", "self.running < self.limit")
     (tmp_path / "src" / "aiojobs" / "_admission.py").write_text("Admission = 1 / 0\n", encoding="utf-8")
-    account = symbolic.check(tmp_path, CONTRACTS)
+    account = check.check(tmp_path, CONTRACTS)
     assert not account.holds
     assert "can't be imported: ZeroDivisionError" in account.faults[0]
 
@@ -273,7 +273,7 @@ def test_a_library_from_elsewhere_is_not_checked_by_mistake(tmp_path, monkeypatc
         tmp_path / "gone"
     )  # a folder without it loses to a package elsewhere
     monkeypatch.setenv("PYTHONPATH", "")
-    account = symbolic.check(tmp_path, CONTRACTS, only=[])
+    account = check.check(tmp_path, CONTRACTS, only=[])
     assert "would speak of" in account.faults[0]
 
 
@@ -322,11 +322,13 @@ def test_the_command_tells_a_person_and_a_machine(monkeypatch, capsys):
     bad = contracts.Contract("planted", "wrong", contracts.CONFIRMED, ("LIMIT-2",))
     false = contracts.Contract("planted", "false", contracts.REFUTED, ())
     results = (
-        symbolic.Result(good, "confirmed"),
-        symbolic.Result(false, "refuted"),
-        symbolic.Result(bad, "refuted", "counterexample: wrong(1)", "line 14: assert it.running + 1 < limit"),
+        check.Confirmation(good, "confirmed"),
+        check.Confirmation(false, "refuted"),
+        check.Confirmation(
+            bad, "refuted", "counterexample: wrong(1)", "line 14: assert it.running + 1 < limit"
+        ),
     )
-    monkeypatch.setattr(symbolic, "check", lambda *_, **__: symbolic.Account(results, {}))
+    monkeypatch.setattr(symbolic, "check", lambda *_, **__: check.SymbolicResults(results, {}))
     assert main(["symbolic", "--json"]) == 1
     said = capsys.readouterr()
     found = json.loads(said.out)

@@ -1,23 +1,23 @@
-"""`python -m aiojobs_verification check`: the model with named jobs, checked by two engines that must agree.
+"""`python -m aiojobs_verification check`: the model with named jobs, checked by TLC.
 
-Rules of this file: a figure counts only if both engines found it and the manifest says it. A fault that
-is not found, a witness that is not reached, an action that never happens, a rule whose condition is never
-met, and a requirement without a rule or without a fault aimed at it are failures, however many other
-things hold. Without TLC nothing is passed: the explorer runs, and if it finds nothing wrong the result is
-*skipped*, with the reason.
+Rules of this file: a figure counts only if the manifest says it. A fault that is not found, a witness that is not
+reached, an action that never happens, a rule that no fault breaks, and a requirement without a rule or without a
+fault aimed at it are failures, however many other things hold. Without TLC nothing is passed: the result is *skipped*,
+with the reason.
 
-How it works: `manifest` says what there is, `model_runs` runs one configuration by one engine. In each
-tier the explorer runs the models of the tier and every witness and fault; TLC runs what the manifest
-gives to the tier. One TLC runs at a time.
+How it works: `manifest` says what there is and from which tier on it is run, `runs` runs one configuration. Runs of
+TLC are independent of each other, and go side by side.
 
-Deliberately not here: proofs for all limits (`prove`), and the real code (`explore`).
+Deliberately not here: proofs for all limits (`prove`), and the real code, which `explore` holds against this model.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -41,15 +41,16 @@ from aiojobs_verification.model_checking.manifest import (
     Configuration,
     Manifest,
     by_requirement,
+    is_eventual,
     read_manifest,
 )
-from aiojobs_verification.model_checking.runs import Explored, Outcome, by_tlc, explored, faults
+from aiojobs_verification.model_checking.runs import faults, run
 from aiojobs_verification.model_checking.view import story
 from aiojobs_verification.specification.load import load
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from aiojobs_verification.specification.load import Spec
 
@@ -61,9 +62,10 @@ KIND: Final = "model"
 
 def register(subparsers: Subparsers) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("check", help="check the model with named jobs, by TLC and by an explorer")
+    parser = subparsers.add_parser("check", help="check the model with named jobs, by TLC")
     parser.add_argument("--tier", choices=TIERS, default="smoke", help="how far to go (default: smoke)")
     parser.add_argument("--only", metavar="PATTERN", default="", help="only these configurations: 'fault_*'")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="runs of TLC at a time")
     parser.add_argument("--stories", action="store_true", help="tell how each witness and fault comes about")
     parser.add_argument("--draw", action="store_true", help=f"only write the figures into {FOLDER}/{PAGE}")
     add_folder(parser)
@@ -83,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if not check.choose(arguments.only):
         print(f"no configuration of this tier is called '{arguments.only}'", file=sys.stderr)
         return NOT_HERE
-    check.run(tlc.find())
+    check.run(tlc.find(), max(1, arguments.workers))
     write_json(check.account(), arguments.json)
     check.conclude()
     return check.code
@@ -105,11 +107,9 @@ class Check:
     skipped: str = ""
     """Why TLC did not run."""
     ran: Counter[str] = field(default_factory=Counter)
-    """How many runs came out as they should, by engine and kind."""
+    """How many runs came out as they should, by kind."""
     states: int = 0
     steps: int = 0
-    compared: int = 0
-    met: set[str] = field(default_factory=set)
     actions: set[str] = field(default_factory=set)
     digests: dict[str, str] = field(default_factory=dict)
     planted: dict[str, str] = field(default_factory=dict)
@@ -122,89 +122,68 @@ class Check:
         self.chosen = [
             configuration
             for configuration in self.manifest.configurations
-            if not (smoke and configuration.kind == "model" and configuration.tier != self.tier)
+            if (self.partial or not smoke or configuration.tier == self.tier)
             and fnmatch(configuration.name, pattern or "*")
         ]
         return bool(self.chosen)
 
-    def run(self, toolbox: tlc.Toolbox | tlc.Missing) -> None:
-        """Run what was chosen, and then ask whether it was enough."""
+    def run(self, toolbox: tlc.Toolbox | tlc.Missing, workers: int = 1) -> None:
+        """Run what was chosen, so many at a time, and then ask whether it was enough."""
         if isinstance(toolbox, tlc.Missing):
             self.skipped = toolbox.reason
-            self._say(f"TLC will not run: {self.skipped}")
-        else:
-            self.digests = toolbox.digests()
-        for number, configuration in enumerate(self.chosen, 1):
-            self._one(number, configuration, toolbox if isinstance(toolbox, tlc.Toolbox) else None)
+            return
+        self.digests = toolbox.digests()
+        with ThreadPoolExecutor(workers) as pool:
+            results = pool.map(lambda one: self._one(one, toolbox), self.chosen)
+            for number, (configuration, result) in enumerate(zip(self.chosen, results, strict=True), 1):
+                self._note(f"[{number}/{len(self.chosen)}] {configuration.name}", configuration, *result)
         if not self.partial:
             self.problems += self._gaps()
 
     # One configuration.
 
-    def _one(self, number: int, configuration: Configuration, toolbox: tlc.Toolbox | None) -> None:
-        """Run one configuration by the engines that are due, and say how it went."""
-        head = f"[{number:>{len(str(len(self.chosen)))}}/{len(self.chosen)}] {configuration.name}"
+    def _one(self, configuration: Configuration, toolbox: tlc.Toolbox) -> tuple[tlc.Result | str, float]:
+        """Run one configuration: what came of it, or why nothing did, and how long it took."""
         started = time.monotonic()
-        mine = explored(configuration, self.spec)
-        wrong = [f"explorer: {fault}" for fault in faults(configuration, mine.outcome)]
-        self._count("explorer", configuration, mine.outcome)
-        self.met |= mine.met if configuration.kind == "model" else set()
-        parts = [f"explorer {_brief(mine.outcome)}, {time.monotonic() - started:.1f} s"]
-        runs = [mine.outcome]
-        if toolbox is not None and self._is_due(configuration):
-            started = time.monotonic()
-            try:
-                theirs = self._by_tlc(configuration, toolbox, mine, wrong)
-            except tlc.TlcError as error:
-                wrong.append(str(error))
-            else:
-                parts.append(f"TLC {_brief(theirs)}, {time.monotonic() - started:.1f} s")
-                runs.append(theirs)
-        self._say(f"{head:<48} {'FAIL' if wrong else 'ok'}   {'; '.join(parts)}")
-        self._tell(configuration, runs, wrong)
-        self.problems += [f"{configuration.name}: {fault}" for fault in wrong]
-        if configuration.expected.rule and not wrong:
-            self.planted[configuration.name] = _refuted(configuration, runs)
+        try:
+            found: tlc.Result | str = run(configuration, toolbox, self.manifest.folder)
+        except tlc.TlcError as error:
+            found = str(error)
+        return found, time.monotonic() - started
 
-    def _is_due(self, configuration: Configuration) -> bool:
-        return self.tier == TIERS[-1] or configuration.tier == self.tier or self.partial
-
-    def _by_tlc(
-        self, configuration: Configuration, toolbox: tlc.Toolbox, mine: Explored, wrong: list[str]
-    ) -> Outcome:
-        graph = mine.graph if configuration.compare and not mine.outcome.rule else None
-        theirs, differ = by_tlc(configuration, toolbox, self.manifest.folder, graph)
-        wrong += [f"TLC: {fault}" for fault in faults(configuration, theirs)]
-        wrong += differ
-        if configuration.complete:
-            wrong += _never_taken("TLC", theirs.actions)
-            wrong += _never_taken(
-                "the explorer", {**dict.fromkeys(theirs.actions, 0), **mine.outcome.actions}
-            )
-            self.actions |= theirs.actions.keys()
-        self._count("TLC", configuration, theirs)
-        self.digests["TLC"] = theirs.by
-        self.compared += len(mine.graph.states) if graph is not None else 0
-        return theirs
-
-    def _count(self, engine: str, configuration: Configuration, outcome: Outcome) -> None:
-        if faults(configuration, outcome):
-            return
-        self.ran[f"{engine} {configuration.kind}"] += 1
-        if engine == "explorer" and configuration.kind == "model":
-            self.states += outcome.distinct
-            self.steps += outcome.generated - 1
-
-    def _tell(self, configuration: Configuration, runs: Iterable[Outcome], wrong: Sequence[str]) -> None:
-        """Tell what is wrong, and the story behind it, from the engine that has one."""
+    def _note(self, head: str, configuration: Configuration, found: tlc.Result | str, seconds: float) -> None:
+        """Take note of one run, and say how it went."""
+        wrong = [found] if isinstance(found, str) else self._wrong(configuration, found)
+        brief = "" if isinstance(found, str) else f"{_brief(found)}, {seconds:.1f} s"
+        self._say(f"{head:<48} {'FAIL' if wrong else 'ok'}   {brief}")
         for fault in wrong:
             self._say(f"    {fault}")
-        for outcome in runs:
-            unwanted = outcome.rule != configuration.expected.rule
-            if outcome.rule and ((wrong and unwanted) or self.stories):
-                self._say(f"    {outcome.rule} is refuted, as {outcome.by} tells it:")
-                for line in story(outcome.run, _end(outcome)):
-                    self._say(f"    {line}")
+        self.problems += [f"{configuration.name}: {fault}" for fault in wrong]
+        if isinstance(found, str):
+            return
+        unwanted = found.rule != configuration.expected.rule
+        if found.rule and (unwanted or self.stories):
+            for line in [f"{found.rule} is refuted:", *story(found.story, _end(found))]:
+                self._say(f"    {line}")
+        if not wrong:
+            self._count(configuration, found)
+
+    def _wrong(self, configuration: Configuration, found: tlc.Result) -> list[str]:
+        wrong = faults(configuration, found)
+        if configuration.complete:
+            wrong += _never_taken(found.actions)
+            self.actions |= found.actions.keys()
+        return wrong
+
+    def _count(self, configuration: Configuration, found: tlc.Result) -> None:
+        self.digests["TLC"] = found.version
+        self.ran[configuration.kind] += 1
+        if configuration.kind == "model":
+            self.states += found.distinct
+            self.steps += found.generated - 1
+        if configuration.expected.rule:
+            how = f"{found.rule} is refuted, in {len(found.story)} states"
+            self.planted[configuration.name] = f"{configuration.meaning}\n{how}"
 
     def _say(self, line: str) -> None:
         print(line, file=self.out, flush=True)
@@ -213,18 +192,14 @@ class Check:
 
     def _gaps(self) -> Iterator[str]:
         """What would be missing even if everything came out as it should."""
+        refuted = {one.expected.rule for one in self.manifest.configurations if one.kind == "fault"}
         rules = {
-            rule
-            for configuration in self.chosen
-            if configuration.kind == "model"
-            for rule in configuration.config.rules
+            rule for one in self.manifest.configurations if one.kind == "model" for rule in one.config.rules
         }
-        for rule in sorted(rules - self.met - {"TypeOK", "NotStuck"}):
-            yield f"rule {rule} holds because nothing comes near it: its condition is never met"
+        for rule in sorted(rules - refuted - {"TypeOK"}):
+            yield f"rule {rule} may hold because nothing comes near it: no fault breaks it"
         if not any(configuration.complete for configuration in self.chosen):
             yield "no configuration requires every action to happen"
-        if not self.skipped and not self.compared:
-            yield "no graph of the one engine was compared with that of the other"
         path, text = drawn(self.manifest)
         if path.read_text(encoding="utf-8") != text:
             yield f"the figures of {FOLDER}/{PAGE} are stale: python -m aiojobs_verification check --draw"
@@ -263,17 +238,12 @@ class Check:
     def figures(self) -> dict[str, int | str]:
         """What was counted."""
         return {
-            "models checked by both engines": self.ran["TLC model"],
-            "models explored": self.ran["explorer model"],
+            "models checked": self.ran["model"],
             "states of all models": self.states,
             "steps of all models": self.steps,
-            "states compared one by one, with every step": self.compared,
             "actions, each of which happens": len(self.actions),
-            "rules whose condition is met": len(self.met),
-            "witnesses reached": self.ran["explorer witness"],
-            "witnesses reached by TLC too": self.ran["TLC witness"],
-            "faults found": self.ran["explorer fault"],
-            "faults found by TLC too": self.ran["TLC fault"],
+            "witnesses reached": self.ran["witness"],
+            "faults found": self.ran["fault"],
             **self.digests,
         }
 
@@ -299,29 +269,19 @@ class Check:
         }
 
 
-def _refuted(configuration: Configuration, runs: Sequence[Outcome]) -> str:
-    engines = "both engines" if len(runs) > 1 else "the explorer"
-    how = f"{configuration.expected.rule} is refuted by {engines}, in {len(runs[0].run)} states"
-    return f"{configuration.meaning}\n{how}"
-
-
-def _never_taken(engine: str, actions: Mapping[str, int]) -> Iterator[str]:
+def _never_taken(actions: Mapping[str, int]) -> Iterator[str]:
     if not actions:
-        yield f"{engine} tells nothing about actions"
+        yield "TLC tells nothing about actions"
     for name, taken in sorted(actions.items()):
         if taken == 0:
-            yield f"action {name} never happens, says {engine}"
+            yield f"action {name} never happens"
 
 
-def _brief(outcome: Outcome) -> str:
-    if outcome.rule:
-        return f"refutes {outcome.rule}"
-    return f"{outcome.distinct} states"
+def _brief(found: tlc.Result) -> str:
+    return f"refutes {found.rule}" if found.rule else f"{found.distinct} states"
 
 
-def _end(outcome: Outcome) -> str:
-    if outcome.stays > 1:
-        return f"and so on for ever, among {outcome.stays} states: {outcome.rule} is never fulfilled"
-    if outcome.stays or outcome.code == tlc.BY_STEP:
-        return f"and there it ends: this breaks {outcome.rule}"
-    return f"and this breaks {outcome.rule}"
+def _end(found: tlc.Result) -> str:
+    if found.code == tlc.BY_STEP and is_eventual(found.rule):
+        return f"and so on for ever: {found.rule} is never fulfilled"
+    return f"and this breaks {found.rule}"

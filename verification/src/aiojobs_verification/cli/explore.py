@@ -5,6 +5,9 @@ Rules of this file: a violation is a failure; so is a figure that is not the pin
 itself may have lost something; so is an action of `scheduler.toml` or a transition of `job.toml` that
 never came about in a whole tier, since a promise about it was not put to the test.
 
+Beside the oracle, each step must be one of the model with named jobs (`refine`), whose graph TLC has dumped.
+Without TLC the rest is done, and the result is *skipped*.
+
 With `--baseline` the same harness runs aiojobs 1.4.0, and it is a failure if that is *not* caught.
 
 Deliberately not here: exploring (`explorer`) and the bounds (`scopes`).
@@ -17,11 +20,22 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from aiojobs_verification.cli.commands import FAILED, NOT_HERE, PASSED, add_json, stream_beside, write_json
+from aiojobs_verification.cli import refine
+from aiojobs_verification.cli.commands import (
+    FAILED,
+    NO_TOOL,
+    NOT_HERE,
+    PASSED,
+    add_json,
+    stream_beside,
+    write_json,
+)
+from aiojobs_verification.model_checking import tlc
 from aiojobs_verification.simulation.oracle.reference import action_names, moves
 from aiojobs_verification.simulation.search.counterexample import tell
 from aiojobs_verification.simulation.search.explorer import Found, explore
@@ -32,10 +46,11 @@ from aiojobs_verification.specification.locate import find_repository
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TextIO
 
     from aiojobs_verification.cli.commands import Subparsers
+    from aiojobs_verification.model_checking.constants import Constants
 
 __all__ = ["explore", "register"]
 
@@ -55,12 +70,13 @@ def register(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--scope", action="append", metavar="NAME", help="only this scope of spec/explore.toml"
     )
-    parser.add_argument("--jobs", type=int, choices=(0, 1, 2, 3), help="only scopes with so many jobs")
+    parser.add_argument("--jobs", type=int, choices=(0, 1, 2, 3, 4), help="only scopes with so many jobs")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument(
         "--failfast", action="store_true", help="stop with the first scope in which something is found"
     )
     parser.add_argument("--pin", action="store_true", help="write the figures found into spec/explore.toml")
+    parser.add_argument("--no-model", action="store_true", help="have the oracle judge alone")
     parser.add_argument("--list", action="store_true", help="show the scopes and explore nothing")
     parser.add_argument(
         "--baseline", action="store_true", help=f"explore aiojobs {packages.BASELINE}, which must be caught"
@@ -80,18 +96,37 @@ def _main(arguments: argparse.Namespace) -> int:
         return NOT_HERE
     folder = _baseline() if arguments.baseline else None
     started = time.monotonic()
-    workers = max(1, min(arguments.workers, len(cases)))
-    results = _explore_all(cases, folder, workers, failfast=arguments.failfast)
+    skipped = "" if folder or arguments.no_model else _reason_for_no_model()
+    wanted = {} if folder or arguments.no_model or skipped else refine.models(cases)
+    one = partial(_explore_case, folder=folder, wanted=wanted)
+    results = _explore_all(cases, one, max(1, min(arguments.workers, len(cases))), failfast=arguments.failfast)
     seconds = time.monotonic() - started
     if arguments.pin:
         pin((case, found.figures()) for case, found in results)
         results = [(replace(case, expect=found.figures()), found) for case, found in results]
     whole = len(results) == len(cases) and not (arguments.scope or arguments.jobs is not None)
     wrong = _judge_baseline(results) if folder else _judge(results) + (_unseen(results) if whole else [])
+    if wanted and whole and not wrong:
+        wrong += _both_ways(results, wanted, arguments.tier)
     _report(results, wrong, seconds, stream_beside(arguments.json), folder)
     if not wrong:
         write_json(_account_of_baseline(results) if folder else _account(results), arguments.json)
+    if skipped and not wrong:
+        sys.stderr.write(f"nothing was held against the model: {skipped}\n")
+        return NO_TOOL
     return FAILED if wrong else PASSED
+
+
+def _reason_for_no_model() -> str:
+    found = tlc.find()
+    return found.reason if isinstance(found, tlc.Missing) else ""
+
+
+def _both_ways(results: _Results, wanted: Mapping[str, Constants], tier: str) -> list[str]:
+    """What the model does and the code never does, unless that is declared."""
+    taken = {kind for _, found in results for kind in found.modelled}
+    possible = {kind for one in set(wanted.values()) for kind in refine.kinds(refine.graph_of(one))}
+    return list(refine.differences(taken, possible, refine.read_never(), tier))
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Case]:
@@ -112,14 +147,14 @@ def _package(folder: Path | None) -> packages.Package:
 
 
 def _explore_all(
-    cases: list[Case], folder: Path | None, workers: int, *, failfast: bool
+    cases: list[Case], one: Callable[[Case], Found], workers: int, *, failfast: bool
 ) -> list[tuple[Case, Found]]:
     if workers == 1:
-        return list(_explore_one_by_one(cases, folder, failfast=failfast))
+        return list(_explore_one_by_one(cases, one, failfast=failfast))
     # The longest first, so that no process is left with one at the end.
     order = sorted(cases, key=lambda case: -case.expect.get("events", 0))
     with ProcessPoolExecutor(workers) as pool:
-        futures = {pool.submit(_explore_case, case, folder): case for case in order}
+        futures = {pool.submit(one, case): case for case in order}
         for future in as_completed(futures):
             if failfast and future.result().findings:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -131,19 +166,21 @@ def _explore_all(
 
 
 def _explore_one_by_one(
-    cases: list[Case], folder: Path | None, *, failfast: bool
+    cases: list[Case], one: Callable[[Case], Found], *, failfast: bool
 ) -> Iterator[tuple[Case, Found]]:
     for case in cases:
-        found = _explore_case(case, folder)
+        found = one(case)
         yield case, found
         if failfast and found.findings:
             return
 
 
-def _explore_case(case: Case, folder: Path | None) -> Found:
+def _explore_case(case: Case, *, folder: Path | None, wanted: Mapping[str, Constants]) -> Found:
     show = _Progress(case)
-    wanted = 1 if folder is None else _ALL
-    found = explore(case.scope, _package(folder), wanted=wanted, until=case.breaks, progress=show.tell)
+    most = 1 if folder is None else _ALL
+    model = refine.model_of(case.scope, wanted[case.name]) if case.name in wanted else None
+    package = _package(folder)
+    found = explore(case.scope, package, wanted=most, until=case.breaks, progress=show.tell, model=model)
     show.end(found)
     return found
 
@@ -242,6 +279,8 @@ def _account(results: _Results) -> dict[str, Any]:
         "states": sum(found.states for _, found in results),
         "events": sum(found.events for _, found in results),
         "depth": max(found.depth for _, found in results),
+        "scopes held against the model": sum(bool(found.in_model) for _, found in results),
+        "kinds of steps of the model taken": len({kind for _, found in results for kind in found.modelled}),
         "steps with replays": sum(found.steps for _, found in results),
         "actions seen": f"{len(actions)} of {len(action_names())}",
         "transitions seen": f"{len(cells)} of {len(moves())}",

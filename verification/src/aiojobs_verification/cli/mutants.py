@@ -1,16 +1,12 @@
 """`python -m aiojobs_verification mutants`: is every seeded fault found, by a link that claims its requirement?
 
-Rules of this file: a mutant that survives is named and is a failure, unless the catalogue argues that it
-means the same. So is a link that does not find what it is expected to find, an argument about a mutant that
-is found, a requirement that no mutant was killed for, and a known defect of aiojobs 1.4.0 that no mutant
-is.
+Rules of this file: a fault that survives is named and is a failure, unless the catalogue argues that it
+means the same. So is one that is stale, somebody who does not find what they are expected to find, an
+argument about a fault that is found, a known defect of aiojobs 1.4.0 that no fault is, and, when all were
+tried, a requirement and a kind of check that counts for it and has found nothing by itself.
 
-How it works: the catalogue (`catalogue`), the operators (`operators`) and the counters (`mutate`) say what
-the mutants are, `trials` shows them to their links, `killers` is what the links do, each in a copy of the
-tree (`sandbox`).
-
-Deliberately not here: mutants of the model in `spec/tla` (`check`). aiojobs 1.4.0, the natural mutant, is
-`baseline`.
+Deliberately not here: what the faults are (`catalogue`, `operators`, `mutate`), trying them (`trials`), and
+the faults of the model in `spec/tla` (`check`). aiojobs 1.4.0, the natural fault, is `baseline`.
 """
 
 from __future__ import annotations
@@ -33,15 +29,16 @@ from aiojobs_verification.cli.commands import (
     write_json,
 )
 from aiojobs_verification.codegen.markdown import grid
-from aiojobs_verification.fault_injection import baseline
-from aiojobs_verification.fault_injection.catalogue import KINDS, LINKS, MUTANT, read_catalogue
+from aiojobs_verification.fault_injection import baseline, teeth
+from aiojobs_verification.fault_injection.catalogue import GROUPS, KIND, KINDS, read_catalogue
 from aiojobs_verification.fault_injection.sandbox import Sandbox
-from aiojobs_verification.fault_injection.trials import BaselineError, Court, Trial, trials
+from aiojobs_verification.fault_injection.trials import BaselineError, Trial, Trials, everything, trials
 from aiojobs_verification.specification.locate import repository
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
+    from typing import TextIO
 
     from aiojobs_verification.fault_injection.catalogue import Catalogue
 
@@ -78,63 +75,86 @@ def _run(arguments: argparse.Namespace) -> int:
         return NO_TOOL
     out = stream_beside(arguments.json)
     if arguments.baseline:
-        return baseline.catch(arguments.json)
+        return _try_baseline(arguments.json, out)
     full = arguments.tier == "full"
     begun = time.monotonic()
-    with Sandbox(arguments.root or repository()) as sandbox:
+    root = arguments.root or repository()
+    with Sandbox(root) as sandbox:
         catalogue = read_catalogue(sandbox.base / "spec", sandbox.base)
-        on_trial = trials(catalogue, sandbox.base, full=full or bool(arguments.only))
-        if arguments.only:
-            on_trial = [
-                trial for trial in on_trial if any(part in trial.mutant.name for part in arguments.only)
-            ]
-        if arguments.list or not on_trial:
-            print("\n".join(_listed(on_trial)) or "no such mutant; --list shows them", file=out)
+        every = everything(catalogue, sandbox.base)
+        chosen = [fault for fault in every if any(part in fault.name for part in arguments.only or [""])]
+        tried = trials(chosen, full=full or bool(arguments.only))
+        if arguments.list or not tried:
+            print("\n".join(_listed(tried)) or "no such fault; --list shows them", file=out)
             return PASSED if arguments.list else NOT_HERE
         tell = _Telling()
         try:
-            Court(catalogue, sandbox, full=full, workers=max(1, arguments.workers), tell=tell).judge(on_trial)
+            Trials(catalogue, sandbox, full=full, workers=max(1, arguments.workers), tell=tell).judge(tried)
         except BaselineError as error:
             tell.end()
             print(f"THE UNCHANGED TREE FAILS: {error}", file=out)
             return FAILED
         tell.end()
-    wrong = failures(catalogue, on_trial, whole=not arguments.only)
+        found = teeth.matrix(catalogue.requirements, tried, sandbox.base / "spec")
+    wrong = failures(catalogue, tried, whole=not arguments.only)
+    if full and not arguments.only:
+        wrong += _toothless(found)
+        teeth.write_matrix(root / "spec", found, root)
     if arguments.verbose:
-        print("\n".join(_found(on_trial)), file=out)
-    print("\n".join([*_summary(on_trial, time.monotonic() - begun), *wrong]), file=out)
-    write_json(account(on_trial), arguments.json)
+        print("\n".join(_found(tried)), file=out)
+    print("\n".join([*_summary(tried, time.monotonic() - begun), *wrong]), file=out)
+    shown = {"teeth": found, "left_out": {"seeded faults": len(every) - len(tried)}}
+    write_json(account(tried) | shown, arguments.json)
     return FAILED if wrong else PASSED
 
 
-def failures(catalogue: Catalogue, on_trial: Sequence[Trial], *, whole: bool = True) -> list[str]:
+def _try_baseline(where: str | None, out: TextIO) -> int:
+    try:
+        found = baseline.catch()
+    except baseline.UnreachableError as error:
+        print(error, file=sys.stderr)
+        return NO_TOOL
+    print("\n".join(found.told), file=out)
+    if found.missed:
+        return FAILED
+    write_json({"figures": found.figures, "planted": found.planted}, where)
+    return PASSED
+
+
+def _toothless(found: teeth.Matrix) -> list[str]:
+    """The cells of the matrix that all faults together leave empty."""
+    return [
+        f"NO TEETH: {kind} counts for {requirement}, and has found no fault that breaks it"
+        for requirement, kind in teeth.empty(found)
+    ]
+
+
+def failures(catalogue: Catalogue, tried: Sequence[Trial], *, whole: bool = True) -> list[str]:
     """What is wrong; with `whole`, also what the tier as a whole has left out."""
     wrong: list[str] = []
-    for trial in on_trial:
+    for trial in tried:
         if trial.verdict not in _GOOD:
-            aims = ", ".join(trial.mutant.aims) or "no requirement in particular"
+            breaks = ", ".join(trial.fault.breaks) or "no requirement in particular"
             wrong += [
                 "",
-                f"{trial.verdict.upper()}: {trial.mutant.name} ({trial.mutant.kind}; aims at {aims})",
+                f"{trial.verdict.upper()}: {trial.fault.name} ({trial.fault.group}; breaks {breaks})",
             ]
-            wrong += [
-                f"  {line}" for line in (trial.mutant.story, trial.remark()) if line != trial.mutant.name
-            ]
+            wrong += [f"  {line}" for line in (trial.fault.story, trial.remark()) if line != trial.fault.name]
     if whole:
-        covered = {requirement for trial in on_trial for requirement in trial.covers}
-        needed = [name for name, one in catalogue.requirements.by_id.items() if MUTANT in one.checks]
-        if bare := [name for name in needed if name not in covered]:
-            wrong.append(f"NO MUTANT was killed for {', '.join(bare)}")
-        wrong += [f"NO MUTANT is the known defect: {defect}" for defect in _not_recreated(catalogue)]
+        found = {requirement for trial in tried for requirement in trial.covers}
+        needed = [name for name, one in catalogue.requirements.by_id.items() if KIND in one.checks]
+        if bare := [name for name in needed if name not in found]:
+            wrong.append(f"NO FAULT was found for {', '.join(bare)}")
+        wrong += [f"NO FAULT is the known defect: {defect}" for defect in _not_recreated(catalogue)]
     return wrong
 
 
 def _not_recreated(catalogue: Catalogue) -> Iterator[str]:
-    recreated = {defect for mutant in catalogue.listed for defect in mutant.recreates}
+    recreated = {defect for fault in catalogue.listed for defect in fault.recreates}
     known = {
         defect: None
         for requirement in catalogue.requirements.by_id.values()
-        if MUTANT in requirement.checks
+        if KIND in requirement.checks
         for defect in requirement.defects
     }
     return (defect for defect in known if defect not in recreated)
@@ -142,49 +162,49 @@ def _not_recreated(catalogue: Catalogue) -> Iterator[str]:
 
 def _how(trial: Trial) -> str:
     """What is wrong with a mutant, and who found it."""
-    said = [trial.mutant.story, trial.remark()]
+    said = [trial.fault.story, trial.remark()]
     if trial.covers:
         said.append(f"Counts for {', '.join(trial.covers)}.")
-    return "\n".join(line for line in said if line and line != trial.mutant.name)
+    return "\n".join(line for line in said if line and line != trial.fault.name)
 
 
-def account(on_trial: Sequence[Trial]) -> dict[str, Any]:
+def account(tried: Sequence[Trial]) -> dict[str, Any]:
     """The plain form, for `--json`; the same for every run on the same files."""
-    verdicts = Counter(trial.verdict for trial in on_trial)
-    kinds = Counter(trial.mutant.kind for trial in on_trial)
-    by = Counter(link for trial in on_trial for link, _ in trial.killers)
+    verdicts = Counter(trial.verdict for trial in tried)
+    groups = Counter(trial.fault.group for trial in tried)
+    by = Counter(link for trial in tried for link, _ in trial.killers)
     covers: dict[str, list[str]] = {}
-    for trial in on_trial:
+    for trial in tried:
         for requirement in trial.covers:
-            covers.setdefault(requirement, []).append(trial.mutant.name)
+            covers.setdefault(requirement, []).append(trial.fault.name)
     return {
         "figures": {
-            "mutants": len(on_trial),
+            "mutants": len(tried),
             **{verdict: verdicts[verdict] for verdict in sorted(_GOOD | set(verdicts))},
-            **{f"of {kind}": kinds[kind] for kind in KINDS if kinds[kind]},
-            **{f"found by {link}": by[link] for link in LINKS if by[link]},
-            "known defects re-created": len({d for trial in on_trial for d in trial.mutant.recreates}),
+            **{f"of {group}": groups[group] for group in GROUPS if groups[group]},
+            **{f"found by {finder}": by[finder] for finder in KINDS if by[finder]},
+            "known defects re-created": len({d for trial in tried for d in trial.fault.recreates}),
         },
         "covers": {requirement: sorted(names) for requirement, names in sorted(covers.items())},
         "skips": {
-            f"{trial.mutant.name}, {link}": answer["story"]
-            for trial in on_trial
+            f"{trial.fault.name}, {link}": answer["story"]
+            for trial in tried
             for link, answer in trial.said.items()
             if answer["status"] == "not here"
         },
-        "planted": {trial.mutant.name: _how(trial) for trial in on_trial if trial.verdict == "killed"},
+        "planted": {trial.fault.name: _how(trial) for trial in tried if trial.verdict == "killed"},
         "mutants": [
             {
-                "name": trial.mutant.name,
-                "kind": trial.mutant.kind,
-                "story": trial.mutant.story,
-                "aims": list(trial.mutant.aims),
+                "name": trial.fault.name,
+                "kind": trial.fault.group,
+                "story": trial.fault.story,
+                "aims": list(trial.fault.breaks),
                 "verdict": trial.verdict,
                 "killed for": trial.covers,
                 "by": {link: answer.get("by", link) for link, answer in trial.killers},
                 "remark": trial.remark(),
             }
-            for trial in on_trial
+            for trial in tried
         ],
     }
 
@@ -211,28 +231,28 @@ class _Telling:
             sys.stderr.write("\r\x1b[K")
 
 
-def _listed(on_trial: Sequence[Trial]) -> Iterator[str]:
-    for trial in on_trial:
-        mutant = trial.mutant
-        aims = f" [{', '.join(mutant.aims)}]" if mutant.aims else ""
-        yield f"{mutant.kind:<9} {mutant.name}{aims} by {', '.join(mutant.links)}"
+def _listed(tried: Sequence[Trial]) -> Iterator[str]:
+    for trial in tried:
+        fault = trial.fault
+        aims = f" [{', '.join(fault.breaks)}]" if fault.breaks else ""
+        yield f"{fault.group:<9} {fault.name}{aims} by {', '.join(fault.found_by)}"
 
 
-def _found(on_trial: Sequence[Trial]) -> Iterator[str]:
-    for trial in on_trial:
-        yield f"{trial.verdict}: {trial.mutant.name}"
+def _found(tried: Sequence[Trial]) -> Iterator[str]:
+    for trial in tried:
+        yield f"{trial.verdict}: {trial.fault.name}"
         yield f"  {', '.join(trial.covers) or '-'} by {trial.remark()}"
 
 
-def _summary(on_trial: Sequence[Trial], seconds: float) -> Iterator[str]:
+def _summary(tried: Sequence[Trial], seconds: float) -> Iterator[str]:
     rows: list[tuple[str, ...]] = []
-    for kind in KINDS:
-        verdicts = Counter(trial.verdict for trial in on_trial if trial.mutant.kind == kind)
+    for group in GROUPS:
+        verdicts = Counter(trial.verdict for trial in tried if trial.fault.group == group)
         bad = sum(count for verdict, count in verdicts.items() if verdict not in _GOOD)
         if verdicts:
             counts = (sum(verdicts.values()), verdicts["killed"], verdicts["equivalent"], bad)
-            rows.append((kind, *map(str, counts)))
+            rows.append((group, *map(str, counts)))
     yield from grid(("a fault of", "mutants", "killed", "equivalent", "not found"), rows)
     yield ""
-    good = sum(trial.verdict in _GOOD for trial in on_trial)
-    yield f"{good} of {len(on_trial)} mutants are found or equivalent, {seconds:.0f} s"
+    good = sum(trial.verdict in _GOOD for trial in tried)
+    yield f"{good} of {len(tried)} faults are found or equivalent, {seconds:.0f} s"

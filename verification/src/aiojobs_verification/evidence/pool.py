@@ -58,6 +58,8 @@ class Command:
     out: Path
     err: Path
     begun: float = field(default_factory=time.monotonic)
+    cleared: bool = False
+    """Whether what it left running has been killed."""
 
     @property
     def seconds(self) -> float:
@@ -66,13 +68,11 @@ class Command:
 
     def ended(self) -> bool:
         """Whether it has ended; what it left running is killed."""
-        if self.process.returncode is not None:
-            return True
-        # Not reaped yet: until then nobody else can get its number, and its group is safe to kill.
-        if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if self.process.poll() is None:
             return False
-        self._signal(signal.SIGKILL)
-        self.process.wait()
+        if not self.cleared:
+            self.cleared = True
+            self._signal(signal.SIGKILL)
         return True
 
     def last_line(self) -> str:
@@ -84,7 +84,7 @@ class Command:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left, or, on macOS, nobody who lives
             os.killpg(self.process.pid, number)
 
 

@@ -24,7 +24,7 @@ __all__ = ["quotation", "with_quotation"]
 _FIGURES: Final[Mapping[str, tuple[str, ...]]] = {
     "conformance": ("passed",),
     "proofs": ("questions",),
-    "model": ("states of all models", "models checked by both engines", "faults found"),
+    "model": ("states of all models", "models checked", "faults found"),
     "symbolic": ("confirmed over all paths", "false on purpose and refuted"),
     "tests": ("passed",),
     "exploration": ("scopes", "states", "events", "steps with replays"),

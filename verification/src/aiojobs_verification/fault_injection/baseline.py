@@ -6,8 +6,7 @@ is (`spec/explore.toml`, `fuzz`). Without the package index there is nothing to 
 never a pass.
 
 How it works: the package is fetched into ``build/baseline``, where no import by name can find it; then the
-commands ``explore --baseline`` and ``fuzz --baseline`` are run, and their accounts put together. Their
-stories are shown.
+commands ``explore --baseline`` and ``fuzz --baseline`` are run, and their accounts and stories put together.
 
 Deliberately not here: how another library is driven (`packages`, `driver`).
 """
@@ -18,13 +17,13 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiojobs_verification.cli.commands import FAILED, NO_TOOL, PASSED, stream_beside, write_json
 from aiojobs_verification.simulation.world import packages
 from aiojobs_verification.specification.locate import repository
 
-__all__ = ["catch"]
+__all__ = ["Catch", "UnreachableError", "catch"]
 
 _LINKS: Final = ("explore", "fuzz")
 _SECONDS: Final = 600
@@ -34,33 +33,47 @@ _STORY: Final = re.compile(
 """A story that a link tells, and the requirement that it ends with."""
 
 
-def catch(where: str | None) -> int:
-    """Have both links catch it, and write the account to `where`, the value of `--json`; the exit code."""
+@dataclass(slots=True)
+class Catch:
+    """What became of it."""
+
+    missed: list[str] = field(default_factory=list)
+    """The links that have not caught it."""
+    told: list[str] = field(default_factory=list)
+    """For people."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    planted: dict[str, str] = field(default_factory=dict)
+    """Link and requirement -> the story."""
+
+
+class UnreachableError(Exception):
+    """There is nothing to try."""
+
+
+def catch() -> Catch:
+    """Have both links catch it.
+
+    Raises:
+        UnreachableError: the package index is out of reach.
+    """
     try:
         packages.fetch(packages.BASELINE, repository() / "build" / "baseline")
     except (subprocess.CalledProcessError, OSError) as error:
         fault = f"aiojobs {packages.BASELINE} can't be fetched from the package index: {error}"
-        print(fault, file=sys.stderr)
-        return NO_TOOL
-    out = stream_beside(where)
-    figures: dict[str, Any] = {}
-    planted: dict[str, str] = {}
-    missed: list[str] = []
+        raise UnreachableError(fault) from error
+    found = Catch()
     for link in _LINKS:
         command = [sys.executable, "-m", "aiojobs_verification", link, "--baseline", "--json"]
         left = subprocess.run(
             command, cwd=repository(), capture_output=True, text=True, timeout=_SECONDS, check=False
         )
-        print(left.stderr.strip(), file=out)
-        if left.returncode == PASSED:
-            counted = json.loads(left.stdout)["figures"]
-            figures |= {f"{link}: {name}": value for name, value in counted.items()}
-            planted |= {f"{link}: {story[1]}": story[0] for story in _STORY.finditer(left.stderr)}
-        else:
-            missed.append(link)
-    if missed:
-        print(f"NOT CAUGHT: aiojobs {packages.BASELINE} is not caught by {' and '.join(missed)}", file=out)
-        return FAILED
-    print(f"aiojobs {packages.BASELINE} is caught by {' and '.join(_LINKS)}", file=out)
-    write_json({"figures": figures, "planted": planted}, where)
-    return PASSED
+        found.told.append(left.stderr.strip())
+        if left.returncode:
+            found.missed.append(link)
+            continue
+        counted = json.loads(left.stdout)["figures"]
+        found.figures |= {f"{link}: {name}": value for name, value in counted.items()}
+        found.planted |= {f"{link}: {story[1]}": story[0] for story in _STORY.finditer(left.stderr)}
+    is_caught = f"is not caught by {' and '.join(found.missed)}" if found.missed else "is caught"
+    found.told.append(f"aiojobs {packages.BASELINE} {is_caught}")
+    return found

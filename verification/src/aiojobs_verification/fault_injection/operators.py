@@ -1,7 +1,8 @@
 """The operators: small faults, planted everywhere in a table or a function, one at a time.
 
-Rules of this file: what an operator makes depends on the text alone, and each mutant has a name that tells
-what was changed where, so that it can be argued about and found again.
+Rules of this file: what an operator makes depends on the text alone, and each fault has a name that tells
+what was changed where, so that it can be argued about and found again. A function that nobody aims at, and
+an aim at a function that is not there, is stale: it is told by its name, and the others are tried.
 
 How it works. Of a *table* of states and events every cell is changed to everything else that a cell can
 say: each other state, "nothing happens", "illegal"; the rest of the file stays as it is. Of a *function*
@@ -19,20 +20,21 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from aiojobs_verification.fault_injection.catalogue import Edit, Mutant
-from aiojobs_verification.specification.errors import SpecError
+from aiojobs_verification.fault_injection.catalogue import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from aiojobs_verification.fault_injection.catalogue import System
+    from aiojobs_verification.fault_injection.catalogue import Target
 
 __all__ = ["made"]
 
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 _Change: TypeAlias = tuple[ast.AST, ast.AST, str]
 """A part of a function around the change, the part that is changed, and what stands there instead."""
+_Made: TypeAlias = tuple[str, tuple[str, ...], str]
+"""The name of a fault, the requirements that it breaks, and the text of the file with it."""
 
 _OTHER_SIGNS: Final[Mapping[type[ast.AST], tuple[str, ...]]] = {
     ast.Lt: ("<=", ">"),
@@ -65,41 +67,56 @@ _ILLEGAL: Final = "illegal"
 _NOTHING: Final = "="
 
 
-def made(system: System, root: Path) -> list[Mutant]:
-    """Every mutant that the operators make of one file."""
-    text = (root / system.file).read_text(encoding="utf-8")
-    changes = _of_table(system, text) if system.kind == "table" else _of_functions(system, text)
-    mutants: list[Mutant] = []
+def made(target: Target, root: Path) -> list[Fault]:
+    """Every fault that the operators make of one file."""
+    text = (root / target.file).read_text(encoding="utf-8")
+    changes = _of_table(target, text) if target.group == "table" else _of_functions(target, text)
+    faults: list[Fault] = []
     seen: dict[str, int] = {}
-    for number, (name, aims, edit) in enumerate(changes):
+    for number, (name, breaks, changed) in enumerate(changes):
         seen[name] = seen.get(name, 0) + 1
         unique = name if seen[name] == 1 else f"{name} ({seen[name]})"
-        smoke = number % system.every == 0
-        mutants.append(Mutant(unique, system.kind, unique, (edit,), aims, system.links, smoke=smoke))
-    return mutants
+        files, smoke = {target.file: changed}, number % target.every == 0
+        faults.append(Fault(unique, target.group, unique, breaks, target.found_by, files=files, smoke=smoke))
+    return [*faults, *_stale(target, text)]
+
+
+def _stale(target: Target, text: str) -> Iterator[Fault]:
+    """Aims at what is not there, and functions that nobody aims at."""
+    present = (
+        {" ".join(cell) for cell in _cells(text)[1]}
+        if target.group == "table"
+        else set(dict(_functions(ast.parse(text))))
+    )
+    strays = [(name, "aimed at, and it is not there") for name in target.breaks if name not in present]
+    if target.group != "table":
+        strays += [(name, "nobody aims at it") for name in sorted(present - set(target.breaks))]
+    for name, fault in strays:
+        stale = f"{target.file}: {name}: {fault}"
+        yield Fault(f"{target.file}: {name}", target.group, stale, (), target.found_by, stale=stale)
 
 
 # Tables.
 
 
-def _of_table(system: System, text: str) -> Iterator[tuple[str, tuple[str, ...], Edit]]:
+def _of_table(target: Target, text: str) -> Iterator[_Made]:
+    prefix, cells, states = _cells(text)
+    for (state, event), dest in sorted(cells.items()):
+        for other in (*(name for name in states if name != state), _NOTHING, _ILLEGAL):
+            if other != dest:
+                changed = _with_cells(text, prefix, cells | {(state, event): other})
+                name = f"{prefix or 'job.'}{state} {event}: {dest} → {other}"
+                yield name, target.breaks.get(f"{state} {event}", ()), changed
+
+
+def _cells(text: str) -> tuple[str, dict[tuple[str, str], str], list[str]]:
+    """Where the table is in the file, what each of its cells says, and the states."""
     data = tomllib.loads(text)
-    prefix = "phase." if "phase" in data else ""
     owner: dict[str, Any] = data.get("phase", data)
     states = [state["name"] for state in owner["machine"]["states"]]
     cells = {(one["source"], one["trigger"]): one["dest"] for one in owner["machine"]["transitions"]}
     cells |= {(state, event): _ILLEGAL for state, events in owner["illegal"].items() for event in events}
-    unaimed = set(system.aims) - {f"{state} {event}" for state, event in cells}
-    if unaimed:
-        raise SpecError(f"no such cells: {sorted(unaimed)}", file=system.file)
-    for (state, event), dest in sorted(cells.items()):
-        for other in (*(name for name in states if name != state), _NOTHING, _ILLEGAL):
-            if other != dest:
-                edit = Edit(
-                    system.file, text, _with_cells(text, prefix, cells | {(state, event): other}), at=0
-                )
-                name = f"{prefix or 'job.'}{state} {event}: {dest} → {other}"
-                yield name, system.aims.get(f"{state} {event}", ()), edit
+    return "phase." if "phase" in data else "", cells, states
 
 
 def _with_cells(text: str, prefix: str, cells: Mapping[tuple[str, str], str]) -> str:
@@ -126,7 +143,7 @@ def _with_cells(text: str, prefix: str, cells: Mapping[tuple[str, str], str]) ->
 # Functions.
 
 
-def _of_functions(system: System, text: str) -> Iterator[tuple[str, tuple[str, ...], Edit]]:
+def _of_functions(target: Target, text: str) -> Iterator[_Made]:
     module = ast.parse(text)
     members = {
         node.name: [target.id for line in node.body if isinstance(line, ast.Assign) for target in line.targets
@@ -135,18 +152,13 @@ def _of_functions(system: System, text: str) -> Iterator[tuple[str, tuple[str, .
         if isinstance(node, ast.ClassDef)
     }  # fmt: skip
     lines = text.splitlines(keepends=True)
-    functions = dict(_functions(module))
-    strays = set(functions).symmetric_difference(system.aims)
-    if strays:
-        fault = f"functions without aims, or aims without a function: {sorted(strays)}"
-        raise SpecError(fault, file=system.file)
-    for name, function in functions.items():
+    for name, function in _functions(module):
         for context, node, new in _changes(function, text, members):
             start, end = _span(node, lines)
             first, last = _span(context, lines)
             before, after = text[first:last], text[first:start] + new + text[end:last]
             title = f"{name}: {_one_line(before)} → {_one_line(after)}"
-            yield title, system.aims[name], Edit(system.file, text[start:end], new, at=start)
+            yield title, target.breaks.get(name, ()), text[:start] + new + text[end:]
 
 
 def _functions(module: ast.Module) -> Iterator[tuple[str, _Function]]:

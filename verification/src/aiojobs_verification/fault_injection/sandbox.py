@@ -10,7 +10,7 @@ Python and the tools anew. A copy consists of links, but for the files that are 
 written through one of them is checked at the end (`intact`). Compiled files are there too, but never those
 of a file that was changed: Python would tell old from new by the second and the size.
 
-Deliberately not here: what is tried (`killers`), and in which order (`mutants`).
+Deliberately not here: what is tried (`finders`), and in which order (`mutants`).
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from aiojobs_verification.fault_injection.catalogue import Edit
-
-__all__ = ["ERROR", "TIMEOUT", "Sandbox", "Task"]
+__all__ = ["ERROR", "TIMEOUT", "Attempt", "Sandbox"]
 
 _PARTS: Final = ("src", "spec", "tests", "verification", "docs", "pyproject.toml", "conftest.py")
 """What the checks need of the tree."""
@@ -53,15 +51,14 @@ TIMEOUT: Final = "timeout"
 
 
 @dataclass(slots=True)
-class Task:
-    """Something to be tried: a function of `killers`, and what it is told."""
+class Attempt:
+    """Something to be tried: a function of `finders`, and what it is told."""
 
     name: str
     what: str
     told: Mapping[str, Any]
     seconds: float
-    edits: tuple[Edit, ...] = ()
-    derived: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     """Files of the copy that are to have another text: path -> text."""
     in_base: bool = False
     """To be tried in the unchanged copy itself; what is compiled there is copied with it from then on."""
@@ -69,7 +66,7 @@ class Task:
 
 @dataclass(slots=True)
 class _Running:
-    task: Task
+    task: Attempt
     folder: Path
     answer: Path
     process: int
@@ -115,7 +112,7 @@ class Sandbox:
         """The names of what is being tried, the oldest first."""
         return [running.task.name for running in self._running]
 
-    def run(self, tasks: deque[Task], workers: int) -> Iterator[tuple[Task, dict[str, Any]] | None]:
+    def run(self, tasks: deque[Attempt], workers: int) -> Iterator[tuple[Attempt, dict[str, Any]] | None]:
         """Try `tasks`, so many at a time; each with its answer as they come, or None when there is no news.
 
         More tasks may be added meanwhile.
@@ -133,7 +130,7 @@ class Sandbox:
             yield None
             time.sleep(_TICK)
 
-    def _start(self, task: Task) -> _Running:
+    def _start(self, task: Attempt) -> _Running:
         self._made += 1
         folder = self.base if task.in_base else self.folder / str(self._made)
         if not task.in_base:
@@ -159,16 +156,9 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _change(folder: Path, task: Task) -> None:
+def _change(folder: Path, task: Attempt) -> None:
     """Put the fault into the copy."""
-    changed = dict(task.derived)
-    for edit in task.edits:
-        text = changed.get(edit.file) or (folder / edit.file).read_text(encoding="utf-8")
-        flaw = edit.flaw(text)
-        if flaw:
-            raise ValueError(f"{task.name}: {flaw}")
-        changed[edit.file] = edit.applied(text)
-    for name, text in changed.items():
+    for name, text in task.files.items():
         path = folder / name
         path.unlink(missing_ok=True)  # it is a link to the unchanged file
         path.write_text(text, encoding="utf-8")
@@ -209,13 +199,13 @@ def _last_words(answer: Path) -> str:
 # In the child.
 
 
-def _work(task: Task, folder: Path, answer: Path) -> NoReturn:
+def _work(task: Attempt, folder: Path, answer: Path) -> NoReturn:
     """Do what was asked, in the copy at `folder`; never returns."""
     code = 1
     try:
         _settle(folder, answer.with_suffix(".out"))
-        killers = importlib.import_module("aiojobs_verification.fault_injection.killers")
-        found = getattr(killers, task.what)(folder, dict(task.told))
+        finders = importlib.import_module("aiojobs_verification.fault_injection.finders")
+        found = getattr(finders, task.what)(folder, dict(task.told))
         answer.write_text(json.dumps(found), encoding="utf-8")
         code = 0
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent has to hear of it
@@ -248,7 +238,8 @@ def _settle(folder: Path, out: Path) -> None:
 
 def _of_the_unchanged_tree() -> list[str]:
     """The modules of the library, and those that tests have left behind: each knows the unchanged library."""
-    tests = Path(str(sys.modules[_PACKAGE].__file__)).parents[2] / "tests"
+    package = importlib.import_module(_PACKAGE)
+    tests = Path(str(package.__file__)).parents[2] / "tests"
     return [
         name
         for name, module in sys.modules.items()

@@ -15,18 +15,13 @@ Deliberately not here: running anything (`check`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiojobs_verification.model_checking.endings import ENDINGS, FAIRNESS
-from aiojobs_verification.model_checking.faults import FAULTS
-from aiojobs_verification.model_checking.model import Model
-from aiojobs_verification.model_checking.rules import STATES, STEPS
-from aiojobs_verification.model_checking.state import Scope
-from aiojobs_verification.model_checking.terms import requirement
+from aiojobs_verification.model_checking.constants import Constants
 from aiojobs_verification.model_checking.tla_text import Config, read_config
 from aiojobs_verification.model_checking.tlc import BY_STATE, BY_STEP
-from aiojobs_verification.model_checking.witnesses import WITNESSES
 from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.tables import read_toml
 
@@ -44,7 +39,10 @@ __all__ = [
     "Expected",
     "Manifest",
     "by_requirement",
+    "is_eventual",
+    "is_of_steps",
     "read_manifest",
+    "requirement",
 ]
 
 FOLDER: Final = "tla"
@@ -54,11 +52,9 @@ KINDS: Final = ("model", "witness", "fault")
 TIERS: Final = ("smoke", "full")
 
 _MODULES: Final = {"model": "Jobs", "witness": "Witnesses", "fault": "Faults"}
-_EXITS: Final = {
-    **dict.fromkeys([*STATES, *WITNESSES, "CountersInvariant", "NotStuck", "TypeOK"], BY_STATE),
-    **dict.fromkeys([*STEPS, *ENDINGS, "Table_Step", "Refinement", "Actions_Step"], BY_STEP),
-}
-"""Every rule, and TLC's exit code when it is refuted."""
+_SPECIFICATIONS: Final = ("Spec", "LoopSpec", "TimeSpec", "FairSpec")
+_STATED: Final = re.compile(r"^(\w+)(?:\([\w, ]+\))? ==", re.MULTILINE)
+"""An operator that a module defines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +81,12 @@ class Configuration:
     module: str
     meaning: str
     tier: str
-    """The tier from which on TLC runs it."""
+    """The tier from which on it is run."""
     config: Config
     expected: Expected
-    compare: bool
-    """Whether the graphs of both engines are compared state by state and step by step."""
     complete: bool
     """Whether every action must happen in it."""
-    scope: Scope
-    system: type[Model]
+    scope: Constants
 
     @property
     def aims_at(self) -> str:
@@ -130,8 +123,7 @@ def _read(folder: Path, kind: str, name: str, entry: Table) -> Configuration:
     if not path.is_file():
         entry.fault(f"there is no {name}.cfg")
     config = read_config(path)
-    _check_rules(config, kind, entry)
-    expected = _read_expected(config, kind, entry)
+    _check_rules(config, kind, _stated(folder, _MODULES[kind]), entry)
     return Configuration(
         name=name,
         kind=kind,
@@ -139,28 +131,59 @@ def _read(folder: Path, kind: str, name: str, entry: Table) -> Configuration:
         meaning=entry.text("meaning"),
         tier=entry.one_of("tier", TIERS, "tier"),
         config=config,
-        expected=expected,
-        compare=entry.flag("compare", default=False),
+        expected=_read_expected(config, kind, entry),
         complete=entry.flag("complete", default=False),
         scope=_scope(config, entry),
-        system=_system(config, kind, entry),
     )
 
 
-def _check_rules(config: Config, kind: str, entry: Table) -> None:
-    entry.known(config.specification, FAIRNESS, "specification", "SPECIFICATION of the configuration")
+def _stated(folder: Path, module: str) -> set[str]:
+    """Every operator that is defined in a module, and in the one that it extends."""
+    names = {"Jobs", module}
+    texts = [(folder / f"{name}.tla").read_text(encoding="utf-8") for name in sorted(names)]
+    return {name for text in texts for name in _STATED.findall(text)}
+
+
+def _check_rules(config: Config, kind: str, stated: set[str], entry: Table) -> None:
+    entry.known(config.specification, _SPECIFICATIONS, "specification", "SPECIFICATION of the configuration")
     if not config.rules:
         entry.fault("the configuration checks nothing")
     for rule in config.rules:
-        entry.known(rule, _EXITS, "rule", "rules of the configuration")
+        entry.known(rule, stated, "rule", "rules of the configuration")
+    _check_replaced(config, kind, stated, entry)
     for rule in config.invariants:
-        if _EXITS[rule] != BY_STATE:
+        if is_of_steps(rule):
             entry.fault(f"{rule} belongs under PROPERTIES of the configuration")
     for rule in config.properties:
-        if _EXITS[rule] != BY_STEP:
+        if not is_of_steps(rule):
             entry.fault(f"{rule} belongs under INVARIANTS of the configuration")
     if kind != "model" and len(config.rules) != 1:
         entry.fault("one rule must be refuted, so the configuration must check only that one")
+
+
+def _check_replaced(config: Config, kind: str, stated: set[str], entry: Table) -> None:
+    if config.replaced and kind != "fault":
+        entry.fault("only a fault puts one operator in the place of another")
+    if kind == "fault" and not config.replaced:
+        entry.fault("a fault puts one operator in the place of another")
+    for name in config.replaced.values():
+        entry.known(name, stated, "fault", "CONSTANTS of the configuration")
+
+
+def is_of_steps(rule: str) -> bool:
+    """Whether a rule is about steps or about what happens in the end, and not about single states."""
+    return rule.endswith(("_Step", "Refinement")) or is_eventual(rule)
+
+
+def is_eventual(rule: str) -> bool:
+    """Whether a rule says what must happen in the end: LIMIT_2_Starts."""
+    return re.fullmatch(r"[A-Z]+_[0-9]+_(?!Step$)\w+", rule) is not None
+
+
+def requirement(rule: str) -> str:
+    """The id of the requirement that a rule speaks for; "" if it speaks for none."""
+    found = re.match(r"([A-Z]+)_([0-9]+)(_|$)", rule)
+    return f"{found[1]}-{found[2]}" if found else ""
 
 
 def _read_expected(config: Config, kind: str, entry: Table) -> Expected:
@@ -169,37 +192,20 @@ def _read_expected(config: Config, kind: str, entry: Table) -> Expected:
             "", 0, entry.integer("distinct"), entry.integer("generated"), entry.integer("depth"), 0
         )
     rule = entry.one_of("refutes", config.rules, "rule of the configuration")
-    code = _EXITS[rule]
+    code = BY_STEP if is_of_steps(rule) else BY_STATE
     if entry.integer("exit") != code:
         entry.fault(f"{rule} refuted gives {code}", "exit")
-    if rule in ENDINGS:
+    if is_eventual(rule):
         return Expected(rule, code, entry.integer("distinct"), entry.integer("generated"), 0, 0)
     return Expected(rule, code, 0, 0, 0, entry.integer("story"))
 
 
-def _scope(config: Config, entry: Table) -> Scope:
-    given = config.constants
+def _scope(config: Config, entry: Table) -> Constants:
     wanted = {"N", "W", "L", "P", "unlimited", "Deadline", "Ends"}
-    if given.keys() != wanted:
-        entry.fault(f"the configuration must give {', '.join(sorted(wanted))}, not {', '.join(given)}")
-    return Scope(
-        jobs=given["N"],
-        callers=given["W"],
-        limit=None if given["unlimited"] else given["L"],
-        pending_limit=given["P"],
-        deadline=given["Deadline"],
-        ends=tuple(sorted(given["Ends"])),
-    )
-
-
-def _system(config: Config, kind: str, entry: Table) -> type[Model]:
-    if kind != "fault":
-        if config.replaced:
-            entry.fault("only a fault puts one operator in the place of another")
-        return Model
-    replaced = " ".join(sorted(config.replaced.values()))
-    entry.known(replaced, FAULTS, "fault", "CONSTANTS of the configuration")
-    return FAULTS[replaced]
+    if config.constants.keys() != wanted:
+        given = ", ".join(config.constants)
+        entry.fault(f"the configuration must give {', '.join(sorted(wanted))}, not {given}")
+    return Constants.of(config.constants)
 
 
 def by_requirement(configurations: Iterable[Configuration], kind: str) -> Mapping[str, list[str]]:

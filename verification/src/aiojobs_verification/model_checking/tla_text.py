@@ -1,10 +1,10 @@
-"""Reading what TLA+ tools write: values, dumped graphs, configurations.
+"""Reading what TLA+ tools write: values, states, configurations.
 
 Rules of this file: it reads the part of the language that `spec/tla` uses, and refuses the rest by name.
 A value becomes a Python value that can be hashed: a function on 1 … n and a sequence a tuple, a set a
 frozenset.
 
-Deliberately not here: running TLC (`tlc`), and what the values mean (`model_compare`).
+Deliberately not here: running TLC (`tlc`), and the graphs that it dumps (`dumped`).
 """
 
 from __future__ import annotations
@@ -19,15 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["Config", "Dump", "read_config", "read_dump", "read_state", "read_value"]
+__all__ = ["Config", "read_config", "read_state", "read_value"]
 
 _TOKEN: Final = re.compile(r'\s*(<<|>>|[{},]|"[^"]*"|-?\d+|TRUE|FALSE)')
 _CLOSING: Final = {"<<": ">>", "{": "}"}
 _SECTIONS: Final = ("SPECIFICATION", "CONSTANTS", "INVARIANTS", "PROPERTIES")
-_NODE: Final = re.compile(r'^(-?\d+) \[label="((?:[^"\\]|\\.)*)"')
-# A label is the name of an action; some versions of TLC put its arguments behind it.
-_EDGE: Final = re.compile(r'^(-?\d+) -> (-?\d+) \[label="(\w+)[^"]*"')
-
 
 # Values and states.
 
@@ -78,30 +74,6 @@ def read_state(lines: Iterable[str], seen: dict[str, Any] | None = None) -> dict
             seen[text] = read_value(text)
         state[name] = seen[text]
     return state
-
-
-@dataclass(frozen=True, slots=True)
-class Dump:
-    """A graph that TLC has dumped: states by name, and labelled steps between the names."""
-
-    states: Mapping[str, Mapping[str, Any]]
-    steps: frozenset[tuple[str, str, str]]
-    """Source, action, target."""
-
-
-def read_dump(path: Path) -> Dump:
-    """What TLC wrote for `-dump dot,actionlabels`."""
-    states: dict[str, dict[str, Any]] = {}
-    steps: set[tuple[str, str, str]] = set()
-    seen: dict[str, Any] = {}
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if edge := _EDGE.match(line):
-                steps.add((edge[1], edge[3], edge[2]))
-            elif node := _NODE.match(line):
-                text = node[2].replace(r"\"", '"').replace("\\\\", "\\")
-                states[node[1]] = read_state(text.split("\\n"), seen)
-    return Dump(states, frozenset(steps))
 
 
 # Configurations.

@@ -24,7 +24,7 @@ from importlib.util import find_spec as find_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from aiojobs_verification.model_checking.tla_text import Dump, read_dump, read_state
+from aiojobs_verification.model_checking.tla_text import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +85,6 @@ class Result:
     """How often each action was taken; empty unless asked for."""
     story: tuple[tuple[str, Mapping[str, Any]], ...]
     """The counterexample: each state, and the action that led to it."""
-    dump: Dump | None
     version: str
 
 
@@ -110,7 +109,7 @@ class Toolbox:
         module: str,
         config: str,
         *,
-        dump: bool = False,
+        dump: Path | None = None,
         coverage: bool = False,
         long: bool = False,
         seconds: float = 600,
@@ -121,14 +120,17 @@ class Toolbox:
             for source in (*folder.glob("*.tla"), folder / f"{config}.cfg"):
                 shutil.copy(source, own)
             options = [*(("-coverage", "1") if coverage else ())]
-            options += ["-dump", "dot,actionlabels", "graph.dot"] if dump else []
+            options += ["-dump", "dot,actionlabels", "graph.dot"] if dump is not None else []
             command = [
                 *(str(self.java), *_JAVA_OPTIONS, *(() if long else _SHORT_RUN)),
                 *(f"-Djava.io.tmpdir={own}", "-cp", str(self.jar), "tlc2.TLC"),
                 *(*_TLC_OPTIONS, "-metadir", str(own / "meta"), "-config", f"{config}.cfg", *options, module),
             ]
             done = _execute(command, own, seconds)
-            return _result(done.returncode, done.stdout, own / "graph.dot" if dump else None)
+            result = _result(done.returncode, done.stdout)
+            if dump is not None:
+                shutil.move(own / "graph.dot", dump)
+            return result
 
 
 def find() -> Toolbox | Missing:
@@ -187,7 +189,7 @@ def _execute(command: list[str], folder: Path, seconds: float) -> subprocess.Com
         raise TlcError(f"TLC was not ready after {seconds} s") from None
 
 
-def _result(code: int, text: str, dumped: Path | None) -> Result:
+def _result(code: int, text: str) -> Result:
     counts, depth = _COUNTS.findall(text), _DEPTH.search(text)
     rule = _refuted(text)
     agree = (code == HOLDS and not rule and _SAYS_IT_HOLDS in text) or (code in {BY_STATE, BY_STEP} and rule)
@@ -206,7 +208,6 @@ def _result(code: int, text: str, dumped: Path | None) -> Result:
             (head.partition(" ")[0].partition("(")[0], read_state(body.splitlines()))
             for head, body in _STATE.findall(text)
         ),
-        dump=read_dump(dumped) if dumped is not None else None,
         version=version[1] if version else "unknown",
     )
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from aiojobs_verification.cli.prove import PROVED, answers, reached
+from aiojobs_verification.smt.proof import PROVED, answers, reached
 from aiojobs_verification.smt.questions import Questions
-from aiojobs_verification.smt.solver import State, Terms
+from aiojobs_verification.smt.solver import SymbolicState, Terms, UnknownError
 from aiojobs_verification.specification.expressions import PYTHON, Node, written
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from aiojobs_verification.specification.counters import Action, SchedulerSpec
 
-__all__ = ["Fate", "Mutant", "fate", "mutants"]
+__all__ = ["Fate", "WrongCounters", "fate", "mutants"]
 
 Fate: TypeAlias = Literal["refuted", "equivalent", "survived"]
 """What became of a mutant; only `survived` is bad news."""
@@ -45,7 +45,7 @@ _OTHER_SIGNS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Mutant:
+class WrongCounters:
     """The counters with one fault: `place` and `text` say where and what it is."""
 
     place: str
@@ -55,20 +55,20 @@ class Mutant:
     spec: SchedulerSpec
 
 
-def mutants(spec: SchedulerSpec) -> Iterator[Mutant]:
+def mutants(spec: SchedulerSpec) -> Iterator[WrongCounters]:
     """Every mutant, in an order that depends on nothing but the specification."""
     for name, action in spec.actions.items():
         for place, text, changed in _changed_actions(action, spec):
             actions = {**spec.actions, name: changed}
-            yield Mutant(f"action.{name}, {place}", text, name, replace(spec, actions=actions))
+            yield WrongCounters(f"action.{name}, {place}", text, name, replace(spec, actions=actions))
     for name, definition in spec.definitions.items():
         for node in _changed(definition.value, spec):
             definitions = {**spec.definitions, name: replace(definition, value=node)}
             text = written(node, PYTHON)
-            yield Mutant(f"define.{name}", text, "", replace(spec, definitions=definitions))
+            yield WrongCounters(f"define.{name}", text, "", replace(spec, definitions=definitions))
 
 
-def fate(original: SchedulerSpec, mutant: Mutant) -> Fate:
+def fate(original: SchedulerSpec, mutant: WrongCounters) -> Fate:
     """What becomes of the mutant when it is to be proved."""
     # What speaks of another action alone is as it was: there is no need to ask again.
     questions = Questions(mutant.spec, about={mutant.action} if mutant.action else None)
@@ -146,10 +146,13 @@ def _equivalent(original: SchedulerSpec, mutant: SchedulerSpec) -> bool:
         _difference(terms, (action, before), (mutant.actions[name], same))
         for name, action in original.actions.items()
     ]
-    return terms.ask([*invariants, terms.some(differences)], {}) is None
+    try:
+        return terms.ask([*invariants, terms.some(differences)], {}) is None
+    except UnknownError:
+        return False
 
 
-def _difference(terms: Terms, one: tuple[Action, State], other: tuple[Action, State]) -> Any:
+def _difference(terms: Terms, one: tuple[Action, SymbolicState], other: tuple[Action, SymbolicState]) -> Any:
     """That one of two actions can happen and the other can't, or that both can and differ in what they do."""
     guards = [terms.term(action.guard, state.terms) for action, state in (one, other)]
     afters = [terms.after(state, action).terms for action, state in (one, other)]
@@ -163,6 +166,6 @@ def _difference(terms: Terms, one: tuple[Action, State], other: tuple[Action, St
     return terms.some([guards[0] != guards[1], terms.every([*guards, unlike])])
 
 
-def _entries(terms: Terms, action: Action, state: State) -> dict[str, Any]:
+def _entries(terms: Terms, action: Action, state: SymbolicState) -> dict[str, Any]:
     zero = dict.fromkeys(terms.spec.ledger, terms.number(0))
     return zero | {column: terms.term(node, state.terms) for column, node in action.ledger.items()}

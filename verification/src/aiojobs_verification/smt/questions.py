@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from aiojobs_verification.smt.solver import State, Terms
+from aiojobs_verification.smt.solver import SymbolicState, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -64,8 +64,8 @@ class Question:
     action: str
     """The action it is about, or an empty string."""
     terms: tuple[Any, ...]
-    before: State
-    after: State | None
+    before: SymbolicState
+    after: SymbolicState | None
     wanted: bool
     """Whether the answer must be yes."""
 
@@ -76,8 +76,8 @@ class _Step:
 
     name: str
     action: Action
-    before: State
-    after: State
+    before: SymbolicState
+    after: SymbolicState
     guard: Any
     entries: Mapping[str, Any]
 
@@ -126,10 +126,10 @@ class Questions:
     # ----------------------------------------------------------------------------------------------------
     # What questions are made of
 
-    def _term(self, node: Node, state: State) -> Any:
+    def _term(self, node: Node, state: SymbolicState) -> Any:
         return self.terms.term(node, state.terms)
 
-    def _no(self, node: Node, state: State) -> Any:
+    def _no(self, node: Node, state: SymbolicState) -> Any:
         return self.terms.no(self._term(node, state))
 
     def _step(self, name: str, action: Action) -> _Step:

@@ -3,7 +3,7 @@
 Rules of this file: it is the only one that imports z3, and it translates the tree of `expressions` node by
 node, so that what is proved is what the interpreter runs.
 
-How it works: `State` gives every name a term: parameters are shared by all states, counters belong to one
+How it works: `SymbolicState` gives every name a term: parameters are shared by all states, counters belong to one
 state, abbreviations are built from both. `ask` looks for values that satisfy some terms.
 
 Deliberately not here: which questions are asked (`prove`).
@@ -12,7 +12,7 @@ Deliberately not here: which questions are asked (`prove`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import z3
 
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
     from aiojobs_verification.specification.counters import Action, SchedulerSpec
 
-__all__ = ["UNKNOWN", "State", "Terms", "version"]
-
-UNKNOWN: Final = "unknown"
-"""What `ask` says if z3 gives up."""
+__all__ = ["SymbolicState", "Terms", "UnknownError", "version"]
 
 _SMALL = (-2, 4)
 _TIME_LIMIT = 30_000
 """Milliseconds for one question; they take about one."""
+
+
+class UnknownError(Exception):
+    """z3 has given up. It is no answer, so that nobody can take it for one."""
 
 
 def version() -> str:
@@ -39,7 +40,7 @@ def version() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SymbolicState:
     """A term for each name: parameters, counters and abbreviations."""
 
     terms: Mapping[str, Any]
@@ -61,12 +62,12 @@ class Terms:
             if parameter.domain is not None
         ]
 
-    def any_state(self) -> State:
+    def any_state(self) -> SymbolicState:
         """A state of which nothing is known."""
         counters = self.spec.counters.items()
         return self._state({name: self._unknown(name, counter.sort) for name, counter in counters})
 
-    def initial_state(self) -> State:
+    def initial_state(self) -> SymbolicState:
         """The state in which a scheduler is created."""
         return self._state(
             {
@@ -77,12 +78,12 @@ class Terms:
             }
         )
 
-    def after(self, before: State, action: Action) -> State:
+    def after(self, before: SymbolicState, action: Action) -> SymbolicState:
         """The state after an action: all effects are read in the state before it."""
         effects = {name: self.term(node, before.terms) for name, node in action.effect.items()}
         return self._state({name: effects.get(name, before.terms[name]) for name in self.spec.counters})
 
-    def read_with(self, state: State, abbreviations: Mapping[str, Node]) -> State:
+    def read_with(self, state: SymbolicState, abbreviations: Mapping[str, Node]) -> SymbolicState:
         """The same state, read with other abbreviations."""
         return self._state(state.terms, abbreviations)
 
@@ -114,8 +115,12 @@ class Terms:
         """Not this."""
         return z3.Not(term)
 
-    def ask(self, terms: Iterable[Any], shown: Mapping[str, Any]) -> dict[str, str] | str | None:
-        """Values of the terms in `shown` when all `terms` hold; None if they can't all hold, or `UNKNOWN`."""
+    def ask(self, terms: Iterable[Any], shown: Mapping[str, Any]) -> dict[str, str] | None:
+        """Values of the terms in `shown` when all `terms` hold; None if they can't all hold.
+
+        Raises:
+            UnknownError: z3 does not say whether they can.
+        """
         solver = z3.Solver(ctx=self._context)
         solver.set("timeout", _TIME_LIMIT)
         solver.add(*self.domain, *terms)
@@ -123,7 +128,7 @@ class Terms:
         if answer == z3.unsat:
             return None
         if answer != z3.sat:
-            return UNKNOWN
+            raise UnknownError(solver.reason_unknown())
         # The same again with small numbers, for the sake of whoever has to read them.
         numbers = [term for term in shown.values() if z3.is_int(term)]
         solver.push()
@@ -139,11 +144,13 @@ class Terms:
         """The terms of the parameters."""
         return self._parameters
 
-    def _state(self, counters: Mapping[str, Any], abbreviations: Mapping[str, Node] | None = None) -> State:
+    def _state(
+        self, counters: Mapping[str, Any], abbreviations: Mapping[str, Node] | None = None
+    ) -> SymbolicState:
         terms = {**self._parameters, **counters}
         for name, node in (abbreviations or self.spec.abbreviations).items():
             terms[name] = self.term(node, terms)
-        return State(terms)
+        return SymbolicState(terms)
 
     def _unknown(self, name: str, sort: Sort) -> Any:
         sorts = {

@@ -60,9 +60,11 @@ class Reference:
     """Where the follower is, in terms of one world: its bodies are the jobs, and the calls that spawn them."""
 
     def __init__(self, limit: int | None, pending_limit: int) -> None:
-        table = _table(limit, pending_limit)
-        self._follower = Follower(table, calls=True, cancelled=self._was_cancelled)
-        self._bodies: dict[str, Body] = {}
+        # No method of this object is given away: it would be in a circle, and not go at once with its world.
+        self._callers = callers = dict[str, "Body"]()
+        self._follower = Follower(
+            _table(limit, pending_limit), calls=True, cancelled=lambda name: callers[name].calling_cancelled
+        )
         self._jobs: dict[int, Body] = {}
         self._started: set[Body] = set()
         self.states: dict[Body, str] = {}
@@ -90,7 +92,7 @@ class Reference:
 
     def called(self, body: Body) -> None:
         """A spawn was called; unless it is accepted by the next record, it is blocked."""
-        self._bodies[body.name] = body
+        self._callers[body.name] = body
         self._follower.call(body.name, may_block=body.call is not None)
 
     def turned_away(self, body: Body, error: BaseException | None) -> None:
@@ -127,9 +129,6 @@ class Reference:
     def was_active(self, body: Body) -> bool:
         """Whether this job has been given a slot."""
         return body in self._started
-
-    def _was_cancelled(self, name: str) -> bool:
-        return self._bodies[name].calling_cancelled
 
     # Comparison.
 

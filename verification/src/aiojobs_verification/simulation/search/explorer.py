@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from aiojobs_verification.simulation.oracle.projection import REFINEMENT
 from aiojobs_verification.simulation.oracle.reference import Violation
 from aiojobs_verification.simulation.search.counterexample import WIND_UP, Finding
 from aiojobs_verification.simulation.search.ending import untie, wind_up
@@ -36,6 +37,8 @@ from aiojobs_verification.simulation.world.world import Event, Scope, World, wat
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Sequence
 
+    from aiojobs_verification.simulation.oracle.projection import ModelState
+    from aiojobs_verification.simulation.oracle.refinement import Model
     from aiojobs_verification.simulation.world.packages import Package
 
 __all__ = ["Found", "Progress", "ReplayError", "explore"]
@@ -47,6 +50,10 @@ _SWEEP: Final = 200
 """So many worlds are kept when they are over, and then go together: between two worlds, never inside one.
 
 A faulty scheduler may remember something by its address, which must not soon be that of something else."""
+
+
+_BESIDE: Final = 3000
+"""So many states more are looked at, when the code has left the model, for a promise that is broken as well."""
 
 
 class ReplayError(AssertionError):
@@ -70,6 +77,10 @@ class Found:
     cells: set[tuple[str, str]] = field(default_factory=set)
     met: set[str] = field(default_factory=set)
     """The strangers that have done what they are strange for: kinds of factories, coroutines and parties."""
+    modelled: set[str] = field(default_factory=set)
+    """The kinds of steps of the model that were taken, if it was held against a model."""
+    in_model: int = 0
+    """How many states of the model that was in."""
     findings: dict[str, Finding] = field(default_factory=dict)
     """For each requirement that is broken, a shortest story."""
 
@@ -90,6 +101,8 @@ class _State:
     turned: _State | None = None
     """Where a turn of the loop leads."""
     number: int = 0
+    in_model: ModelState | None = None
+    """Where it is in the model."""
 
     def path(self) -> list[Event]:
         """The events that lead here."""
@@ -102,12 +115,25 @@ class _State:
         return events
 
 
+def _events(world: World, state: _State, event: Event) -> tuple[Event, ...]:
+    """What has happened in a world."""
+    return (*state.path(), event, *([WIND_UP] if world.winding_up else []))
+
+
 class _Explorer:
     def __init__(
-        self, scope: Scope, package: Package, wanted: int, until: frozenset[str], progress: Progress
+        self,
+        scope: Scope,
+        package: Package,
+        wanted: int,
+        until: frozenset[str],
+        progress: Progress,
+        *,
+        model: Model | None = None,
     ) -> None:
         self.scope = scope
         self.package = package
+        self.model = model
         self.wanted = wanted
         self.until = until
         self.progress = progress
@@ -116,29 +142,38 @@ class _Explorer:
         self.queue: deque[_State] = deque()
         self.shared: dict[tuple[Event, ...], tuple[Event, ...]] = {}  # what is possible, once for all states
         self.over: list[World] = []
+        self.diverged_at = 0
+        """How many states were known when the code was first seen to do what the model does not."""
 
     def run(self) -> Found:
         """Explore everything, or until so many requirements are found broken."""
         with watching(), _no_collector():
-            with World(self.scope, self.package) as world:
+            with World(self.scope, self.package, model=self.model) as world:
+                if world.refinement is not None:
+                    world.refinement.begin()
                 world.look()
                 self._reach(world, None, None)
             while self.queue and not self._has_enough():
                 self._expand(self.queue.popleft())
             self._look_for_spinning()
         self.found.states = len(self.known)
+        if self.model is not None:
+            self.found.modelled, self.found.in_model = self.model.met, len(self.model.states)
         return self.found
 
     def _has_enough(self) -> bool:
         findings = self.found.findings
-        return len(findings) >= self.wanted or (bool(self.until) and self.until <= findings.keys())
+        if REFINEMENT in findings and len(self.known) > self.diverged_at + _BESIDE:
+            return True
+        promises = len(findings) - (REFINEMENT in findings)
+        return promises >= self.wanted or (bool(self.until) and self.until <= findings.keys())
 
     def _expand(self, state: _State) -> None:
         """Try every event that is possible here but those that were tried when this was reached."""
         path = state.path()
         events = [event for event in state.enabled if event not in (TURN, MISUSE)]
         for number, event in enumerate(events):
-            with World(self.scope, self.package) as world:
+            with World(self.scope, self.package, model=self.model) as world:
                 self._replay(world, state, path, check=number == 0 and state.number % 4 == 0)
                 self._go_on(world, state, event)
             self.over.append(world)
@@ -160,8 +195,15 @@ class _Explorer:
         except Violation as violation:
             raise ReplayError(f"what was right is wrong the second time: {path}") from violation
         self.found.steps += len(path)
-        if tuple(world.enabled()) != state.enabled or (check and path and fingerprint(world) != state.mark):
+        if tuple(world.enabled()) != state.enabled or (check and path and not self._is_same(world, state)):
             raise ReplayError(f"the same events lead to another state: {path}")
+        if world.refinement is not None:
+            world.refinement.here = state.in_model
+
+    def _is_same(self, world: World, state: _State) -> bool:
+        if world.refinement is not None and state.in_model is not None:
+            return world.refinement.projection.state() == state.in_model and fingerprint(world) == state.mark
+        return fingerprint(world) == state.mark
 
     def _go_on(self, world: World, state: _State, event: Event | None) -> None:
         """Try an event, and from each new state that is reached a turn of the loop."""
@@ -175,15 +217,19 @@ class _Explorer:
                     state, event = reached, MISUSE
                     world.apply(MISUSE)
             except Violation as violation:
-                end = [WIND_UP] if world.winding_up else []
-                self._keep((*state.path(), event, *end), violation)
+                self._keep(_events(world, state, event), violation)
                 return
+            if world.refinement is not None and world.refinement.left is not None:
+                self._keep(_events(world, state, event), world.refinement.left)
+                world.refinement.left = None
             if reached is None:
                 return
             state, event = reached, TURN if reached.enabled[:1] == (TURN,) else None
 
     def _keep(self, events: tuple[Event, ...], violation: Violation) -> None:
         known = self.found.findings.get(violation.requirement)
+        if violation.requirement == REFINEMENT and known is None:
+            self.diverged_at = len(self.known)
         if known is None or len(known.events) > len(events):
             self.found.findings[violation.requirement] = Finding.of(self.scope, events, violation)
 
@@ -196,7 +242,8 @@ class _Explorer:
             depth = 0 if before is None else before.depth + 1
             enabled = tuple(world.enabled())
             enabled = self.shared.setdefault(enabled, enabled)
-            state = _State(before, event, depth, mark, enabled, number=len(self.known))
+            here = None if world.refinement is None else world.refinement.here
+            state = _State(before, event, depth, mark, enabled, number=len(self.known), in_model=here)
             self.known[mark] = state
             self.found.depth = max(self.found.depth, depth)
         if event == TURN and before is not None:
@@ -259,6 +306,10 @@ def explore(
     wanted: int = 1,
     until: Collection[str] = (),
     progress: Progress = _silent,
+    model: Model | None = None,
 ) -> Found:
-    """Explore a scope fully, or until so many requirements, or all of these, are found broken."""
-    return _Explorer(scope, package, wanted, frozenset(until), progress).run()
+    """Explore a scope fully, or until so many requirements, or all of these, are found broken.
+
+    With a model each step of the scheduler must be one of its steps.
+    """
+    return _Explorer(scope, package, wanted, frozenset(until), progress, model=model).run()

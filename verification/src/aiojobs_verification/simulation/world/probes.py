@@ -96,6 +96,8 @@ class Body:
         """Who spawns it, if the spawn is a call of its own that can be cancelled."""
         self.job: Any = None
         """The job object, once a spawn has returned it."""
+        self.entry: Any = None
+        """The same, from the moment at which the scheduler has accepted it."""
         self.given: Context | None = None
         """The context that it was given to run in, if it is not a copy of the spawner's."""
         self.at_home = True

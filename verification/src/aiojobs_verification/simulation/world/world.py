@@ -28,9 +28,9 @@ from contextlib import contextmanager
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final
 
-from aiojobs.testing import VirtualLoop
 from aiojobs_verification.simulation.oracle.oracle import Oracle
 from aiojobs_verification.simulation.oracle.reference import Violation
+from aiojobs_verification.simulation.oracle.refinement import Model, Refinement
 from aiojobs_verification.simulation.search.ending import dispose
 from aiojobs_verification.simulation.world.calls import Call
 from aiojobs_verification.simulation.world.choices import enabled, environments
@@ -46,6 +46,7 @@ from aiojobs_verification.simulation.world.scope import (
     Scope,
     Spent,
 )
+from aiojobs_verification.simulation.world.watched_loop import WatchedLoop
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -74,11 +75,17 @@ class HandlerFailure(Exception):  # noqa: N818 - what a handler raises that is t
 class World:
     """One scheduler, its loop, and everybody around it."""
 
-    def __init__(self, scope: Scope, package: Package, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        package: Package,
+        loop: asyncio.AbstractEventLoop | None = None,
+        model: Model | None = None,
+    ) -> None:
         self.scope = scope
         self.package = package
         # typeshed calls abstract what asyncio leaves to raise NotImplementedError: everything with sockets.
-        self.virtual = VirtualLoop(start=EPOCH) if loop is None else None  # type: ignore[abstract]
+        self.virtual = WatchedLoop(start=EPOCH) if loop is None else None  # type: ignore[abstract]
         self.loop = loop or self.virtual
         self.turns = 0
         self.spent = Spent()
@@ -107,6 +114,7 @@ class World:
         """It is chosen what the scheduler lives among."""
         self.environment = Environment(self, "stock", "ordinary", "polite")
         self.oracle = Oracle(self)
+        self.refinement = None if model is None else Refinement(self, model)
         self._entered: Any = None
 
     def __enter__(self) -> Self:
@@ -131,12 +139,15 @@ class World:
         chosen = environments(self.scope)
         if len(chosen) == 1:
             self._settle_in(*chosen[0][1:])
+        if self.virtual is not None:
+            self.virtual.watcher = self.refinement
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.virtual is not None:
+            self.virtual.watcher = None  # what is left is thrown away, which is no step
             dispose(self)
             self._entered.__exit__(None, None, None)
             self.virtual.close()
@@ -151,6 +162,8 @@ class World:
     def note(self, kind: str, *things: Any) -> None:
         """Write down that something happened."""
         self.facts.append((kind, *things))
+        if self.refinement is not None:
+            self.refinement.projection.heard(kind, things)
 
     def suspect(self, what: str, error: BaseException) -> None:
         """Keep an error if the library can't have meant it: whatever follows from that speaks for no promise."""
@@ -232,6 +245,8 @@ class World:
             return
         body = None if record.job is None else self.body_of(record.job)
         source = None if record.source is None else str(record.source)
+        if body is not None and source is None:
+            body.entry = record.job
         self.note("record", body, str(record.event), source, str(record.dest))
         self.environment.act("observer")
 
@@ -245,6 +260,8 @@ class World:
         """Let an event happen and have the judge look, who raises `Violation`; in a replay, glance."""
         try:
             self.let_happen(event)
+            if self.refinement is not None:
+                self.refinement.happened(event)
             self.look(again=again)
         except Exception as error:
             raise self.verdict_on(error) from error
@@ -278,6 +295,8 @@ class World:
             self.oracle.glance(quiet=quiet)
         else:
             self.oracle.look(quiet=quiet)
+        if self.refinement is not None and quiet:
+            self.refinement.rest()
 
     def _settle_in(self, *names: str) -> None:
         """Let the scheduler live among these: a task factory, a kind of coroutines, and foreign code."""

@@ -1,9 +1,9 @@
-"""Who finds seeded faults: each link of the chain that can be asked about one tree.
+"""Who finds seeded faults: each finder of the chain that can be asked about one tree.
 
 Rules of this file: every function here runs in a process of its own whose library is the tree in question
 (`sandbox`), and answers with a plain dictionary: whether it has found something, by what, and for which
 requirements that speaks. What is found must be claimed: a test that says that it speaks for one of the
-requirements that the mutant aims at, a statement of the proof that does, a story in which the judge says
+requirements that the fault aims at, a statement of the proof that does, a story in which the judge says
 so. A test that fails by accident, for another promise, has not found the fault.
 
 How it works: what these functions use is what the steps of the chain use, cut down to the question. The
@@ -12,7 +12,7 @@ story of an explorer or fuzzer is told a second time to the unchanged library, w
 Deliberately not here: mutants, copies and time limits.
 """
 
-# ruff: noqa: PLC0415 - each link imports what it needs, in its own process, and nobody else's tools
+# ruff: noqa: PLC0415 - each finder imports what it needs, in its own process, and nobody else's tools
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Answer: TypeAlias = dict[str, Any]
 KILLED: Final = "killed"
 SURVIVED: Final = "survived"
 NOT_HERE: Final = "not here"
-"""The link can't be asked in this environment."""
+"""The finder can't be asked in this environment."""
 PASSED: Final = "passed"
 
 _PROOFS: Final = "verification/src/aiojobs_verification/symbolic/proofs"
@@ -83,7 +83,7 @@ def conformance(_: Path, told: Mapping[str, Any]) -> Answer:
 
 def prove(folder: Path, told: Mapping[str, Any]) -> Answer:
     """The proof refutes the counters."""
-    from aiojobs_verification.cli.prove import prove as ask
+    from aiojobs_verification.smt.proof import prove as ask
     from aiojobs_verification.specification.load import load
 
     aims = set(told["aims"])
@@ -95,7 +95,7 @@ def prove(folder: Path, told: Mapping[str, Any]) -> Answer:
 
 
 def counters(folder: Path, told: Mapping[str, Any]) -> Answer:
-    """What becomes of some of the mutants of the counters, by their numbers."""
+    """What becomes of some of the faults of the counters, by their numbers."""
     from aiojobs_verification.smt.mutate import mutants
     from aiojobs_verification.specification.load import load
 
@@ -110,13 +110,12 @@ def counters(folder: Path, told: Mapping[str, Any]) -> Answer:
 
 
 def _fate(original: Any, mutant: Any) -> Answer:
-    from aiojobs_verification.cli import prove
-    from aiojobs_verification.smt import mutate
+    from aiojobs_verification.smt import mutate, proof
     from aiojobs_verification.smt.questions import Questions
 
     questions = Questions(mutant.spec, about={mutant.action} if mutant.action else None)
-    for answer in prove.answers(questions, questions):
-        if answer.verdict != prove.PROVED:
+    for answer in proof.answers(questions, questions):
+        if answer.verdict != proof.PROVED:
             place = answer.statement.place
             return _killed(place, answer.statement.requirements, f"{answer.verdict}: {answer.title}")
     word = mutate.fate(original, mutant)
@@ -136,9 +135,9 @@ def test(_: Path, told: Mapping[str, Any]) -> Answer:
 
 
 def _tests(told: Mapping[str, Any]) -> Answer:
-    from aiojobs_verification.fault_injection.probe import Probe, run
+    from aiojobs_verification.fault_injection.claims import ClaimedTests, run
 
-    probe = Probe(told["aims"], told["allowed"])
+    probe = ClaimedTests(told["aims"], told["allowed"])
     try:
         code = run(probe, ["-x", *told["files"]], full=told["full"])
     except Exception as error:  # noqa: BLE001 - what is left of a test that has failed may fail once more at the end
@@ -156,19 +155,27 @@ def _tests(told: Mapping[str, Any]) -> Answer:
     return _survived(f"{len(probe.outcomes)} tests passed")
 
 
-def baseline(_: Path, told: Mapping[str, Any]) -> Answer:
-    """Run the tests of the unchanged tree that will be asked; what passed, and what it speaks for."""
-    from aiojobs_verification.fault_injection.probe import PATIENCE, Probe, run
+def claims(_: Path, told: Mapping[str, Any]) -> Answer:
+    """The tests of the unchanged tree that speak for the requirements in question; none of them is run."""
+    from aiojobs_verification.fault_injection.claims import ClaimedTests, run
 
-    probe = Probe(told["aims"], None, seconds=10 * PATIENCE)
-    code = run(probe, told["files"], full=told["full"])
-    if probe.broken:
-        return {"status": "error", "story": probe.broken}
-    failed = [f"{name}: {outcome}" for name, outcome in probe.outcomes.items() if outcome == "failed"]
-    if failed or code not in {0, _NOTHING_COLLECTED}:
-        return {"status": "error", "story": "\n".join([*failed, f"pytest ended with {code}"])}
-    passed = [name for name, outcome in probe.outcomes.items() if outcome == "passed"]
-    return {"status": PASSED, "tests": {name: probe.claims[name] for name in passed}}
+    probe = ClaimedTests(told["aims"], None)
+    code = run(probe, ["--collect-only", *told["files"]], full=told["full"])
+    if probe.broken or code not in {0, _NOTHING_COLLECTED}:
+        return {"status": "error", "story": probe.broken or f"pytest ended with {code}"}
+    return {"status": PASSED, "tests": {name: claimed for name, claimed in probe.claims.items() if claimed}}
+
+
+def confirm(_: Path, told: Mapping[str, Any]) -> Answer:
+    """A test that has found a fault, in the unchanged tree, where it has to pass."""
+    from aiojobs_verification.fault_injection.claims import PATIENCE, ClaimedTests, run
+
+    probe = ClaimedTests(None, [told["test"]], seconds=10 * PATIENCE)
+    code = run(probe, [told["test"].partition("::")[0]], full=told["full"])
+    if probe.outcomes.get(told["test"]) == "passed" and not code:
+        return {"status": PASSED}
+    story = probe.broken or "; ".join(probe.failure or ()) or f"pytest ended with {code}"
+    return {"status": "error", "story": story}
 
 
 # Link 4.
@@ -180,7 +187,7 @@ def symbolic(folder: Path, told: Mapping[str, Any]) -> Answer:
 
     if find_spec("crosshair") is None:
         return {"status": NOT_HERE, "story": "crosshair-tool is not installed"}
-    from aiojobs_verification.cli.symbolic import check
+    from aiojobs_verification.symbolic.check import check
     from aiojobs_verification.symbolic.contracts import CONFIRMED, read_contracts
 
     aims = set(told["aims"])
@@ -203,6 +210,31 @@ def symbolic(folder: Path, told: Mapping[str, Any]) -> Answer:
             claimed = aims & set(result.contract.requirements)
             return _killed(f"contract {result.contract.title}", claimed, result.fault)
     return _survived(f"{len(account.results)} contracts have no counterexample")
+
+
+# Link 7.
+
+
+def trace(folder: Path, told: Mapping[str, Any]) -> Answer:
+    """A recorded run whose audit says that a requirement that was aimed at is broken."""
+    from aiojobs_verification.specification.load import load
+    from aiojobs_verification.trace_audit.replay import audit
+    from aiojobs_verification.trace_audit.runs import RUNS, record
+
+    spec, aims = load(folder / "spec"), set(told["aims"])
+    others: dict[str, None] = {}
+    for name, run in RUNS.items():
+        try:
+            lines = record(run).encode().splitlines(keepends=True)
+        except Exception as error:  # noqa: BLE001 - a run that falls over claims nothing
+            others[f"a run that fell over: {error!r}"] = None
+            continue
+        finding = audit(lines, spec).finding
+        if finding is not None:
+            if claimed := aims & set(finding.requirements):
+                return _killed(f"trace: {name}", claimed, f"line {finding.line}: {finding.rule}")
+            others |= dict.fromkeys(finding.requirements or (finding.rule,))
+    return _survived(f"every recorded run obeys{', but for ' if others else ''}{', '.join(others)}")
 
 
 # Link 5.
@@ -229,7 +261,7 @@ class _Enough(Exception):  # noqa: N818 - not an error: what was looked for is f
 
 def _explored(scope: Any, aims: set[str], most: int) -> tuple[dict[str, Any], int]:
     """Requirement -> a shortest story that breaks it, and how many states were looked at."""
-    from aiojobs_verification.cli.explore import explore as search
+    from aiojobs_verification.simulation.search.explorer import explore as search
     from aiojobs_verification.simulation.world.packages import own
 
     seen: list[Any] = []
@@ -270,8 +302,8 @@ def fuzz(_: Path, told: Mapping[str, Any]) -> Answer:
     return _survived(f"nothing in {told['walks']} walks of {steps:,} steps")
 
 
-def _found(link: str, finding: Any, told: Mapping[str, Any]) -> Answer:
-    """A story that the unchanged library passes: otherwise it tells nothing about the mutant."""
+def _found(finder: str, finding: Any, told: Mapping[str, Any]) -> Answer:
+    """A story that the unchanged library passes: otherwise it tells nothing about the fault."""
     from aiojobs_verification.simulation.search.counterexample import replay
     from aiojobs_verification.simulation.world.packages import load
 
@@ -281,5 +313,5 @@ def _found(link: str, finding: Any, told: Mapping[str, Any]) -> Answer:
             "status": "error",
             "story": f"the unchanged library breaks {same.requirement} too: {same.text}",
         }
-    by = f"{link}: a story of {len(finding.events)} events"
+    by = f"{finder}: a story of {len(finding.events)} events"
     return _killed(by, [finding.requirement], finding.text)

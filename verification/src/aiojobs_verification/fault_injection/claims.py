@@ -4,7 +4,7 @@ Rules of this file: a test is run only if it claims one of the requirements in q
 so many seconds. What counts as a failure is what pytest says; a file that can't be read as tests is no
 failure of a test.
 
-Deliberately not here: what a failure means (`killers`).
+Deliberately not here: what a failure means (`finders`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Probe", "run"]
+__all__ = ["ClaimedTests", "run"]
 
 PATIENCE: Final = 5
 """Seconds for one test. On the unchanged tree it takes milliseconds, so one that takes longer hangs."""
 _QUIET: Final = ("-q", "-p", "no:cacheprovider", "--hypothesis-seed=0")
 
 
-class Probe:
+class ClaimedTests:
     """A plugin of pytest: runs the tests that speak for the aims, and keeps what the first failure was."""
 
     def __init__(
@@ -96,7 +96,7 @@ def _crash(report: Any) -> str:
     return str(crash.message if crash is not None else report.longrepr)
 
 
-def run(probe: Probe, arguments: Sequence[str], *, full: bool) -> int:
+def run(probe: ClaimedTests, arguments: Sequence[str], *, full: bool) -> int:
     """Run pytest with this probe; its exit code."""
     # Some tools were imported before pytest could rewrite their assertions: they have none that matter.
     quiet = (*_QUIET, "-W", "ignore::pytest.PytestAssertRewriteWarning")

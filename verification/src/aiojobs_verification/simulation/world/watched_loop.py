@@ -1,0 +1,56 @@
+"""The virtual loop of a world, which tells of every callback that it has called and of every future that is made.
+
+Deliberately not here: what to make of it (`oracle.projection`, `oracle.refinement`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiojobs.testing import VirtualLoop
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["WatchedLoop", "Watcher"]
+
+
+class Watcher(Protocol):
+    """Who wants to know."""
+
+    def before(self, handle: Any) -> Any:
+        """A callback is about to be called; what is returned is handed to `after`."""
+
+    def after(self, cause: Any) -> None:
+        """It has returned, or raised."""
+
+    def made(self, future: asyncio.Future[Any]) -> None:
+        """A future was made by whoever runs now."""
+
+
+class WatchedLoop(VirtualLoop):
+    """A virtual loop that can be watched."""
+
+    watcher: Watcher | None = None
+
+    def _call(self, handle: Any) -> bool:
+        watcher = self.watcher
+        if watcher is None:
+            try:
+                return super()._call(handle)
+            finally:
+                del handle  # what comes out of here keeps this frame, which must not keep a task alive
+        cause = watcher.before(handle)
+        try:
+            return super()._call(handle)
+        finally:
+            del handle  # likewise
+            watcher.after(cause)
+            del cause
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """A future of this loop."""
+        future = super().create_future()
+        if self.watcher is not None:
+            self.watcher.made(future)
+        return future
