@@ -60,7 +60,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Generator
 from types import CoroutineType
-from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, cast
 
 from . import _validate
 from ._callgraph import CALL_GRAPH, link, link_each, unlink, unlink_each, waits_by
@@ -68,7 +68,7 @@ from ._calling import BoundLoop, call_out, cancel, shown, tell
 from ._exceptions import JobClosed
 from ._lifecycle import INITIAL, SEEN_AS_CLOSED, TRANSITIONS, Event, Outcome, State
 
-__all__ = ("Callbacks", "IllegalTransition", "Job", "Owner")
+__all__ = ("FOR_THE_OWNER", "Callbacks", "IllegalTransition", "Job", "Owner")
 
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
 _PENDING = State.PENDING
@@ -80,6 +80,15 @@ Caller = asyncio.Task[Any] | None
 """The task of a caller that waits, where there is a call graph."""
 Callbacks = list[tuple[Callable[[Any], object], contextvars.Context, Caller]]
 """What to call after the end of a job, in the context of whoever asked for it, and who waits for the call."""
+
+
+FOR_THE_OWNER: Final = frozenset(
+    {
+        *("after", "before", "context", "coro", "current", "given_name", "kept", "owner", "task", "waiters"),
+        *("fire", "is_queued", "let_go", "wake"),
+    }
+)
+"""What of a job is no part of the API, though it has no underscore: this package's modules know each other."""
 
 
 class Owner(Protocol):

@@ -15,6 +15,7 @@ import pytest
 import aiojobs
 import aiojobs.aiohttp
 import aiojobs.signals
+from aiojobs._job import FOR_THE_OWNER
 from aiojobs.testing import VirtualLoop
 from aiojobs_verification.evidence.chain import STEPS
 from aiojobs_verification.specification.requirements import read_assumptions, read_requirements
@@ -182,7 +183,7 @@ def _code(page):
 
 def test_every_module_of_the_library_is_explained_and_every_one_that_is_mentioned_exists():
     table = pages.section("docs/explanation/architecture.md", "## One direction")
-    explained = set(re.findall(r"`(_[a-z]+)`", "\n".join(re.findall(r"^\|[^|]+\|", table, re.MULTILINE))))
+    explained = set(re.findall(r"^\| \d+ \| `(_[a-z]+)` \|", table, re.MULTILINE))
     there = {path.stem for path in (pages.ROOT / "src/aiojobs").glob("_*.py")} - {"__init__"}
     assert explained == there
 
@@ -193,7 +194,8 @@ def test_every_module_of_the_library_is_explained_and_every_one_that_is_mentione
 def _members(cls):
     """The public methods and properties of a class, those that it inherits from private ones included."""
     own = [base for base in reversed(cls.__mro__) if base.__module__.startswith("aiojobs.")]
-    return {name: value for base in own for name, value in vars(base).items() if not name.startswith("_")}
+    found = {name: value for base in own for name, value in vars(base).items() if not name.startswith("_")}
+    return {name: value for name, value in found.items() if cls is not aiojobs.Job or name not in FOR_THE_OWNER}
 
 
 def _documented():
@@ -211,6 +213,13 @@ def _documented():
 
 
 DOCUMENTED = dict(_documented())
+
+
+def test_what_of_a_job_is_for_its_owner_alone_is_there_and_the_reference_says_so():
+    assert vars(aiojobs.Job).keys() >= FOR_THE_OWNER
+    assert not FOR_THE_OWNER & {name.removeprefix("Job.") for name in DOCUMENTED}
+    section = pages.section(API, "## Job")
+    assert all(f"`{name}`" in section for name in FOR_THE_OWNER)
 
 
 def _heading(name, value):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from aiojobs import _tasks
+from aiojobs import _calling, _tasks
 
 
 class Kept:
@@ -24,9 +24,9 @@ class Kept:
 
 @pytest.mark.requirement("START-3", "WAIT-5", "BOOK-4")
 def test_a_name_is_text_and_anything_else_is_none():
-    assert _tasks.name_of(Kept()) == "its own"
-    assert _tasks.name_of(Kept(3)) is None
-    assert _tasks.name_of(SimpleNamespace()) is None
+    assert _calling.name_of(Kept()) == "its own"
+    assert _calling.name_of(Kept(3)) is None
+    assert _calling.name_of(SimpleNamespace()) is None
 
 
 @pytest.mark.requirement("START-3", "WAIT-5")
@@ -79,7 +79,7 @@ class Decorated(asyncio.SelectorEventLoop):
 def test_a_method_that_was_wrapped_where_it_was_written_counts_as_replaced():
     loop = Decorated()
     try:
-        assert _tasks.is_replaced(loop)
+        assert _calling.is_replaced(loop)
     finally:
         loop.close()
 
