@@ -662,7 +662,11 @@ def job_ends_before_its_task(original, modules):
     return finished
 
 
-@fault("_engine.Engine._task_ended", among("wraps"), START_3="has ended, and its job has not")
+@fault(
+    "_engine.Engine._task_ended",
+    _scope(jobs=1, factories=("wraps",)),
+    START_3="has ended, and its job has not",
+)
 def wrapped_job_never_ends(original, modules):
     return lambda self, job, task: None
 

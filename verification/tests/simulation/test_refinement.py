@@ -120,7 +120,6 @@ IN_CODE = [
      "state ⟨active⟩ → ⟨closed⟩", 7),
     (blocked_coroutine_stays_open, CLOSING, "its coroutine is not closed", 9),
 ]  # fmt: skip
-BY_NAME = {fault.__name__: fault for fault in FAULTS}
 WITH_THE_ORACLE = [
     ("slot_released_twice", CLOSING, "taken 1 → -1"),
     (
@@ -155,14 +154,14 @@ def test_a_fault_in_the_code_is_noticed_without_the_oracle(plant, scope, phrase,
 @pytest.mark.parametrize(("name", "scope", "phrase"), WITH_THE_ORACLE)
 @pytest.mark.usefixtures("silent")
 def test_a_fault_that_the_oracle_finds_is_noticed_without_it(name, scope, phrase):
-    text, events = divergence(scope, planted(BY_NAME[name]), model_for(scope))
+    text, events = divergence(scope, planted(FAULTS[name]), model_for(scope))
     assert phrase in text
     assert events <= 12
 
 
 @SLOW
 def test_beside_a_divergence_a_broken_promise_is_looked_for_and_told():
-    package = planted(BY_NAME["slot_released_twice"])
+    package = planted(FAULTS["slot_released_twice"])
     findings = explore(CLOSING, package, model=model_for(CLOSING)).findings
     assert findings.keys() == {REFINEMENT, "LIMIT-1"}
     with watching():

@@ -357,7 +357,9 @@ def test_a_scheduler_that_nobody_tampered_with_obeys(program):
 @pytest.mark.parametrize(
     ("tweak", "program", "requirement", "expected"),
     [
-        pytest.param(last_first, crowd, "LIMIT-5", "which came earlier", id="the queue is last in, first out"),
+        pytest.param(
+            last_first, crowd, "LIMIT-5", "which came earlier", id="the queue is last in, first out"
+        ),
         pytest.param(
             last_outside_first, crowd, "LIMIT-5", "is cancelled", id="callers are last in, first out"
         ),

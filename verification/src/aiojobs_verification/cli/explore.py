@@ -99,7 +99,9 @@ def _main(arguments: argparse.Namespace) -> int:
     skipped = "" if folder or arguments.no_model else _reason_for_no_model()
     wanted = {} if folder or arguments.no_model or skipped else refine.models(cases)
     one = partial(_explore_case, folder=folder, wanted=wanted)
-    results = _explore_all(cases, one, max(1, min(arguments.workers, len(cases))), failfast=arguments.failfast)
+    results = _explore_all(
+        cases, one, max(1, min(arguments.workers, len(cases))), failfast=arguments.failfast
+    )
     seconds = time.monotonic() - started
     if arguments.pin:
         pin((case, found.figures()) for case, found in results)

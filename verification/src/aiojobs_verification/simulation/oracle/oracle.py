@@ -189,7 +189,7 @@ class Oracle(Answers, Quiescence):
     def _demand_reason_to_close(self) -> None:
         world = self.world
         for call in (*world.calls, *world.by_hand):
-            if call.called_at is None or (call.kind in {"drain", "drain-for"} and call.cancelled_open):
+            if call.called_at is None or (call.kind in {"drain", "drain-for"} and call.cancelled):
                 continue  # a drain that is cancelled leaves the scheduler open
             if call.kind == "shut" or (call.kind == "with" and call.left_at is not None):
                 return
@@ -199,7 +199,7 @@ class Oracle(Answers, Quiescence):
             ):
                 return
         draining = any(
-            call.kind in {"drain", "drain-for"} and call.called_at and not call.cancelled_open
+            call.kind in {"drain", "drain-for"} and call.called_at and not call.cancelled
             for call in world.calls
         )
         self.demand(

@@ -130,7 +130,6 @@ def _call(call: Call, world: World) -> tuple[Any, ...]:
         call.expired_at is not None and _since(call.expired_at, world),
         min(call.cancels, 2),
         call.cancelled_first,
-        call.cancelled_open,
         call.late,
         call.open_before,
         call.called_in == world.turns,

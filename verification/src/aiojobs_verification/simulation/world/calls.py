@@ -51,8 +51,6 @@ class Call:
         """Its task was cancelled from outside before there was an answer."""
         self.cancels = 0
         """How often."""
-        self.cancelled_open = False
-        """And before closing had begun."""
         self.cancelled_first = False
         """And before the coroutine that it is about had ended."""
         self.at_home = True

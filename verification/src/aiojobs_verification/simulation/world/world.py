@@ -393,7 +393,6 @@ class World:
     def _cancel_call(self, call: Call) -> None:
         self.spent.cancels += 1
         assert call.task is not None
-        call.cancelled_open = call.cancelled_open or not self.scheduler.closed
         call.cancelled = True
         call.cancels += 1
         call.cancelled_first = call.body is not None and call.body.ended is None
