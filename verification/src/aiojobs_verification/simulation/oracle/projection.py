@@ -146,7 +146,7 @@ class Projection:
         idle = self.callers - len(self.waiting)
         return ModelState(
             phase=str(scheduler.phase),
-            taken=scheduler._admission.running,
+            taken=scheduler.active_count,
             queue=self._queue(),
             blocked=tuple([number for number, call in enumerate(calls, 1) if call == "blocked"]),
             call=(*calls, *["none"] * none),
