@@ -7,6 +7,7 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Coroutine
 
 import pytest
 
@@ -522,3 +523,96 @@ def test_a_recorder_keeps_and_raises():
         recorder("scheduler", {"message": "kept"})
     assert recorder.messages == ["kept"]
     assert recorder.exceptions == [None]
+
+
+# What a handle, and the loop, say of themselves.
+
+
+def test_a_handle_has_a_context_a_word_for_itself_and_can_be_withdrawn(loop):
+    context = contextvars.copy_context()
+    handle = loop.call_soon(print, context=context)
+    assert handle.get_context() is context
+    assert (handle.cancelled(), repr(handle)) == (False, "<TurnHandle print>")
+    handle.cancel()
+    assert (handle.cancelled(), repr(handle)) == (True, "<TurnHandle withdrawn>")
+
+
+def test_timers_are_ordered_among_themselves_and_equal_to_themselves_alone(loop):
+    late, soon, also_soon = (loop.call_later(delay, pytest.fail) for delay in (2, 1, 1))
+    assert sorted([late, also_soon, soon]) == [soon, also_soon, late]
+    assert soon != also_soon
+    assert {soon, also_soon, soon} == {also_soon, soon}
+    with pytest.raises(TypeError, match="not supported between"):
+        soon < 1  # noqa: B015 - to compare is the point
+
+
+def test_the_loop_tells_its_time_and_what_is_queued(loop):
+    loop.call_soon(pytest.fail)
+    loop.call_later(1, pytest.fail)
+    assert repr(loop) == "<VirtualLoop time=0 ready=1 timers=1>"
+
+
+# Ends that are seldom.
+
+
+def test_an_interrupt_goes_through_and_is_told_once(loop):
+    async def interrupted():
+        raise KeyboardInterrupt
+
+    task = loop.create_task(interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(task)
+    loop.run_until_complete(asyncio.sleep(1))  # what was queued by then does not stop the loop
+    del task
+    gc.collect()
+    assert loop.complaints == []
+
+
+def test_a_loop_that_was_told_to_stop_takes_one_turn(loop):
+    loop.stop()
+    loop.run_forever()  # there is nothing to do, and that is no deadlock
+    assert loop.turns == 1
+
+
+def test_a_generator_that_outlives_its_loop_is_warned_of(loop):
+    async def generate():
+        yield 1
+
+    async def begin():
+        generator = generate()
+        await anext(generator)
+        kept.append(generator)
+
+    kept = []
+    loop.run_until_complete(begin())
+    loop.close()
+    with pytest.warns(ResourceWarning, match="outlived its loop"):
+        kept.clear()
+
+
+def test_a_deadlock_of_a_coroutine_without_a_frame_names_the_coroutine(loop):
+    class Odd(Coroutine):
+        def __init__(self, waited):
+            self.waited = waited.__await__()
+
+        def send(self, value):
+            return self.waited.send(value)
+
+        def throw(self, *error):
+            return self.waited.throw(*error)
+
+        def close(self):
+            self.waited.close()
+
+        def __await__(self):
+            return self.waited
+
+        def __repr__(self):
+            return "an odd one"
+
+    task = loop.create_task(Odd(loop.create_future()), name="odd")
+    with pytest.raises(Deadlock, match="odd: an odd one"):
+        loop.run_until_complete(task)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(task)

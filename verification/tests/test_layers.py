@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "model_checking": {"specification", "codegen"},
     "follower": {"specification"},
     "simulation": {"specification", "follower", "model_checking"},
-    "trace_audit": {"specification", "follower", "simulation"},
+    "trace_audit": {"specification", "follower"},
     "fault_injection": {
         "specification", "codegen", "smt", "symbolic", "model_checking", "simulation", "trace_audit"
     },

@@ -262,10 +262,9 @@ def test_a_command_that_is_to_stop_at_a_finding_does_not_explore_the_other_scope
 
     if workers > 1 and get_start_method() != "fork":
         pytest.skip("a process that is not forked has the library without the planted fault")
-    fault = next(fault for fault in FAULTS if fault.__name__ == "slot_released_twice")
-    package = planted(fault)
+    package = planted(FAULTS["slot_released_twice"])
     monkeypatch.setattr(command.packages, "own", lambda: package)
-    small = Case("small", "smoke", WHERE["slot_released_twice"], {"events": 1})
+    small = Case("small", "smoke", FAULTS["slot_released_twice"].scope, {"events": 1})
     endless = Case("endless", "smoke", Scope(jobs=4, callers=4, cancels=4, pending_limit=4), {})
     monkeypatch.setattr(command, "read_cases", lambda: [small, endless])
     assert main(["explore", "--failfast", "--workers", str(workers)]) == 1

@@ -15,13 +15,19 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["ClaimedTests", "run"]
 
 PATIENCE: Final = 5
 """Seconds for one test. On the unchanged tree it takes milliseconds, so one that takes longer hangs."""
+_AGAIN: Final = 0.5
+"""So many seconds later it is interrupted once more, should it have caught that."""
 _QUIET: Final = ("-q", "-p", "no:cacheprovider", "--hypothesis-seed=0")
+
+
+class Hangs(BaseException):
+    """A test takes too long."""
 
 
 class ClaimedTests:
@@ -63,16 +69,16 @@ class ClaimedTests:
         """Remember which test runs."""
         self._present = nodeid
 
-    def pytest_runtest_call(self) -> None:
-        """From here on it has so many seconds."""
-        # After the fixtures: some have a handler of their own, which stays.
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Iterator[None]:
+        """It has so many seconds, without its fixtures: some of those have a handler of their own, which stays."""
         if signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
             signal.signal(signal.SIGALRM, _give_up)
-        signal.alarm(self.seconds)
-
-    def pytest_runtest_teardown(self) -> None:
-        """It came back."""
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, self.seconds, _AGAIN)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep outcomes, and the first failure."""
@@ -88,7 +94,7 @@ class ClaimedTests:
 
 
 def _give_up(_signal: int, _frame: object) -> None:
-    raise TimeoutError("it hangs")
+    raise Hangs("it hangs")
 
 
 def _crash(report: Any) -> str:

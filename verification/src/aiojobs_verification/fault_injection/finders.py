@@ -102,22 +102,25 @@ def counters(folder: Path, told: Mapping[str, Any]) -> Answer:
     original = load(folder / "spec").scheduler
     wanted = set(told["numbers"])
     fates = {
-        str(number): _fate(original, mutant)
+        str(number): _fate(original, mutant, full=told["full"])
         for number, mutant in enumerate(mutants(original))
         if number in wanted
     }
     return {"status": PASSED, "fates": fates}
 
 
-def _fate(original: Any, mutant: Any) -> Answer:
+def _fate(original: Any, mutant: Any, *, full: bool) -> Answer:
+    """What becomes of one; `full`: with all that it is refuted for, and not the first alone."""
     from aiojobs_verification.smt import mutate, proof
     from aiojobs_verification.smt.questions import Questions
 
     questions = Questions(mutant.spec, about={mutant.action} if mutant.action else None)
-    for answer in proof.answers(questions, questions):
-        if answer.verdict != proof.PROVED:
-            place = answer.statement.place
-            return _killed(place, answer.statement.requirements, f"{answer.verdict}: {answer.title}")
+    answers = proof.answers(questions, questions)
+    refuted = (answer for answer in answers if answer.verdict != proof.PROVED)
+    if (first := next(refuted, None)) is not None:
+        found = [first, *(refuted if full else ())]
+        claimed = {id_ for answer in found for id_ in answer.statement.requirements}
+        return _killed(first.statement.place, claimed, f"{first.verdict}: {first.title}")
     word = mutate.fate(original, mutant)
     if word == "refuted":
         return _killed("the interpreter", (), "an action never comes about")
@@ -201,14 +204,14 @@ def symbolic(folder: Path, told: Mapping[str, Any]) -> Answer:
     account = check(folder, folder / _PROOFS, only=names)
     if account.faults:
         return {"status": "error", "story": account.faults[0]}
-    for result in account.results:
-        if result.fault.startswith("counterexample"):
-            unchanged = Path(told["unchanged"])
-            name = result.contract.name
-            if not check(unchanged, unchanged / _PROOFS, only=[name]).holds:
-                return {"status": "error", "story": f"contract {name} does not hold of the unchanged library"}
-            claimed = aims & set(result.contract.requirements)
-            return _killed(f"contract {result.contract.title}", claimed, result.fault)
+    refuted = [result for result in account.results if result.fault.startswith("counterexample")]
+    if refuted:
+        unchanged = Path(told["unchanged"])
+        held = [result.contract.name for result in refuted]
+        if not check(unchanged, unchanged / _PROOFS, only=held).holds:
+            return {"status": "error", "story": f"not all of {held} hold of the unchanged library"}
+        claimed = aims & {id_ for result in refuted for id_ in result.contract.requirements}
+        return _killed(f"contract {refuted[0].contract.title}", claimed, refuted[0].fault)
     return _survived(f"{len(account.results)} contracts have no counterexample")
 
 

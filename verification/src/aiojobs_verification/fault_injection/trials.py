@@ -210,7 +210,7 @@ class Trials:
             Attempt(
                 waiting[numbers[start]].fault.name,
                 "counters",
-                {"numbers": numbers[start : start + _CHUNK]},
+                {"numbers": numbers[start : start + _CHUNK], "full": self._full},
                 300,
             )
             for start in range(0, len(numbers), _CHUNK)
