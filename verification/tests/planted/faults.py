@@ -119,7 +119,12 @@ def among(stranger):
     return with_stranger(scope, stranger)
 
 
-@fault("_admission.Admission.ended", _scope(jobs=3), LIMIT_1="a job starts although no slot is free for it")
+@fault(
+    "_admission.Admission.ended",
+    _scope(jobs=3),
+    LIMIT_1="a job starts although no slot is free for it",
+    BOOK_1="active=-1",
+)
 def slot_released_twice(original, modules):
     def ended(self):
         last = self.running == 1 and self.pending == 0
@@ -665,8 +670,12 @@ def job_ends_before_its_task(original, modules):
 
 
 @fault("_following.Following._task_ended", among("wraps"), START_3="has ended, and its job has not")
-def wrapped_job_never_ends(original, modules):
-    return lambda self, job, task: None
+def wrapped_job_ends_when_closing_begins(original, modules):
+    def task_ended(self, job, task):
+        if self._core.admission.phase != "open":
+            original(self, job, task)
+
+    return task_ended
 
 
 @fault(

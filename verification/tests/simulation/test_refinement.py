@@ -123,7 +123,7 @@ IN_CODE = [
     (blocked_coroutine_stays_open, CLOSING, "its coroutine is not closed", 9),
 ]  # fmt: skip
 WITH_THE_ORACLE = [
-    ("slot_released_twice", CLOSING, "taken 1 → -1"),
+    ("slot_released_twice", CLOSING, "the registries disagree: counted (0, -1, -1)"),
     (
         "last_in_first_out",
         Scope(**OBEDIENT, jobs=3, pending_limit=2, callers=0, cancels=0),
@@ -163,11 +163,11 @@ def test_a_fault_that_the_oracle_finds_is_noticed_without_it(name, scope, phrase
 
 @SLOW
 def test_beside_a_divergence_a_broken_promise_is_looked_for_and_told():
-    package = planted(FAULTS["slot_released_twice"])
-    findings = explore(CLOSING, package, model=model_for(CLOSING)).findings
-    assert findings.keys() == {REFINEMENT, "LIMIT-1"}
+    package = planted(FAULTS["closing_without_a_deadline"])
+    findings = explore(STUBBORN, package, model=model_for(STUBBORN)).findings
+    assert findings.keys() == {REFINEMENT, "SHUT-2"}
     with watching():
-        assert "taken 1 → -1" in tell(findings[REFINEMENT], package).splitlines()[-1]
+        assert "closing has no timer" in tell(findings[REFINEMENT], package).splitlines()[-1]
 
 
 # Planted in the model alone

@@ -184,7 +184,7 @@ class Projection:
         listed = [(by_job.get(id(job), 0), str(job.state)) for job in scheduler]
         queue = tuple([number for number, state in listed if state == "pending"])
         running = sum(state in _HOLDING for _, state in listed)
-        counted = (scheduler.pending_count, scheduler.active_count, len(scheduler))
+        counted = (scheduler.pending_count, scheduler.active_count, self.world.package.size(scheduler))
         if counted != (len(queue), running, len(listed)):
             raise Violation(REFINEMENT, f"the registries disagree: counted {counted}, listed {listed}")
         return queue
