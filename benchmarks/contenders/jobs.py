@@ -223,7 +223,7 @@ class Jobs(Contender):
         close = self._aiojobs.Event.CLOSE
         with stage.measured:
             for job in jobs:
-                job._fire(close)
+                job.fire(close)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()

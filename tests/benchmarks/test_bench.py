@@ -610,7 +610,7 @@ def test_what_is_counted_was_compiled_before(tmp_path, monkeypatch):
     tree = guarantees.build([], ROOT / "src", tmp_path)[OWN]
     assert list(tree.rglob("*.pyc")) == []
     instructions.for_each_job(Contestant(OWN, OWN, str(tree)), "spawn and drain", sys.executable)
-    assert list(tree.rglob("_engine.*.pyc")) != []
+    assert list(tree.rglob("_core.*.pyc")) != []
 
 
 def test_a_process_that_could_not_be_counted_is_no_figure(tmp_path, monkeypatch):

@@ -420,13 +420,13 @@ async def task_coroutine(aiojobs):
     return await job.wait()
 
 
-@difference(before="differences.py", now="_machine.py")
+@difference(before="differences.py", now="_launching.py")
 async def task_location(aiojobs):
     async def looks():
         return repr(asyncio.current_task())
 
     shown = await (await aiojobs.Scheduler().spawn(looks())).wait()
-    return next(file for file in ("_machine.py", "differences.py") if f"{file}:" in shown)
+    return next(file for file in ("_launching.py", "differences.py") if f"{file}:" in shown)
 
 
 @difference(before="looks of its caller, result 42", now="looks of the library, result 42")
@@ -850,7 +850,8 @@ async def books_finished_job(aiojobs):
     job = await aiojobs.Scheduler().spawn(returns())
     await job.wait()
     await pause()
-    return "keeps its coroutine" if asyncio.iscoroutine(job._coro) else "keeps its result only"
+    kept = [getattr(job, name, None) for name in ("coro", "_coro")]
+    return "keeps its coroutine" if any(map(asyncio.iscoroutine, kept)) else "keeps its result only"
 
 
 @difference(

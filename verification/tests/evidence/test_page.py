@@ -24,7 +24,7 @@ PLACES = {"LIMIT-1": {"Kept by": [{"path": "src/aiojobs/_queue.py", "line": 7, "
 TEETH = {"LIMIT-1": {"prove": ["one too many", "a" * 300]}}
 CRASHED = Findings(
     Status.FAIL,
-    "exit code 1: CRASH: the library fails with ZeroDivisionError\nFile 'src/aiojobs/_shield.py', line 7",
+    "exit code 1: CRASH: the library fails with ZeroDivisionError\nFile 'src/aiojobs/_shields.py', line 7",
 )
 
 
@@ -77,7 +77,7 @@ def test_files_and_tests_are_links_into_the_tree_around_the_build_folder(page):
 def test_a_crash_is_shown_as_one_with_its_traceback_and_under_no_requirement(page):
     section = page.partition('<h2 id="verdict">')[2].partition('<h2 id="requirements">')[0]
     assert 'CRASH in step <a href="#step-exploration">' in section
-    assert '<a href="../src/aiojobs/_shield.py">src/aiojobs/_shield.py</a>' in section
+    assert '<a href="../src/aiojobs/_shields.py">src/aiojobs/_shields.py</a>' in section
     requirements = page.partition('<h2 id="requirements">')[2].partition('<h2 id="chain">')[0]
     assert "CRASH" not in requirements
     assert '<h4>exploration <span class="fail">CRASH</span></h4>' in page

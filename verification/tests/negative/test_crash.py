@@ -17,6 +17,7 @@ from aiojobs_verification.simulation.search.walk import Walked
 from aiojobs_verification.simulation.world.packages import own
 from aiojobs_verification.simulation.world.world import World, watching
 from planted.faults import FAULTS, fresh, planted
+from support.inside import core
 
 CRASHES = {name: fault for name, fault in FAULTS.items() if CRASH in fault.breaks}
 AT_THE_END = CRASHES["end_of_a_job_crashes"]
@@ -45,8 +46,8 @@ def test_a_crash_counts_for_no_requirement_and_shows_where_it_happened(fault):
 
 def test_a_crash_while_the_accounts_are_settled_is_one_too():
     with watching(), World(AT_THE_END.scope, fresh()) as world:
-        del world.scheduler._queue
-        with pytest.raises(Violation, match="object has no attribute '_queue'") as crash:
+        del core(world.scheduler).queue
+        with pytest.raises(Violation, match="object has no attribute 'queue'") as crash:
             world.settle()
     assert crash.value.requirement == CRASH
 
@@ -89,5 +90,5 @@ def test_what_is_meant_and_what_is_somebody_elses_is_no_crash():
     assert not package.crashed(meant)
     assert not package.crashed(raised_by(lambda: {}["nothing"]))
     assert not package.crashed(asyncio.CancelledError())
-    del scheduler._running
+    del core(scheduler).admission
     assert package.crashed(raised_by(lambda: len(scheduler)))

@@ -25,14 +25,14 @@ def test_a_fault_whose_target_takes_other_arguments_by_now_is_refused_by_name():
         return tell
 
     with pytest.raises(Stale) as refused:
-        replacing("_engine.Engine._tell", failure_told_twice).plant(fresh())
+        replacing("_core.Core.tell", failure_told_twice).plant(fresh())
     said = str(refused.value)
-    assert said.startswith("failure_told_twice: _engine.Engine._tell takes ['self', 'job', 'received")
+    assert said.startswith("failure_told_twice: _core.Core.tell takes ['self', 'job', 'received")
     assert said.endswith("its replacement ['self', 'job']")
 
 
 def test_a_fault_whose_target_is_gone_is_refused_by_name():
-    for target in ("_engine.Engine._tell_all", "_engine.Machine._tell"):
+    for target in ("_core.Core.tell_all", "_core.Machine.tell"):
         with pytest.raises(Stale, match=f"there is no {target} any more"):
             replacing(target, lambda original, modules: original).plant(fresh())
 
@@ -44,7 +44,7 @@ def test_a_fault_that_crashes_is_not_the_fault_that_it_is_said_to_be():
 
         return tell
 
-    fault = replacing("_engine.Engine._tell", failure_told_twice)
+    fault = replacing("_core.Core.tell", failure_told_twice)
     (finding,) = explore(fault.scope, planted(fault)).findings.values()
     assert finding.requirement == CRASH
     assert "unexpected keyword argument 'twice'" in finding.trace

@@ -21,6 +21,7 @@ from aiojobs_verification.simulation.search.scopes import read_cases
 from aiojobs_verification.simulation.search.walk import with_stranger
 from aiojobs_verification.simulation.world import packages
 from aiojobs_verification.simulation.world.scope import PLAIN, Scope
+from support.inside import core
 
 
 class Stale(Exception):  # noqa: N818 - it names what a fault has become
@@ -118,7 +119,12 @@ def among(stranger):
     return with_stranger(scope, stranger)
 
 
-@fault("_admission.Admission.ended", _scope(jobs=3), LIMIT_1="a job starts although no slot is free for it")
+@fault(
+    "_admission.Admission.ended",
+    _scope(jobs=3),
+    LIMIT_1="a job starts although no slot is free for it",
+    BOOK_1="active=-1",
+)
 def slot_released_twice(original, modules):
     def ended(self):
         last = self.running == 1 and self.pending == 0
@@ -132,7 +138,7 @@ def slot_released_twice(original, modules):
 @fault("_queue.Queue.pop", _scope(jobs=3, pending_limit=2), LIMIT_5="which came earlier")
 def last_in_first_out(original, modules):
     def pop(self):
-        job = self._before
+        job = self.before
         self.leave(job)
         return job
 
@@ -155,62 +161,62 @@ def lost_wakeup(original, modules):
 
 
 @fault(
-    "_shutdown.Shutdown._ask_all",
+    "_closing.Closing._ask_all",
     _scope(jobs=1, callers=2, tempers=("stubborn",), calls=("close", "shut")),
     CLOSE_1="is cancelled 2 times",
 )
 def two_cancellations(original, modules):
     def ask_all(self, asked):
-        closing = [job for job in self._scheduler._running if job not in asked]
+        closing = [job for job in self._core.slots if job not in asked]
         original(self, asked)
         for job in closing:
-            job._task.cancel()
+            job.task.cancel()
 
     return ask_all
 
 
 @fault(
-    "_machine.JobMachine._leave",
+    "_job.Job._leave",
     _scope(jobs=1, ends=("raise",), calls=("wait",), cancels=1),
     EXC_1="0 callers received it, the handler heard of it 0 times",
 )
 def failure_lost_with_its_waiter(original, modules):
-    def leave(self, waiter, scheduler):
-        if self._waiters is not None:
-            self._waiters.pop(waiter, None)
+    def leave(self, waiter, owner):
+        if self.waiters is not None:
+            self.waiters.pop(waiter, None)
 
     return leave
 
 
 @fault(
-    "_engine.Engine._tell",
+    "_core.Core.tell",
     _scope(jobs=1, ends=("raise",), calls=("wait",)),
     EXC_1="1 callers received it, the handler heard of it 1 times",
 )
 def failure_told_twice(original, modules):
     def tell(self, job, received=False):
-        waited_for = bool(job._waiters)
+        waited_for = bool(job.waiters)
         original(self, job, received=received)
-        if waited_for and job._outcome == "raised":
-            self._report_failure(job)
+        if waited_for and job.outcome == "raised":
+            self.reporting.report_failure(job)
 
     return tell
 
 
 @fault(
-    "_machine.JobMachine._until_end",
+    "_job.Job._until_end",
     _scope(jobs=1, tempers=("obedient", "stubborn"), calls=("wait-for",)),
     WAIT_2="is not asked to stop",
 )
 def expired_wait_closes_nothing(original, modules):
-    async def until_end(self, scheduler, within, *, ask=False, receive=True):
-        return await original(self, scheduler, within, ask=ask and receive, receive=receive)
+    async def until_end(self, owner, within, *, ask=False, receive=True):
+        return await original(self, owner, within, ask=ask and receive, receive=receive)
 
     return until_end
 
 
 @fault(
-    "_shutdown.Shutdown._arm",
+    "_closing.Closing._arm",
     _scope(jobs=1, calls=("shut",), tempers=("obedient", "stubborn")),
     SHUT_2="closing is over before its deadline",
 )
@@ -222,7 +228,7 @@ def closing_without_patience(original, modules):
 
 
 @fault(
-    "_shutdown.Shutdown._arm",
+    "_closing.Closing._arm",
     _scope(jobs=1, calls=("shut",), tempers=("obedient", "stubborn")),
     SHUT_2="is not answered at the deadline of closing",
 )
@@ -234,14 +240,14 @@ def closing_without_a_deadline(original, modules):
 
 
 @fault(
-    "_machine.JobMachine._until_end",
+    "_job.Job._until_end",
     _scope(jobs=1, calls=("close",), tempers=("obedient", "stubborn")),
     CLOSE_2="is not answered at its deadline",
     WAIT_2="has expired twice over",
 )
 def close_without_a_deadline(original, modules):
-    async def until_end(self, scheduler, within, *, ask=False, receive=True):
-        return await original(self, scheduler, None if ask else within, ask=ask, receive=receive)
+    async def until_end(self, owner, within, *, ask=False, receive=True):
+        return await original(self, owner, None if ask else within, ask=ask, receive=receive)
 
     return until_end
 
@@ -262,7 +268,7 @@ def refused_shield_left_behind(original, modules):
 
 
 @fault(
-    "_shutdown.Shutdown.consider",
+    "_closing.Closing.consider",
     _scope(jobs=1, calls=("drain",)),
     SHUT_4="still waits although nothing is left",
 )
@@ -275,7 +281,7 @@ def drain_never_told(original, modules):
     return consider
 
 
-@fault("_shutdown.Shutdown.drain", _scope(jobs=1, calls=("drain",)), SHUT_4="the loop spins")
+@fault("_closing.Closing.drain", _scope(jobs=1, calls=("drain",)), SHUT_4="the loop spins")
 def drain_that_spins(original, modules):
     async def drain(self, within):
         while not self._is_idle():  # noqa: ASYNC110 - to wait like this is the fault
@@ -284,31 +290,31 @@ def drain_that_spins(original, modules):
     return drain
 
 
-@fault("_machine.JobMachine._end", _scope(jobs=1), BOOK_3="there is left: [<Task finished")
+@fault("_job.Job.let_go", _scope(jobs=1), BOOK_3="there is left: [<Task finished")
 def finished_job_keeps_its_task(original, modules):
-    def end(self, outcome, result):
-        task = self._task
+    def let_go(self, outcome, result):
+        task = self.task
         original(self, outcome, result)
-        self._task = task
+        self.task = task
 
-    return end
+    return let_go
 
 
 @fault(
-    "_entrance.Entrance._withdraw", _scope(jobs=3, cancels=1), SPAWN_1="runs although its spawn was cancelled"
+    "_backpressure.Backpressure._withdraw", _scope(jobs=3, cancels=1), SPAWN_1="runs although its spawn was cancelled"
 )
 def cancelled_spawn_runs_all_the_same(original, modules):
     def withdraw(self, place, job):
-        if self._blocked.get(place) is not job:
-            self._arriving.pop(job, None)
-            self._launch_soon()
+        if self._core.places.get(place) is not job:
+            self._core.arriving.pop(job, None)
+            self._core.starter.soon()
         else:
             original(self, place, job)
 
     return withdraw
 
 
-@fault("_entrance.copy_context", _scope(), SPAWN_4="runs in a context that is not its own")
+@fault("_core.copy_context", _scope(), SPAWN_4="runs in a context that is not its own")
 def queued_job_in_another_context(original, modules):
     return lambda: None
 
@@ -323,24 +329,24 @@ def bad_argument_takes_a_slot(original, modules):
         try:
             return original(self, coro, name, context=context)
         except TypeError:
-            self._admission.running += 1
+            core(self).admission.running += 1
             raise
 
     return spawn_nowait
 
 
-@fault("_machine.JobMachine._end", _scope(calls=("close",)), START_2="never began; outcome cancelled")
+@fault("_job.Job.let_go", _scope(calls=("close",)), START_2="never began; outcome cancelled")
 def dropped_job_says_that_it_was_cancelled(original, modules):
     cancelled = modules("_lifecycle").Outcome.CANCELLED
 
-    def end(self, outcome, result):
+    def let_go(self, outcome, result):
         original(self, cancelled if outcome == "never_started" else outcome, result)
 
-    return end
+    return let_go
 
 
 @fault(
-    "_machine.JobMachine._end",
+    "_job.Job.let_go",
     _scope(jobs=1),
     WAIT_5="returned; outcome cancelled",
     WAIT_3="of a job that returned",
@@ -348,10 +354,10 @@ def dropped_job_says_that_it_was_cancelled(original, modules):
 def returned_job_says_that_it_was_cancelled(original, modules):
     cancelled = modules("_lifecycle").Outcome.CANCELLED
 
-    def end(self, outcome, result):
+    def let_go(self, outcome, result):
         original(self, cancelled if outcome == "returned" else outcome, result)
 
-    return end
+    return let_go
 
 
 @fault("_admission.Admission.offer", _scope(), LIMIT_1="a job starts although no slot is free for it")
@@ -391,19 +397,20 @@ def queue_of_two_places_at_least(original, modules):
     return offer
 
 
-@fault("_engine.Engine._admit_blocked", _scope(jobs=4), LIMIT_5="which came earlier")
+@fault("_backpressure.Backpressure.admit", _scope(jobs=4), LIMIT_5="which came earlier")
 def last_of_the_blocked_is_first(original, modules):
-    def admit_blocked(self):
-        self._blocked.move_to_end(next(reversed(self._blocked)), last=False)
+    def admit(self):
+        places = self._core.places
+        places.move_to_end(next(reversed(places)), last=False)
         original(self)
 
-    return admit_blocked
+    return admit
 
 
-@fault("_entrance.Entrance._enter", _scope(jobs=1, calls=("shut",)), SPAWN_2="answers None after close")
+@fault("_core.Core.enter", _scope(jobs=1, calls=("shut",)), SPAWN_2="answers None after close")
 def spawn_after_closing_returns_nothing(original, modules):
     def enter(self, coro, name, context, may_block):
-        if self.closed:
+        if self.admission.phase != "open":
             coro.close()
             return object()
         return original(self, coro, name, context, may_block)
@@ -412,7 +419,7 @@ def spawn_after_closing_returns_nothing(original, modules):
 
 
 @fault(
-    "_entrance.Entrance._refusal",
+    "_core.Core.refusal",
     _scope(jobs=3, spawns=("nowait",)),
     SPAWN_5="gives RuntimeError('no') although all places are taken",
 )
@@ -420,29 +427,29 @@ def full_queue_is_an_ordinary_error(original, modules):
     return lambda self, verdict: RuntimeError("no")
 
 
-@fault("_engine.Engine._cancel_task", among("wraps"), START_1="was active, and never took its first step")
+@fault("_following.Following.stop", among("wraps"), START_1="was active, and never took its first step")
 def wrapper_is_cancelled_before_it_begins(original, modules):
-    return lambda self, job: original(self, job) if job._task is None else job._task.cancel()
+    return lambda self, job: original(self, job) if job.task is None else job.task.cancel()
 
 
-@fault("_engine.Engine._follow", among("wraps"), START_3="has ended, and its job has not")
+@fault("_following.Following.follow", among("wraps"), START_3="has ended, and its job has not")
 def nobody_follows_the_task(original, modules):
     def follow(self, job, task, run):
-        job._task = task
+        job.task = task
 
     return follow
 
 
 @fault(
-    "_machine.JobMachine._leave",
+    "_job.Job._leave",
     _scope(jobs=1, calls=("wait",), cancels=1),
     WAIT_1="is cancelled although nobody asked it to stop",
 )
 def cancelled_waiter_takes_the_job_along(original, modules):
-    def leave(self, waiter, scheduler):
-        if waiter.cancelled() and self._task is not None:
-            self._task.cancel()
-        original(self, waiter, scheduler)
+    def leave(self, waiter, owner):
+        if waiter.cancelled() and self.task is not None:
+            self.task.cancel()
+        original(self, waiter, owner)
 
     return leave
 
@@ -464,10 +471,10 @@ def waiter_of_a_dropped_job_believes_it_was_cancelled(original, modules):
     return wait
 
 
-@fault("_engine.Engine._tell", _scope(callers=2, calls=("wait", "close")), WAIT_4="is never answered")
+@fault("_core.Core.tell", _scope(callers=2, calls=("wait", "close")), WAIT_4="is never answered")
 def waiter_of_a_dropped_job_is_not_told(original, modules):
     def tell(self, job, received=False):
-        if job._outcome != "never_started":
+        if job.outcome != "never_started":
             original(self, job, received=received)
 
     return tell
@@ -507,27 +514,27 @@ def queue_is_dismissed_last_first(original, modules):
 
 
 @fault(
-    "_shutdown.Shutdown.close",
+    "_closing.Closing.close",
     _scope(jobs=1, callers=2, calls=("shut",), tempers=("stubborn",)),
     SHUT_3="returns before closing is over",
 )
 def second_close_returns_at_once(original, modules):
     async def close(self):
-        if self._scheduler.phase == "open":
+        if self._core.admission.phase == "open":
             await original(self)
 
     return close
 
 
 @fault(
-    "_shutdown.Shutdown._wake",
+    "_closing.Closing._wake",
     _scope(jobs=1, calls=("drain-for",), cancels=1, timers_first=True),
     SHUT_4="closing begins while jobs run, and nobody asked for it",
 )
 def deadline_of_a_drain_closes_by_itself(original, modules):
     def wake(self, waiters, value=True):
         original(self, waiters, value)
-        if not value and self._scheduler.phase == "open":
+        if not value and self._core.admission.phase == "open":
             self._begin()
 
     return wake
@@ -563,7 +570,7 @@ def cancelled_block_is_left_without_closing(original, modules):
 
 
 @fault(
-    "_outside.Outside.call_exception_handler",
+    "_scheduler.Scheduler.call_exception_handler",
     _scope(jobs=1, ends=("raise",)),
     EXC_2="the handler gets ['exception', 'message']",
 )
@@ -575,7 +582,7 @@ def handler_hears_of_no_job(original, modules):
 
 
 @fault(
-    "_outside.Outside._report_failure",
+    "_reporting.Reporting.report_failure",
     _scope(jobs=1, ends=("base",)),
     EXC_3="failed with BaseFailure; 0 callers received it, the handler heard of it 0 times",
 )
@@ -588,38 +595,38 @@ def base_exception_is_not_reported(original, modules):
 
 
 @fault(
-    "_engine.Engine._shielded_ended",
+    "_shields.Shields.settle",
     _scope(jobs=0, calls=("shield",), cancels=1, ends=("raise",)),
     EXC_4="0 callers received it, the handler heard of it 0 times",
 )
 def failure_of_what_is_shielded_is_lost(original, modules):
-    return lambda self, inner, unreceived: original(self, inner, None)
+    return lambda self, shielded, waiting, failure: original(self, shielded, waiting, failure if waiting else None)
 
 
 @fault(
-    "_engine.Engine._say_farewell", _scope(jobs=1, ends=("raise",)), EXC_5="is called None, its task 'Task-"
+    "_core.Core.say_farewell", _scope(jobs=1, ends=("raise",)), EXC_5="is called None, its task 'Task-"
 )
 def unnamed_job_loses_the_name_of_its_task(original, modules):
     def say_farewell(self, job, held, gone):
-        named = job._name
+        named = job.given_name
         original(self, job, held, gone)
-        job._name = named
+        job.given_name = named
 
     return say_farewell
 
 
 @fault("_scheduler.Scheduler.__len__", _scope(jobs=3), BOOK_1="the counts disagree")
 def blocked_calls_count_as_jobs(original, modules):
-    return lambda self: original(self) + len(self._blocked)
+    return lambda self: original(self) + len(core(self).places)
 
 
 @fault("_scheduler.Scheduler.__iter__", _scope(), BOOK_2="in spawn order it is")
 def running_jobs_come_last(original, modules):
-    return lambda self: iter([*self._queue, *self._running])
+    return lambda self: iter([*core(self).queue, *core(self).slots])
 
 
 @fault(
-    "_shutdown.Shutdown._expire",
+    "_closing.Closing._expire",
     _scope(jobs=1, calls=("shut",), tempers=("stubborn",)),
     CRASH="division by zero",
 )
@@ -627,25 +634,25 @@ def deadline_crashes(original, modules):
     return lambda self: 1 / 0
 
 
-@fault("_engine.Engine._shielded_ended", _scope(jobs=0, calls=("shield",)), CRASH="division by zero")
+@fault("_shields.Shields.settle", _scope(jobs=0, calls=("shield",)), CRASH="division by zero")
 def end_of_a_shield_crashes(original, modules):
-    return lambda self, inner, unreceived: 1 / 0
+    return lambda self, shielded, waiting, failure: 1 / 0
 
 
 @fault(
     "_scheduler.Scheduler.close",
     _scope(jobs=1, calls=("shut",)),
-    CRASH="'NoneType' object has no attribute 'close'",
+    CRASH="'NoneType' object has no attribute 'check'",
 )
 def close_crashes(original, modules):
     async def close(self):
-        self._shutdown = None
+        self._Scheduler__closing = None
         await original(self)
 
     return close
 
 
-@fault("_engine.Engine._ended", _scope(jobs=1), CRASH="KeyError('nothing')")
+@fault("_core.Core.ended", _scope(jobs=1), CRASH="KeyError('nothing')")
 def end_of_a_job_crashes(original, modules):
     def ended(self, job, event, outcome, result, received=False):  # noqa: PLR0917 - likewise
         raise {}["nothing"]
@@ -653,15 +660,16 @@ def end_of_a_job_crashes(original, modules):
     return ended
 
 
-@fault("_engine.Engine._finished", among("lingers"), LIMIT_6=", whose coroutine ")
+@fault("_following.Following.finished", among("lingers"), LIMIT_6=", whose coroutine ")
 def job_ends_before_its_task(original, modules):
     def finished(self, job, event, outcome, result):
-        self._followed.pop(job, None)
-        self._ended(job, event, outcome, result)
+        self.jobs.pop(job, None)
+        self._core.ended(job, event, outcome, result)
 
     return finished
 
 
+<<<<<<< HEAD
 @fault(
     "_engine.Engine._task_ended",
     _scope(jobs=1, factories=("wraps",)),
@@ -669,10 +677,19 @@ def job_ends_before_its_task(original, modules):
 )
 def wrapped_job_never_ends(original, modules):
     return lambda self, job, task: None
+=======
+@fault("_following.Following._task_ended", among("wraps"), START_3="has ended, and its job has not")
+def wrapped_job_ends_when_closing_begins(original, modules):
+    def task_ended(self, job, task):
+        if self._core.admission.phase != "open":
+            original(self, job, task)
+
+    return task_ended
+>>>>>>> plant
 
 
 @fault(
-    "_engine._is_expected",
+    "_following._is_expected",
     among("fails-after"),
     BOOK_4="nobody is told of what a task beside its coroutine raised",
 )
@@ -681,7 +698,7 @@ def failure_beside_its_coroutine_is_lost(original, modules):
 
 
 @fault(
-    "_engine.Engine._close_coroutine",
+    "_core.Core.close_coroutine",
     among("close-raises"),
     SPAWN_2="CloseFailure(",
     SHUT_5="raises CloseFailure(",
@@ -695,7 +712,7 @@ def closing_a_coroutine_is_not_guarded(original, modules):
 
 
 @fault(
-    "_outside.Outside._report_cleanup",
+    "_reporting.Reporting.report_cleanup",
     among("close-raises"),
     BOOK_4="what the close() of a coroutine raised is told twice",
 )
@@ -708,7 +725,7 @@ def failed_cleanup_is_told_twice(original, modules):
 
 
 @fault(
-    "_outside.Outside._call_out",
+    "_calling.BoundLoop.call_out",
     among("cancel raises"),
     SHUT_5="raises PartyFailure('cancel')",
     CLOSE_3="answers PartyFailure('cancel')",

@@ -1,6 +1,7 @@
 """What a scheduler lives among: every kind of stranger can be met, and a fault that needs one is found."""
 
 import random
+import sys
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_a_planted_fault_is_found_at_random_among_strangers(fault):
 
 
 def test_a_story_among_strangers_is_told_in_plain_words_and_can_be_pasted():
-    fault = STRANGE_FAULTS["wrapped_job_never_ends"]
+    fault = STRANGE_FAULTS["wrapped_job_ends_when_closing_begins"]
     package = planted(fault)
     (finding,) = explore(fault.scope, package).findings.values()
     with watching():
@@ -151,10 +152,11 @@ def test_what_a_stranger_raises_twice_is_two_things_and_told_once_each():
 
 def test_a_failure_of_the_library_itself_speaks_for_no_promise():
     package = fresh("crashes")
+    core = sys.modules[f"{package.module.__name__}._core"]
 
     def spawn_nowait(self, coro, name=None, *, context=None):
         coro.close()
-        return package.module.Scheduler._enter(None, coro, name, context, False)
+        return core.Core.enter(None, coro, name, context, False)
 
     package.module.Scheduler.spawn_nowait = spawn_nowait
     for bounds in ({"spawns": ("nowait",)}, {"parties": ("handler spawns",)}):

@@ -12,8 +12,8 @@ import pytest
 
 from aiojobs import Phase, Scheduler
 from aiojobs._admission import Admission, Next, Verdict
+from aiojobs._closing import Closing
 from aiojobs._queue import Queue
-from aiojobs._shutdown import Shutdown
 from aiojobs.testing import VirtualLoop, settle
 from aiojobs.tracing import TraceWriter
 from aiojobs_verification.cli import audit as command
@@ -26,6 +26,7 @@ from aiojobs_verification.trace_audit.demonstration import Refusals, corrupt_all
 from aiojobs_verification.trace_audit.reading import Header, TraceReader
 from aiojobs_verification.trace_audit.replay import audit
 from aiojobs_verification.trace_audit.runs import RUNS, RecordedRun, record
+from support.inside import core, shields
 
 SPEC = load()
 SMALL = RecordedRun(1, 1, True, seed=7, clients=4, orders=2, seconds=1.5)
@@ -195,7 +196,7 @@ class LastFirst(Queue):
     """A queue whose last one comes first."""
 
     def pop(self):
-        job = self._before
+        job = self.before
         self.leave(job)
         return job
 
@@ -211,11 +212,11 @@ class Lifo(OrderedDict):
 
 
 def last_first(scheduler):
-    scheduler._queue = LastFirst()
+    core(scheduler).queue = LastFirst()
 
 
 def last_outside_first(scheduler):
-    scheduler._blocked = Lifo()
+    core(scheduler).places = Lifo()
 
 
 class OneTooMany(Admission):
@@ -277,31 +278,30 @@ class LetsInLate(Admission):
 
 def decided_by(admission):
     def tweak(scheduler):
-        scheduler._admission = admission(scheduler.limit, scheduler.pending_limit)
+        core(scheduler).admission = admission(scheduler.limit, scheduler.pending_limit)
 
     return tweak
 
 
-class KeepsTheQueue(Shutdown):
+class KeepsTheQueue(Closing):
     def _begin(self):
-        queue, self._scheduler._queue = self._scheduler._queue, Queue()
+        queue, self._core.queue = self._core.queue, Queue()
         super()._begin()
-        self._scheduler._queue = queue
+        self._core.queue = queue
 
 
-def keeps_the_queue(scheduler):
-    scheduler._shutdown = KeepsTheQueue(scheduler)
-
-
-class AsksNobody(Shutdown):
+class AsksNobody(Closing):
     def _begin(self):
-        running, self._scheduler._running = self._scheduler._running, {}
+        running, self._core.slots = self._core.slots, {}
         super()._begin()
-        self._scheduler._running = running
+        self._core.slots = running
 
 
-def asks_nobody(scheduler):
-    scheduler._shutdown = AsksNobody(scheduler)
+def closed_by(closing):
+    def tweak(scheduler):
+        scheduler._Scheduler__closing = closing(core(scheduler), shields(scheduler))
+
+    return tweak
 
 
 async def crowd(scheduler, writer):
@@ -383,8 +383,8 @@ def test_a_scheduler_that_nobody_tampered_with_obeys(program):
         pytest.param(
             decided_by(LetsInLate), crowd, "SPAWN-2", "closing has begun", id="a job is let in late"
         ),
-        pytest.param(keeps_the_queue, crowd, "SHUT-1", "dropped or asked", id="the queue survives closing"),
-        pytest.param(asks_nobody, crowd, "SHUT-1", "asked to stop first", id="closing asks nobody"),
+        pytest.param(closed_by(KeepsTheQueue), crowd, "SHUT-1", "dropped or asked", id="the queue survives closing"),
+        pytest.param(closed_by(AsksNobody), crowd, "SHUT-1", "asked to stop first", id="closing asks nobody"),
     ],
 )
 def test_the_trace_of_a_scheduler_that_breaks_a_promise_gives_it_away(tweak, program, requirement, expected):

@@ -4,9 +4,9 @@ Rules of this file: a change names one place (`in`) and a piece of syntax there 
 as often as it says (`times`, once if it does not), in whatever layout and with whatever comments. What does
 not fit the sources any more is *stale*, with the file, the line and what was expected.
 
-How it works: `Engine._launch(self, job)` is the function of that qualified name and signature, wherever in
-the package it stands, so that it may move to another file; `_engine.py::Engine._launch(self, job)` tells two
-of the same name apart. `Engine` is the body of a class and `_engine.py` that of a module, without the
+How it works: `Launching.launch(self, job)` is the function of that qualified name and signature, wherever in
+the package it stands, so that it may move to another file; `_launching.py::Launching.launch(self, job)` tells two
+of the same name apart. `Launching` is the body of a class and `_launching.py` that of a module, without the
 functions in it. A piece of syntax is a row of statements or, in a function, an expression, and is compared
 as a tree. All pieces are looked for in the unchanged tree, then replaced; the functions around them are
 written anew, and everything else stays as it is, on its line.

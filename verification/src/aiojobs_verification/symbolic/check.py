@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKED", "PROOFS", "Confirmation", "SymbolicResults", "check"]
 
-CHECKED: Final = ("_admission.py", "_arguments.py", "_lifecycle.py")
+CHECKED: Final = ("_admission.py", "_lifecycle.py", "_validate.py")
 """The pure modules that the contracts are about."""
 
 PROOFS: Final = Path(__file__).parent / "proofs"

@@ -146,7 +146,7 @@ class Projection:
         idle = self.callers - len(self.waiting)
         return ModelState(
             phase=str(scheduler.phase),
-            taken=scheduler._admission.running,
+            taken=scheduler.active_count,
             queue=self._queue(),
             blocked=tuple([number for number, call in enumerate(calls, 1) if call == "blocked"]),
             call=(*calls, *["none"] * none),
@@ -184,7 +184,7 @@ class Projection:
         listed = [(by_job.get(id(job), 0), str(job.state)) for job in scheduler]
         queue = tuple([number for number, state in listed if state == "pending"])
         running = sum(state in _HOLDING for _, state in listed)
-        counted = (scheduler.pending_count, scheduler.active_count, len(scheduler))
+        counted = (scheduler.pending_count, scheduler.active_count, self.world.package.size(scheduler))
         if counted != (len(queue), running, len(listed)):
             raise Violation(REFINEMENT, f"the registries disagree: counted {counted}, listed {listed}")
         return queue

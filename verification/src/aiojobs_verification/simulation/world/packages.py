@@ -94,11 +94,14 @@ class Package:
         """What the scheduler says about itself now."""
         phase = str(scheduler.phase) if self.phases else ("not open" if scheduler.closed else "open")
         listed = tuple([job.get_name() for job in scheduler])
+        return View(phase, scheduler.active_count, scheduler.pending_count, self.size(scheduler), listed)
+
+    def size(self, scheduler: Any) -> int:
+        """How many jobs the scheduler says that it has."""
         try:
-            size = len(scheduler)
+            return len(scheduler)
         except ValueError:  # below zero, says Python
-            size = -1
-        return View(phase, scheduler.active_count, scheduler.pending_count, size, listed)
+            return -1
 
     def raised(self, error: BaseException) -> bool:
         """Whether this comes out of the package, and neither the world nor its loop has raised it there."""
