@@ -669,23 +669,14 @@ def job_ends_before_its_task(original, modules):
     return finished
 
 
-<<<<<<< HEAD
 @fault(
-    "_engine.Engine._task_ended",
+    "_following.Following._task_ended",
     _scope(jobs=1, factories=("wraps",)),
     START_3="has ended, and its job has not",
 )
 def wrapped_job_never_ends(original, modules):
     return lambda self, job, task: None
-=======
-@fault("_following.Following._task_ended", among("wraps"), START_3="has ended, and its job has not")
-def wrapped_job_ends_when_closing_begins(original, modules):
-    def task_ended(self, job, task):
-        if self._core.admission.phase != "open":
-            original(self, job, task)
 
-    return task_ended
->>>>>>> plant
 
 
 @fault(

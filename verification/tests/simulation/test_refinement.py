@@ -163,15 +163,9 @@ def test_a_fault_that_the_oracle_finds_is_noticed_without_it(name, scope, phrase
 
 @SLOW
 def test_beside_a_divergence_a_broken_promise_is_looked_for_and_told():
-<<<<<<< HEAD
-    package = planted(FAULTS["slot_released_twice"])
-    findings = explore(CLOSING, package, model=model_for(CLOSING)).findings
-    assert findings.keys() == {REFINEMENT, "LIMIT-1"}
-=======
     package = planted(FAULTS["closing_without_a_deadline"])
     findings = explore(STUBBORN, package, model=model_for(STUBBORN)).findings
     assert findings.keys() == {REFINEMENT, "SHUT-2"}
->>>>>>> plant
     with watching():
         assert "closing has no timer" in tell(findings[REFINEMENT], package).splitlines()[-1]
 
