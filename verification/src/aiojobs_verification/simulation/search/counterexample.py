@@ -223,7 +223,7 @@ def _let_happen(event: Event, world: World) -> Violation | None:
     try:
         if event == WIND_UP:
             wind_up(world)
-        else:
+        elif event in world.enabled():  # what happened in real time need not be possible here
             world.apply(event)
     except Violation as violation:
         return violation

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from aiojobs_verification.simulation.oracle.refinement import Model
     from aiojobs_verification.simulation.world.packages import Package
 
-__all__ = ["Found", "Progress", "ReplayError", "explore"]
+__all__ = ["Found", "OnProgress", "ReplayError", "explore"]
 
-Progress: TypeAlias = "Callable[[Found, int], None]"
+OnProgress: TypeAlias = "Callable[[Found, int], None]"
 """Is told from time to time what was found so far, and how many states are known."""
 
 _SWEEP: Final = 200
@@ -90,15 +90,15 @@ class Found:
 
 
 @dataclass(slots=True)
-class _State:
+class _Reached:
     """A state: how it was reached, what it is, and what can happen in it."""
 
-    before: _State | None
+    before: _Reached | None
     event: Event | None
     depth: int
     mark: bytes
     enabled: tuple[Event, ...]
-    turned: _State | None = None
+    turned: _Reached | None = None
     """Where a turn of the loop leads."""
     number: int = 0
     in_model: ModelState | None = None
@@ -107,7 +107,7 @@ class _State:
     def path(self) -> list[Event]:
         """The events that lead here."""
         events: list[Event] = []
-        state: _State | None = self
+        state: _Reached | None = self
         while state is not None and state.event is not None:
             events.append(state.event)
             state = state.before
@@ -115,7 +115,7 @@ class _State:
         return events
 
 
-def _events(world: World, state: _State, event: Event) -> tuple[Event, ...]:
+def _events(world: World, state: _Reached, event: Event) -> tuple[Event, ...]:
     """What has happened in a world."""
     return (*state.path(), event, *([WIND_UP] if world.winding_up else []))
 
@@ -127,7 +127,7 @@ class _Explorer:
         package: Package,
         wanted: int,
         until: frozenset[str],
-        progress: Progress,
+        progress: OnProgress,
         *,
         model: Model | None = None,
     ) -> None:
@@ -138,8 +138,8 @@ class _Explorer:
         self.until = until
         self.progress = progress
         self.found = Found()
-        self.known: dict[bytes, _State] = {}
-        self.queue: deque[_State] = deque()
+        self.known: dict[bytes, _Reached] = {}
+        self.queue: deque[_Reached] = deque()
         self.shared: dict[tuple[Event, ...], tuple[Event, ...]] = {}  # what is possible, once for all states
         self.over: list[World] = []
         self.diverged_at = 0
@@ -168,7 +168,7 @@ class _Explorer:
         promises = len(findings) - (REFINEMENT in findings)
         return promises >= self.wanted or (bool(self.until) and self.until <= findings.keys())
 
-    def _expand(self, state: _State) -> None:
+    def _expand(self, state: _Reached) -> None:
         """Try every event that is possible here but those that were tried when this was reached."""
         path = state.path()
         events = [event for event in state.enabled if event not in (TURN, MISUSE)]
@@ -188,7 +188,7 @@ class _Explorer:
         gc.freeze()  # what has survived is part of the graph: no need to look at it again
         self.progress(self.found, len(self.known))
 
-    def _replay(self, world: World, state: _State, path: Sequence[Event], *, check: bool) -> None:
+    def _replay(self, world: World, state: _Reached, path: Sequence[Event], *, check: bool) -> None:
         try:
             for event in path:
                 world.apply(event, again=True)
@@ -200,12 +200,12 @@ class _Explorer:
         if world.refinement is not None:
             world.refinement.here = state.in_model
 
-    def _is_same(self, world: World, state: _State) -> bool:
+    def _is_same(self, world: World, state: _Reached) -> bool:
         if world.refinement is not None and state.in_model is not None:
             return world.refinement.projection.state() == state.in_model and fingerprint(world) == state.mark
         return fingerprint(world) == state.mark
 
-    def _go_on(self, world: World, state: _State, event: Event | None) -> None:
+    def _go_on(self, world: World, state: _Reached, event: Event | None) -> None:
         """Try an event, and from each new state that is reached a turn of the loop."""
         while event is not None:
             self.found.events += 1
@@ -233,7 +233,7 @@ class _Explorer:
         if known is None or len(known.events) > len(events):
             self.found.findings[violation.requirement] = Finding.of(self.scope, events, violation)
 
-    def _reach(self, world: World, before: _State | None, event: Event | None) -> _State | None:
+    def _reach(self, world: World, before: _Reached | None, event: Event | None) -> _Reached | None:
         """Note the state that was reached: a new one is queued, and returned; a final one is settled."""
         mark = fingerprint(world)
         state = self.known.get(mark)
@@ -243,7 +243,7 @@ class _Explorer:
             enabled = tuple(world.enabled())
             enabled = self.shared.setdefault(enabled, enabled)
             here = None if world.refinement is None else world.refinement.here
-            state = _State(before, event, depth, mark, enabled, number=len(self.known), in_model=here)
+            state = _Reached(before, event, depth, mark, enabled, number=len(self.known), in_model=here)
             self.known[mark] = state
             self.found.depth = max(self.found.depth, depth)
         if event == TURN and before is not None:
@@ -269,7 +269,7 @@ class _Explorer:
         clear: set[int] = set()
         for start in self.known.values():
             trail: dict[int, None] = {}
-            state: _State | None = start
+            state: _Reached | None = start
             while state is not None and state.number not in clear and state.number not in trail:
                 trail[state.number] = None
                 state = state.turned
@@ -305,7 +305,7 @@ def explore(
     *,
     wanted: int = 1,
     until: Collection[str] = (),
-    progress: Progress = _silent,
+    progress: OnProgress = _silent,
     model: Model | None = None,
 ) -> Found:
     """Explore a scope fully, or until so many requirements, or all of these, are found broken.

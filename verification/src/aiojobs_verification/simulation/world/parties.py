@@ -157,7 +157,7 @@ _CALL_BACK: Final = ("looks", "spawns", "closes", "shuts")
 # Where it is done.
 
 
-class Place(NamedTuple):
+class CallSite(NamedTuple):
     """One place at which the library calls out."""
 
     words: str
@@ -168,16 +168,16 @@ class Place(NamedTuple):
     """The same, of what wants the program to end."""
 
 
-PLACES: Final[dict[str, Place]] = {
-    "cancel": Place("the cancel() of a task", (*_RAISE, *_CALL_BACK)),
-    "create-task": Place("a task factory", _CALL_BACK),
-    "get-name": Place("the get_name() of a task", (*_RAISE, *_CALL_BACK)),
-    "handler": Place("the exception handler", (*_RAISE, *_CALL_BACK)),
-    "observer": Place("the observer", (*_RAISE, "looks")),
-    "reports": Place("the loop's exception handler", (*_RAISE, *_CALL_BACK), told=False),
-    "callback": Place("a done callback", (*_RAISE, *_CALL_BACK)),
-    "name": Place("the repr of a name", (*_RAISE, "looks"), told=False, ends=False),
-    "finalizer": Place("a finalizer", (*_RAISE, *_CALL_BACK)),
+PLACES: Final[dict[str, CallSite]] = {
+    "cancel": CallSite("the cancel() of a task", (*_RAISE, *_CALL_BACK)),
+    "create-task": CallSite("a task factory", _CALL_BACK),
+    "get-name": CallSite("the get_name() of a task", (*_RAISE, *_CALL_BACK)),
+    "handler": CallSite("the exception handler", (*_RAISE, *_CALL_BACK)),
+    "observer": CallSite("the observer", (*_RAISE, "looks")),
+    "reports": CallSite("the loop's exception handler", (*_RAISE, *_CALL_BACK), told=False),
+    "callback": CallSite("a done callback", (*_RAISE, *_CALL_BACK)),
+    "name": CallSite("the repr of a name", (*_RAISE, "looks"), told=False, ends=False),
+    "finalizer": CallSite("a finalizer", (*_RAISE, *_CALL_BACK)),
 }
 """Where the library calls code that is not its own. What a coroutine's ``close`` or a task factory raises is a kind
 of coroutine or of factory; an observer may not change anything."""
