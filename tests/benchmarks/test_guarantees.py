@@ -30,7 +30,7 @@ IDLE = Guarantee(
     (
         Change(
             "async Scheduler.spawn(self, coro, name, *, context)",
-            "job = self._enter(coro, name, context, True)",
+            "job = self.__core.enter(coro, name, context, True)",
             "coro.close()\nreturn None",
         ),
     ),

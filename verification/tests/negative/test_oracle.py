@@ -15,7 +15,7 @@ ALONE = {
     **{next(iter(fault.breaks)): name for name, fault in reversed(ALL.items())},
     "LIMIT-1": "limit_off_by_one",
     "CLOSE-2": "close_without_a_deadline",
-    "START-3": "wrapped_job_ends_when_closing_begins",
+    "START-3": "wrapped_job_never_ends",
     "SHUT-4": "drain_never_told",
     "SHUT-5": "close_raises_what_a_job_failed_with",
 }

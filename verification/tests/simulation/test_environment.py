@@ -127,7 +127,7 @@ def test_a_planted_fault_is_found_at_random_among_strangers(fault):
 
 
 def test_a_story_among_strangers_is_told_in_plain_words_and_can_be_pasted():
-    fault = STRANGE_FAULTS["wrapped_job_ends_when_closing_begins"]
+    fault = STRANGE_FAULTS["wrapped_job_never_ends"]
     package = planted(fault)
     (finding,) = explore(fault.scope, package).findings.values()
     with watching():

@@ -46,12 +46,14 @@ class CallRegistry:
         """How many were refused because of closing."""
         # What is known of each, or the number of its job.
         self._open: dict[str, str | int] = {}
+        # Those that found everything taken when they were made: foreign code may free a place before they are answered.
+        self._full: set[str] = set()
 
     def fork(self) -> CallRegistry:
         """The same, to go on separately."""
         twin = CallRegistry(announced=self.announced, cancelled=self.cancelled)
         twin.made, twin.refusals, twin.late = self.made, self.refusals, self.late.copy()
-        twin.blocked, twin._open = self.blocked.copy(), self._open.copy()
+        twin.blocked, twin._open, twin._full = self.blocked.copy(), self._open.copy(), self._full.copy()
         return twin
 
     @property
@@ -72,6 +74,8 @@ class CallRegistry:
         else:
             self._open[name] = _MADE
             self.made = name if may_block else None
+            if counters.can("spawn_block"):
+                self._full.add(name)
 
     def block(self, counters: CounterState) -> None:
         """The call that was just made has not been answered: something else has been told."""
@@ -132,9 +136,10 @@ class CallRegistry:
 
     def fail(self, name: str, error: str, live: Collection[int], counters: CounterState) -> None:
         """A call raises."""
+        was_full = name in self._full or counters.can("spawn_block")
         status = self._answered(name)
         if status == _MADE:
-            if error == "PendingQueueFull" and not counters.can("spawn_block"):
+            if error == "PendingQueueFull" and not was_full:
                 refuse("full", f"a job of {name!r}: there is room for it")
         elif status == _BLOCKED:
             del self.blocked[name]
@@ -154,6 +159,7 @@ class CallRegistry:
 
     def _answered(self, name: str) -> str | int:
         self.late.discard(name)
+        self._full.discard(name)
         if self.made == name:
             self.made = None
         return self._open.pop(name)

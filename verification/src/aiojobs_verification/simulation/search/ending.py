@@ -97,8 +97,23 @@ def untie(world: World) -> None:
     if loop is not None:
         vars(loop).clear()
         loop.__dict__["call_exception_handler"] = _hear_nothing  # of a task that goes with it
+    if world.package.observed and world.scheduler is not None:
+        _take_apart(world.scheduler)
     for somebody in (*world.bodies, *world.calls, world.oracle, world.environment, world):
         vars(somebody).clear()
+
+
+_CONNECTIONS: Final = ("line", "on_idle", "starter", "tasks")
+"""By which the parts of a scheduler know those that stand above them."""
+
+
+def _take_apart(scheduler: Any) -> None:
+    parts = [*vars(scheduler).values()]
+    vars(scheduler).clear()
+    for part in parts:
+        for name in _CONNECTIONS:
+            if hasattr(part, name):
+                delattr(part, name)
 
 
 def _hear_nothing(_: object) -> None:
