@@ -143,8 +143,8 @@ def _stops(step: ModelStep) -> bool:
 
 
 def _drops(step: ModelStep) -> bool:
-    """Whether it is the end of a job that had a slot and whose spawn has not returned."""
-    return step.action.startswith("end_") and step.how == "closed"
+    """Whether it is the end of a job that had a slot and whose spawn has not returned, after closing has begun."""
+    return step.action.startswith("end_closing_") and step.how == "closed"
 
 
 _SEERS: Final = frozenset({"soon", "timer", "wait-for", "close", "end"})
