@@ -46,7 +46,7 @@ class CallRegistry:
         """How many were refused because of closing."""
         # What is known of each, or the number of its job.
         self._open: dict[str, str | int] = {}
-        # Those that found everything taken when they were made: foreign code may free a place before they are answered.
+        # Those that found everything taken when they were made; foreign code may free a place before the answer.
         self._full: set[str] = set()
 
     def fork(self) -> CallRegistry:
