@@ -82,11 +82,9 @@ Callbacks = list[tuple[Callable[[Any], object], contextvars.Context, Caller]]
 """What to call after the end of a job, in the context of whoever asked for it, and who waits for the call."""
 
 
-FOR_THE_OWNER: Final = frozenset(
-    {
-        *("after", "before", "context", "coro", "current", "given_name", "kept", "owner", "task", "waiters"),
-        *("fire", "is_queued", "let_go", "wake"),
-    }
+FOR_THE_OWNER: Final = (
+    *("after", "before", "context", "coro", "current", "given_name", "kept", "owner", "task", "waiters"),
+    *("fire", "is_queued", "let_go", "wake"),
 )
 """What of a job is no part of the API, though it has no underscore: this package's modules know each other."""
 

@@ -216,8 +216,8 @@ DOCUMENTED = dict(_documented())
 
 
 def test_what_of_a_job_is_for_its_owner_alone_is_there_and_the_reference_says_so():
-    assert vars(aiojobs.Job).keys() >= FOR_THE_OWNER
-    assert not FOR_THE_OWNER & {name.removeprefix("Job.") for name in DOCUMENTED}
+    assert vars(aiojobs.Job).keys() >= set(FOR_THE_OWNER)
+    assert not set(FOR_THE_OWNER) & {name.removeprefix("Job.") for name in DOCUMENTED}
     section = pages.section(API, "## Job")
     assert all(f"`{name}`" in section for name in FOR_THE_OWNER)
 
