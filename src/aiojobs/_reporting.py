@@ -20,7 +20,7 @@ import os
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from ._calling import BoundLoop, exits, shown, stop_loop
@@ -72,8 +72,8 @@ class Reporting:
             self._bound.call_out("observer", self._observe, *self.untold.popleft())
 
     def _observe(self, job: Job[Any] | None, event: Any, source: Any, dest: Any) -> None:
-        if self._observer is not None:
-            self._observer(Record(job, event, source, dest, self._bound.loop.time()))
+        observer = cast("Observer", self._observer)
+        observer(Record(job, event, source, dest, self._bound.loop.time()))
 
     def report(self, job: Job[Any] | None, context: ExceptionContext) -> None:
         """Hand a context to the exception handler, with the place where the job was spawned, if that is known."""

@@ -11,6 +11,7 @@ from aiojobs import JobClosed, Scheduler
 from aiojobs.testing import settle
 from support.observing import Complaints, Recorder
 from unit.bodies import Body, Counting, begin, books, fails, forever, is_closed, returns
+from unit.factories import for_jobs, wraps
 
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")
 
@@ -205,6 +206,25 @@ def test_the_time_begins_when_every_cancellation_has_been_delivered_however_slow
     steps.run(scheduler.close())
     assert handler.calls == []
     assert steps.time() == 10.5
+
+
+@pytest.mark.requirement("CLOSE-3", "START-3")
+async def test_a_wrapped_job_whose_task_is_done_when_closing_begins_has_ended_by_itself():
+    loop = asyncio.get_running_loop()
+    scheduler, gate = Scheduler(), asyncio.Event()
+
+    async def closes():
+        await gate.wait()
+        await scheduler.close()
+
+    loop.set_task_factory(for_jobs(wraps))
+    job = await scheduler.spawn(gate.wait())
+    loop.set_task_factory(None)
+    closer = asyncio.create_task(closes())
+    await settle(2)
+    gate.set()  # the task ends in the next pass, and the closer comes before its callback
+    await closer
+    assert (job.state, job.outcome, job.result()) == ("done", "returned", True)
 
 
 @pytest.mark.requirement("CLOSE-3")
