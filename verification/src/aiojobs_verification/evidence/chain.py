@@ -124,8 +124,7 @@ def _own(*arguments: str) -> tuple[str, ...]:
 
 
 def _pytest(measured: tuple[str, ...], *arguments: str) -> tuple[str, ...]:
-    pytest = ("-m", "pytest", "-q", f"--evidence={WRITTEN}", "--hypothesis-seed=0")
-    return (PYTHON, "-W", "error", *_COUNTED, *measured, *pytest, *arguments)
+    return (PYTHON, "-W", "error", *_COUNTED, *measured, *_TESTED, *arguments)
 
 
 def _coverage(*measured: str) -> tuple[str, ...]:
@@ -134,6 +133,7 @@ def _coverage(*measured: str) -> tuple[str, ...]:
     return ("sh", "-c", f"{combined} && python -m coverage json -q {' '.join(measured)} -o '{WRITTEN}'")
 
 
+_TESTED: Final = ("-m", "pytest", "-q", f"--evidence={WRITTEN}", "--hypothesis-seed=0")
 # Tests run side by side, so each step counts into a file of its own; a step "coverage" looks at the sum.
 _COUNTED: Final = ("-m", "coverage", "run", "--parallel-mode")
 _LIBRARY: Final[tuple[str, ...]] = ()  # what pyproject.toml names
@@ -195,8 +195,14 @@ STEPS: Final = (
     ),
     Step(
         "checkers", 0, "each checker of this chain finds the faults that are planted for it",
+        (PYTHON, "-W", "error", *_TESTED, "verification/tests"), findings.tests("test"), kind="test",
+        tiers=("smoke",), needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
+    ),
+    # What the checkers' tests execute is counted in the full tier alone: that takes as long again.
+    Step(
+        "checkers-all", 0, "the same, with those that take seconds, and counting what they execute",
         _pytest(_CHECKERS, "verification/tests"), findings.tests("test"), kind="test",
-        needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
+        tiers=("full",), needs=_FOR_TESTS, failfast=_FIRST_ONE,
     ),
     Step(
         "packaging", 0, "the wheels, installed where nothing else is, work and carry the specification",
@@ -237,7 +243,8 @@ STEPS: Final = (
     ),
     Step(
         "coverage-checkers", 0, f"the tests of the checkers execute {_CHECKERS_FLOOR} % of the verification",
-        _coverage(_CHECKERS[1]), findings.coverage(_CHECKERS_FLOOR), needs=("coverage",), after=("checkers",),
+        _coverage(_CHECKERS[1]), findings.coverage(_CHECKERS_FLOOR), tiers=("full",), needs=("coverage",),
+        after=("checkers-all",),
     ),
     Step("ruff", 0, "lint", (PYTHON, "-m", "ruff", "check", "."), findings.exit_code, needs=("ruff",)),
     Step("mypy", 0, "types, strictly", (PYTHON, "-m", "mypy"), findings.exit_code, needs=("mypy",)),
@@ -249,8 +256,8 @@ STEPS: Final = (
 
 ORDER: Final = (
     "fuzzing", "spec", "generated", "proofs", "exploration", "unit", "conformance", "tests", "checkers",
-    "mutants", "model", "traces", "packaging", "symbolic", "pyright", "mypy", "ruff", "drawn", "baseline",
-    "coverage", "coverage-checkers",
+    "checkers-all", "mutants", "model", "traces", "packaging", "symbolic", "pyright", "mypy", "ruff", "drawn",
+    "baseline", "coverage", "coverage-checkers",
 )  # fmt: skip
 """The steps as they begin: quickest and sharpest first, then the longest first."""
 
