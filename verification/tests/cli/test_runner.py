@@ -187,7 +187,8 @@ def test_after_the_first_failure_its_story_is_read_last_and_the_verdict(command,
     assert "it broke" in story
     assert "Not run, since bad failed: good. FAILFAST=0 goes on." in rest
     assert "open:" not in rest
-    assert re.search(r"\n\nFAIL, tier smoke: .*\nLeft out by this tier: 2 steps \(all\)\.\nReport: build/report\.html.*\n$", out)
+    left_out = r"Left out by this tier: 2 steps \(all\)\.\n"
+    assert re.search(rf"\n\nFAIL, tier smoke: .*\n{left_out}Report: build/report\.html.*\n$", out)
 
 
 def test_a_run_that_goes_on_ends_with_the_figures_and_with_all_that_is_open(command, capsys):

@@ -256,8 +256,8 @@ STEPS: Final = (
 
 ORDER: Final = (
     "fuzzing", "spec", "generated", "proofs", "exploration", "unit", "conformance", "tests", "checkers",
-    "checkers-all", "mutants", "model", "traces", "packaging", "symbolic", "pyright", "mypy", "ruff", "drawn",
-    "baseline", "coverage", "coverage-checkers",
+    "checkers-all", "baseline", "mutants", "model", "pyright", "packaging", "symbolic", "traces", "mypy", "ruff",
+    "drawn", "coverage", "coverage-checkers",
 )  # fmt: skip
 """The steps as they begin: quickest and sharpest first, then the longest first."""
 
