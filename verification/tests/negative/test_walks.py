@@ -21,6 +21,7 @@ def only_walks(monkeypatch):
     monkeypatch.setattr(fuzz, "_run_live", lambda *_: {})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("only_walks")
 def test_walks_do_every_kind_of_event(capsys):
     assert main(["fuzz", "--tier", "smoke"]) == PASSED
@@ -28,7 +29,9 @@ def test_walks_do_every_kind_of_event(capsys):
 
 
 @pytest.mark.usefixtures("only_walks")
-@pytest.mark.parametrize("kind", ["cancel", "fire", "sweep", "tick"])
+@pytest.mark.parametrize(
+    "kind", ["cancel", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("fire", "sweep", "tick"))]
+)
 def test_walks_that_never_do_one_kind_fail_the_step(kind, monkeypatch, capsys):
     monkeypatch.setitem(walk._WEIGHTS, kind, 0.0)
     # What is left may be nothing but that kind: it has to go altogether.

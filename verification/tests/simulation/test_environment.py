@@ -81,6 +81,7 @@ def test_the_kinds_of_a_scope_are_explored_each_by_itself():
     assert together.met == {"wraps", "fails-before"}
 
 
+@pytest.mark.slow
 def test_two_explorations_among_strangers_are_the_same():
     bounds = {**ONE_JOB, "jobs": 2}
     scope = Scope(**bounds, factories=("lingers",), parties=("handler spawns", "cancel raises"))
