@@ -24,17 +24,17 @@ from aiojobs._lifecycle import (
     State,
 )
 from aiojobs_verification.codegen.lifecycle import digest
-from aiojobs_verification.specification.reference_machine import Oracle
+from aiojobs_verification.specification.reference_machine import LifecycleMachine
 
 
 @pytest.mark.parametrize(("state", "event"), [*itertools.product(State, Event)])
 def test_every_cell_of_the_job_table_is_what_the_reference_machine_does(spec, state, event):
-    assert TRANSITIONS[state][event] == Oracle(spec.job.machine).fire(state.value, event.value)
+    assert TRANSITIONS[state][event] == LifecycleMachine(spec.job.machine).fire(state.value, event.value)
 
 
 @pytest.mark.parametrize(("phase", "event"), [*itertools.product(Phase, PhaseEvent)])
 def test_every_cell_of_the_phase_table_is_what_the_reference_machine_does(spec, phase, event):
-    assert PHASES[phase][event] == Oracle(spec.scheduler.phase).fire(phase.value, event.value)
+    assert PHASES[phase][event] == LifecycleMachine(spec.scheduler.phase).fire(phase.value, event.value)
 
 
 def test_there_are_no_other_states_events_outcomes_and_cells(spec):
@@ -123,7 +123,7 @@ def test_the_oracle_notices_a_cell_that_was_changed(edited):
 
     old = '{ trigger = "cancel", source = "active",  dest = "closed" }'
     folder = edited("job.toml", old, old.replace("closed", "done"))
-    oracle = Oracle(read_job(folder / "job.toml").machine)
+    oracle = LifecycleMachine(read_job(folder / "job.toml").machine)
     differing = [
         (state, event)
         for state, event in itertools.product(State, Event)

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from aiojobs_verification.smt.solver import Terms
 from aiojobs_verification.specification.errors import SpecError
-from aiojobs_verification.specification.expressions import TLA, WORDS, Scope, compiled, parse, written
+from aiojobs_verification.specification.expressions import TLA, WORDS, Vocabulary, compiled, parse, written
 from aiojobs_verification.specification.tables import Table
 
 NAMES = {"a": "int", "b": "int", "c": "int", "on": "bool", "phase": "phase", "few": "bool"}
-SCOPE = Scope(NAMES, ("open", "closing", "closed"))
+SCOPE = Vocabulary(NAMES, ("open", "closing", "closed"))
 ARGUMENTS = ("a", "b", "c", "on", "phase")
 FEW = "a + b < 3"
 
@@ -116,7 +116,7 @@ def test_what_is_no_expression_at_all_is_refused(text):
 
 
 def test_columns_count_characters_not_bytes():
-    scope = Scope(NAMES, ("schließt",))
+    scope = Vocabulary(NAMES, ("schließt",))
     with pytest.raises(SpecError) as caught:
         read("phase == 'schließt' and nobody", scope=scope)
     assert caught.value.column == 25

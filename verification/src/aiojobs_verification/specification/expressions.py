@@ -37,8 +37,8 @@ __all__ = [
     "WORDS",
     "Node",
     "Notation",
-    "Scope",
     "Sort",
+    "Vocabulary",
     "compiled",
     "parse",
     "read",
@@ -86,7 +86,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class Vocabulary:
     """What an expression may speak of: names with their sorts, and the words for phases."""
 
     names: Mapping[str, Sort]
@@ -97,7 +97,7 @@ class Scope:
 # From text to tree
 
 
-def parse(table: Table, key: str, scope: Scope, sort: Sort | None, text: str | None = None) -> Node:
+def parse(table: Table, key: str, scope: Vocabulary, sort: Sort | None, text: str | None = None) -> Node:
     """Read the expression under `key` of `table`; it must have the given `sort`, if one is given.
 
     `text` is the expression itself where it isn't simply the value of the key.
@@ -108,7 +108,7 @@ def parse(table: Table, key: str, scope: Scope, sort: Sort | None, text: str | N
 @dataclass(frozen=True, slots=True)
 class _Parser:
     text: str
-    scope: Scope
+    scope: Vocabulary
     table: Table
     key: str
 

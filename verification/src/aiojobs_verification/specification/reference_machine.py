@@ -20,7 +20,7 @@ from transitions import MachineError
 if TYPE_CHECKING:
     from aiojobs_verification.specification.machine import Machine
 
-__all__ = ["Oracle"]
+__all__ = ["LifecycleMachine"]
 
 
 class _Subject:
@@ -32,7 +32,7 @@ class _Subject:
         self.state = state
 
 
-class Oracle:
+class LifecycleMachine:
     """Answers what an event does in a state."""
 
     def __init__(self, machine: Machine) -> None:

@@ -26,7 +26,7 @@ from aiojobs_verification.specification.counters import (
     Rule,
     SchedulerSpec,
 )
-from aiojobs_verification.specification.expressions import SORTS, Node, Scope, Sort, parse
+from aiojobs_verification.specification.expressions import SORTS, Node, Sort, Vocabulary, parse
 from aiojobs_verification.specification.machine import read_machine
 from aiojobs_verification.specification.tables import Table, read_toml
 
@@ -95,7 +95,7 @@ class _Reader:
     def expression(
         self, entry: Table, key: str, sort: Sort | None, names: Mapping[str, Sort] | None = None
     ) -> Node:
-        scope = Scope(self.names if names is None else names, tuple(self.phase.states))
+        scope = Vocabulary(self.names if names is None else names, tuple(self.phase.states))
         return parse(entry, key, scope, sort)
 
     def parameter(self, name: str, entry: Table) -> Parameter:
@@ -190,7 +190,7 @@ class _Reader:
 
     def ledger_entries(self, part: Table) -> dict[str, Node]:
         entries: dict[str, Node] = {}
-        scope = Scope(self.names, tuple(self.phase.states))
+        scope = Vocabulary(self.names, tuple(self.phase.states))
         for name in part.names():
             part.known(name, self.columns, "column of the ledger", name)
             value = part.raw(name)
