@@ -16,6 +16,7 @@ Deliberately not here: any judgement. A cell says what the document says.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -129,7 +130,10 @@ class _Page:
         items = "".join(f"<li><b>{escape(number)}</b> {what}</li>" for what, number in told.items())
         yield f'<ul class="counts">{items}</ul>'
         if self.document["left_out"]:
-            left = ", ".join(f"{one['count']:,} {one['what']}" for one in self.document["left_out"])
+            sums: Counter[str] = Counter()
+            for one in self.document["left_out"]:
+                sums[one["what"]] += one["count"]
+            left = ", ".join(f"{count:,} {what}" for what, count in sums.items())
             yield f'<p>Left out by this tier: {escape(left)}. <a href="#left-out">By step</a></p>'
         for crash in self.document["crashes"]:
             yield f'<div class="note bad"><h3>CRASH in step {self.step_link(crash["step"])}</h3>'
