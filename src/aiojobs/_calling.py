@@ -120,15 +120,13 @@ class BoundLoop:
     """None before the first use, when there is no job either: to have that in the type would cost a test, or a cast,
     wherever there is a job."""
     is_debugged: bool
-    """Whether it was in debug mode at the first use."""
+    """Whether it was in debug mode at the first use; absent before."""
     creates_elsewhere: bool
-    """Whether its ``create_task`` was not asyncio's own at the first use."""
+    """Whether its ``create_task`` was not asyncio's own at the first use; absent before."""
 
     def __init__(self, owner: object) -> None:
         self.owner = owner
         self.loop = None
-        self.is_debugged = False
-        self.creates_elsewhere = False
 
     def check(self) -> asyncio.AbstractEventLoop:
         """The running loop; after the first use only the same will do (``SPAWN-3``).

@@ -128,3 +128,14 @@ def test_frames_of_ones_own_code_are_taken_off_and_those_behind_them_stay():
     exc, traceback = _tasks.without_frames(caught.value, (here, own.__code__))
     assert exc.__traceback__ is traceback
     assert traceback.tb_frame.f_code is fails.__code__
+
+
+@pytest.mark.requirement("START-3")
+def test_a_loop_that_knows_of_no_factories_has_none():
+    bound = _calling.BoundLoop("a scheduler")
+    bound.loop = SimpleNamespace()
+    assert bound.has_task_factory() is False
+    bound.loop = SimpleNamespace(get_task_factory=lambda: None)
+    assert bound.has_task_factory() is False
+    bound.loop = SimpleNamespace(get_task_factory=lambda: print)
+    assert bound.has_task_factory() is True
