@@ -106,6 +106,7 @@ def shown(value: object) -> str:
     except BaseException as exc:  # noqa: BLE001 - whatever it raises, it is told in the text
         return f"<{type(value).__qualname__} whose repr raised {type(exc).__qualname__}>"
 
+
 class BoundLoop:
     """The loop that a scheduler is bound to: that of its first use, which never changes.
 

@@ -169,7 +169,9 @@ class Closing:
             job.fire(_CLOSE)
             job.let_go(_NEVER_STARTED, None)
         # Those that have ended unseen end by that, and not by being asked.
-        asked = dict.fromkeys(job for job in core.slots if not core.has_ended_unseen(job) and job.fire(_CLOSE))
+        asked = dict.fromkeys(
+            job for job in core.slots if not core.has_ended_unseen(job) and job.fire(_CLOSE)
+        )
         # Whole: from here on it calls out.
         for place, job in blocked:
             core.disown(job)

@@ -352,7 +352,9 @@ class Core:
         if following is None:
             if not self.slots and self.on_idle is not None:
                 self.on_idle()
-        elif self.waiting or following in self.arriving or (self.is_special and self.starter.begins_at_once()):
+        elif (
+            self.waiting or following in self.arriving or (self.is_special and self.starter.begins_at_once())
+        ):
             # In the last step of a job that another one follows, a task that begins at once would find the context
             # entered that both may share, and one that ended at once would start the next one ever deeper.
             self.waiting.append(following)

@@ -441,7 +441,9 @@ class Job(Generic[_T_co]):
         if timeout is None:
             within = owner.close_within
         if not await self._until_end(owner, within, ask=True):
-            raise TimeoutError(f"{shown(self)} did not stop within {within} s; it keeps its slot until it does")
+            raise TimeoutError(
+                f"{shown(self)} did not stop within {within} s; it keeps its slot until it does"
+            )
         if self._outcome is _RAISED:
             try:
                 self._raise_why_no_result()
@@ -451,7 +453,9 @@ class Job(Generic[_T_co]):
     def _check_waitable(self, owner: Owner, verb: str) -> None:
         loop = owner.bound.check()
         if self.task is not None and owner.runs(self, asyncio.current_task(loop)):
-            raise RuntimeError(f"{shown(self)} can't {verb} itself: to end it, return from its coroutine or raise")
+            raise RuntimeError(
+                f"{shown(self)} can't {verb} itself: to end it, return from its coroutine or raise"
+            )
 
     async def _until_end(
         self, owner: Owner, within: float | None, *, ask: bool = False, receive: bool = True

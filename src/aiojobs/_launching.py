@@ -101,7 +101,13 @@ class Launching:
                     following.stop(job)  # closing has begun while the task was made
             else:
                 following.follow(job, task, run)
-                del job, coro, run, context, task  # a traceback of an eager first step holds this frame (BOOK-3)
+                del (
+                    job,
+                    coro,
+                    run,
+                    context,
+                    task,
+                )  # a traceback of an eager first step holds this frame (BOOK-3)
         except BaseException as exc:  # noqa: BLE001 - whatever a task factory or an eager first step raises
             failure: Failure = (exc, None)
             try:

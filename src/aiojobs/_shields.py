@@ -89,7 +89,9 @@ class Shields:
 
     def runs(self, task: asyncio.Task[Any]) -> bool:
         """Whether a task is one of those that are shielded, or is about to be."""
-        begins = bool(self._being_made) and self._core.bound.call_out("a task", coro_of, task) in self._being_made
+        begins = (
+            bool(self._being_made) and self._core.bound.call_out("a task", coro_of, task) in self._being_made
+        )
         return begins or task in self.inners
 
     def _is_closed(self) -> bool:
@@ -117,7 +119,9 @@ class Shields:
         if CALL_GRAPH:
             core.bound.call_out("the call graph", link_each, (shielded.inner,), core.waiters.values())
 
-    def settle(self, shielded: _Shielded, waiting: list[asyncio.Future[Any]], failure: BaseException | None) -> None:
+    def settle(
+        self, shielded: _Shielded, waiting: list[asyncio.Future[Any]], failure: BaseException | None
+    ) -> None:
         """One is done: those who wait for it get what it came to, or the handler does if nobody does."""
         core = self._core
         for outer in waiting:

@@ -42,9 +42,13 @@ def seconds(argument: str, value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{argument} must be a number of seconds, or None for no deadline, got {shown(value)}")
+        raise TypeError(
+            f"{argument} must be a number of seconds, or None for no deadline, got {shown(value)}"
+        )
     if not value >= 0:
-        raise ValueError(f"{argument} must be zero or more seconds, or None for no deadline, got {shown(value)}")
+        raise ValueError(
+            f"{argument} must be zero or more seconds, or None for no deadline, got {shown(value)}"
+        )
     return None if value > _LIFETIME else value
 
 

@@ -173,7 +173,9 @@ def test_the_reference_names_each_of_its_files_and_every_command_that_repeats_a_
     files += [path.relative_to(spec).as_posix() for path in spec.glob("*/README.md")]
     assert [name for name in files if f"| `{name}` " not in text] == []
     commands = {step.command[3] for step in STEPS if step.command[1:3] == ("-m", "aiojobs_verification")}
-    assert [name for name in sorted(commands) if f"| `python -m aiojobs_verification {name}" not in text] == []
+    assert [
+        name for name in sorted(commands) if f"| `python -m aiojobs_verification {name}" not in text
+    ] == []
 
 
 def _code(page):
@@ -195,7 +197,9 @@ def _members(cls):
     """The public methods and properties of a class, those that it inherits from private ones included."""
     own = [base for base in reversed(cls.__mro__) if base.__module__.startswith("aiojobs.")]
     found = {name: value for base in own for name, value in vars(base).items() if not name.startswith("_")}
-    return {name: value for name, value in found.items() if cls is not aiojobs.Job or name not in FOR_THE_OWNER}
+    return {
+        name: value for name, value in found.items() if cls is not aiojobs.Job or name not in FOR_THE_OWNER
+    }
 
 
 def _documented():

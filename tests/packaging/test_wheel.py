@@ -205,7 +205,17 @@ def test_the_sdist_has_what_is_needed_to_repeat_every_check(built):
     top = {"Makefile", "LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"}
     below = {
         path.relative_to(ROOT).as_posix()
-        for folder in (".ci", "docs", "examples", "requirements", "spec", "src", "tests", "verification", "benchmarks")
+        for folder in (
+            ".ci",
+            "docs",
+            "examples",
+            "requirements",
+            "spec",
+            "src",
+            "tests",
+            "verification",
+            "benchmarks",
+        )
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }

@@ -17,6 +17,7 @@ SOURCE = Path(aiojobs.__file__).parent
 ROOT = Path(__file__).parents[2]
 MODULES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(SOURCE.glob("*.py"))}
 
+
 def layers(page):
     """The modules of each layer, from the ground up, as the table of the page has them."""
     rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.MULTILINE)
@@ -447,8 +448,25 @@ def test_what_is_no_set_is_no_finding(innocent):
 # The gate to foreign code.
 
 FOREIGN_METHODS = {
-    *("add_done_callback", "call_at", "call_exception_handler", "call_later", "call_soon", "cancel", "cancelled"),
-    *("close", "create_future", "create_task", "done", "ensure_future", "exception", "extract_stack", "get_coro"),
+    *(
+        "add_done_callback",
+        "call_at",
+        "call_exception_handler",
+        "call_later",
+        "call_soon",
+        "cancel",
+        "cancelled",
+    ),
+    *(
+        "close",
+        "create_future",
+        "create_task",
+        "done",
+        "ensure_future",
+        "exception",
+        "extract_stack",
+        "get_coro",
+    ),
     *("get_debug", "get_loop", "get_name", "get_task_factory", "handler", "observer", "result", "send"),
     *("set_exception", "set_name", "set_result", "throw", "time", "uncancel"),
 }
@@ -732,5 +750,8 @@ def test_what_a_page_names_exists():
 
 def test_a_name_that_is_gone_is_found():
     known = known_names()
-    assert strangers("see ``_engine`` and `_machine.py`, but `_core` exists", known) == ["_engine", "_machine"]
+    assert strangers("see ``_engine`` and `_machine.py`, but `_core` exists", known) == [
+        "_engine",
+        "_machine",
+    ]
     assert "_engine" in prose('"""See ``_engine``."""\nx = 1  # and ``_gone``')

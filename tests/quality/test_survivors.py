@@ -367,7 +367,9 @@ def test_what_is_shielded_first_binds_the_scheduler_to_its_loop(kind):
 
     async def shields():
         loop = asyncio.get_running_loop()
-        await scheduler.shield(asyncio.sleep(0) if kind == "coroutine" else loop.create_task(asyncio.sleep(0)))
+        await scheduler.shield(
+            asyncio.sleep(0) if kind == "coroutine" else loop.create_task(asyncio.sleep(0))
+        )
 
     async def spawns():
         coro = asyncio.sleep(0)

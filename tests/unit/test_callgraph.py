@@ -89,7 +89,9 @@ async def test_what_is_no_task_is_passed_over_on_every_version():
 
 async def test_without_a_call_graph_nobody_is_linked_and_nothing_else_is_different(everywhere):
     linked = []
-    everywhere(CALL_GRAPH=False, link=lambda *pair: linked.append(pair), unlink=lambda *pair: linked.append(pair))
+    everywhere(
+        CALL_GRAPH=False, link=lambda *pair: linked.append(pair), unlink=lambda *pair: linked.append(pair)
+    )
     scheduler = Scheduler(limit=1)
     bodies = [Body(), Body()]
     jobs = [await scheduler.spawn(body.run()) for body in bodies]
@@ -215,7 +217,9 @@ async def test_whoever_waits_for_a_pending_job_is_seen_once_it_runs(seen_waiting
     assert seen_waiting_for(task) == []
 
 
-async def test_whoever_waits_is_seen_to_wait_for_the_task_that_a_tracing_tool_makes_of_a_job(seen_waiting_for):
+async def test_whoever_waits_is_seen_to_wait_for_the_task_that_a_tracing_tool_makes_of_a_job(
+    seen_waiting_for,
+):
     scheduler, first, second = Scheduler(limit=1), Body(), Body()
     await scheduler.spawn(first.run())
     job = await scheduler.spawn(second.run(), "job")

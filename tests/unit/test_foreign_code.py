@@ -221,7 +221,9 @@ async def test_a_task_that_objects_to_being_asked_keeps_no_slot(tasks, error, me
         assert (job.outcome, await asyncio.wait_for(waiter, 5)) == ("raised", "next")
         assert [str(told) for told in handler.exceptions] == ["mine"]
         gc.collect()
-    assert [complaint["exception"] for complaint in complaints.calls if "exception" in complaint].count(error) == 1
+    assert [complaint["exception"] for complaint in complaints.calls if "exception" in complaint].count(
+        error
+    ) == 1
     tasks.clear()
     await works_on(scheduler)
 
@@ -694,7 +696,9 @@ ACTIONS = {
 
 
 # Of coroutines that the stack had no room to take, and of tasks that asyncio had none to make, Python warns.
-@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "ignore:coroutine:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.requirement("LIMIT-2", "LIMIT-5", "WAIT-4", "BOOK-1")
 @pytest.mark.parametrize("observed", [False, True], ids=["unobserved", "observed"])
 @pytest.mark.parametrize("action", ACTIONS)

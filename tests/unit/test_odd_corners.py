@@ -373,7 +373,9 @@ async def test_a_create_task_that_was_replaced_or_rewritten_is_told_from_the_loo
         patch.setattr(type(loop), "create_task", lambda *_, **__: None)
         assert _calling.is_replaced(loop) is True
     with monkeypatch.context() as patch:
-        patch.setattr(type(loop), "create_task", functools.wraps(type(loop).create_task)(lambda *_, **__: None))
+        patch.setattr(
+            type(loop), "create_task", functools.wraps(type(loop).create_task)(lambda *_, **__: None)
+        )
         assert _calling.is_replaced(loop) is True
     create_task = type(loop).create_task
     before = create_task.__code__
@@ -554,6 +556,7 @@ def fails_at_once(error):
 def test_a_stack_without_room_for_anything_keeps_no_slot(steps, monkeypatch):
     """What a spawn falls back on when not even giving up the job has room; see test_foreign_code for the sweep."""
     scheduler = Scheduler(limit=1)
+
     def deep(*_, **__):
         raise RecursionError("too deep")
 
@@ -570,7 +573,9 @@ def test_a_stack_without_room_for_anything_keeps_no_slot(steps, monkeypatch):
 
 
 @pytest.mark.requirement("SPAWN-4", "START-1")
-async def test_a_job_in_a_context_that_is_entered_waits_until_it_is_free_where_tasks_may_begin_at_once(factory):
+async def test_a_job_in_a_context_that_is_entered_waits_until_it_is_free_where_tasks_may_begin_at_once(
+    factory,
+):
     factory(plain)
     context, variable = contextvars.copy_context(), contextvars.ContextVar("variable")
     context.run(variable.set, "mine")

@@ -56,7 +56,9 @@ class Making:
             pytest.skip("uvloop gives every keyword to a factory: such a one serves no task at all there")
 
         if kind in NAMELESS and self.how == "factory" and names_whatever_a_factory_makes(self.loop):
-            pytest.skip("this asyncio calls set_name of whatever a factory makes: what has none serves no task")
+            pytest.skip(
+                "this asyncio calls set_name of whatever a factory makes: what has none serves no task"
+            )
 
         def make(loop, coro, **options):
             self.made.append(kind(loop, coro, **options))

@@ -301,7 +301,9 @@ def finished_job_keeps_its_task(original, modules):
 
 
 @fault(
-    "_backpressure.Backpressure._withdraw", _scope(jobs=3, cancels=1), SPAWN_1="runs although its spawn was cancelled"
+    "_backpressure.Backpressure._withdraw",
+    _scope(jobs=3, cancels=1),
+    SPAWN_1="runs although its spawn was cancelled",
 )
 def cancelled_spawn_runs_all_the_same(original, modules):
     def withdraw(self, place, job):
@@ -600,12 +602,12 @@ def base_exception_is_not_reported(original, modules):
     EXC_4="0 callers received it, the handler heard of it 0 times",
 )
 def failure_of_what_is_shielded_is_lost(original, modules):
-    return lambda self, shielded, waiting, failure: original(self, shielded, waiting, failure if waiting else None)
+    return lambda self, shielded, waiting, failure: original(
+        self, shielded, waiting, failure if waiting else None
+    )
 
 
-@fault(
-    "_core.Core.say_farewell", _scope(jobs=1, ends=("raise",)), EXC_5="is called None, its task 'Task-"
-)
+@fault("_core.Core.say_farewell", _scope(jobs=1, ends=("raise",)), EXC_5="is called None, its task 'Task-")
 def unnamed_job_loses_the_name_of_its_task(original, modules):
     def say_farewell(self, job, held, gone):
         named = job.given_name
@@ -676,7 +678,6 @@ def job_ends_before_its_task(original, modules):
 )
 def wrapped_job_never_ends(original, modules):
     return lambda self, job, task: None
-
 
 
 @fault(

@@ -383,7 +383,9 @@ def test_a_scheduler_that_nobody_tampered_with_obeys(program):
         pytest.param(
             decided_by(LetsInLate), crowd, "SPAWN-2", "closing has begun", id="a job is let in late"
         ),
-        pytest.param(closed_by(KeepsTheQueue), crowd, "SHUT-1", "dropped or asked", id="the queue survives closing"),
+        pytest.param(
+            closed_by(KeepsTheQueue), crowd, "SHUT-1", "dropped or asked", id="the queue survives closing"
+        ),
         pytest.param(closed_by(AsksNobody), crowd, "SHUT-1", "asked to stop first", id="closing asks nobody"),
     ],
 )

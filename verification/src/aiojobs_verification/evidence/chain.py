@@ -247,6 +247,10 @@ STEPS: Final = (
         after=("checkers-all",),
     ),
     Step("ruff", 0, "lint", (PYTHON, "-m", "ruff", "check", "."), findings.exit_code, needs=("ruff",)),
+    Step(
+        "format", 0, "one layout of the text",
+        (PYTHON, "-m", "ruff", "format", "--check", "."), findings.exit_code, needs=("ruff",),
+    ),
     Step("mypy", 0, "types, strictly", (PYTHON, "-m", "mypy"), findings.exit_code, needs=("mypy",)),
     Step(
         "pyright", 0, "types, by a second opinion",
@@ -257,7 +261,7 @@ STEPS: Final = (
 ORDER: Final = (
     "fuzzing", "spec", "generated", "proofs", "exploration", "unit", "conformance", "tests", "checkers",
     "checkers-all", "baseline", "mutants", "model", "pyright", "packaging", "symbolic", "traces", "mypy", "ruff",
-    "drawn", "coverage", "coverage-checkers",
+    "format", "drawn", "coverage", "coverage-checkers",
 )  # fmt: skip
 """The steps as they begin: quickest and sharpest first, then the longest first."""
 
