@@ -34,11 +34,14 @@ _T = TypeVar("_T")
 class Threads:
     """The callers in other threads than that of one scheduler's loop."""
 
-    __slots__ = ("_core", "_line")
+    __slots__ = ("_core", "line")
+
+    line: Backpressure
+    """Where callers wait outside, those of the loop's own thread included."""
 
     def __init__(self, core: Core, line: Backpressure) -> None:
         self._core = core
-        self._line = line
+        self.line = line
 
     def spawn(self, coro: Coroutine[Any, Any, _T], name: str | None) -> Future[Job[_T]]:
         """Have the loop spawn a coroutine; the job, as soon as there is one.
@@ -86,7 +89,7 @@ class Threads:
 
     def _wait(self, future: Future[Any], job: Job[Any]) -> None:
         """Wait outside, without a task, on behalf of a caller who may cancel that."""
-        place = self._line.join(job)
+        place = self.line.join(job)
         place.add_done_callback(partial(self._arrived, future, job))
         future.add_done_callback(partial(self._cancelled, place))
 
@@ -99,10 +102,10 @@ class Threads:
     def _arrived(self, future: Future[Any], job: Job[Any], place: asyncio.Future[None]) -> None:
         """A place has fallen free, or closing has begun, or the caller has given up."""
         if place.cancelled():
-            self._line.withdraw(place, job)
+            self.line.withdraw(place, job)
             return
         try:
-            self._line.arrive(place, job, future.set_running_or_notify_cancel)
+            self.line.arrive(place, job, future.set_running_or_notify_cancel)
         except BaseException as exc:  # noqa: BLE001 - it is the caller's, in another thread
             _fail(future, exc)
         else:
