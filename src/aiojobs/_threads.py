@@ -16,7 +16,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import _validate
+from . import _ownership, _validate
 from ._calling import shown
 from ._job import Job
 
@@ -48,7 +48,8 @@ class Threads:
 
         Raises:
             TypeError: an argument is of the wrong kind.
-            RuntimeError: there is no loop yet, or this is its thread; or it is closed, and `coro` has been closed too.
+            RuntimeError: there is no loop yet, or this is its thread, or `coro` was started before or belongs to
+                somebody; or the loop is closed, and `coro` has been closed too.
         """
         _validate.check_coroutine(coro)
         _validate.check_name(name)
@@ -62,6 +63,7 @@ class Threads:
             raise RuntimeError(
                 "this is the thread of the scheduler's own loop: call spawn() or spawn_nowait()"
             )
+        _ownership.check(coro)
         future: Future[Job[_T]] = Future()
         try:
             loop.call_soon_threadsafe(self._enter, future, coro, name)

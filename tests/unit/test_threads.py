@@ -11,7 +11,7 @@ from aiojobs import Scheduler
 from aiojobs.testing import settle
 from unit.bodies import Counting, books, fails, forever, is_closed, returns
 
-pytestmark = pytest.mark.requirement("SPAWN-7")
+pytestmark = [pytest.mark.requirement("SPAWN-7"), pytest.mark.loops("stock", "uvloop")]
 
 
 def in_thread(function, *args):
@@ -49,7 +49,7 @@ async def test_the_job_runs_in_a_copy_of_the_context_of_the_caller():
         return [scheduler.spawn_threadsafe(reads()) for _ in range(3)]
 
     futures = in_thread(call)
-    await asyncio.sleep(1)
+    await settle()
     assert [future.result(timeout=0).result() for future in futures] == ["thread"] * 3
     await scheduler.close()
 
@@ -154,10 +154,14 @@ async def test_who_cancels_when_the_scheduler_has_closed_is_cancelled():
 async def test_what_the_loop_finds_wrong_comes_by_the_future():
     scheduler, coro = await bound(), returns()
     await scheduler.spawn(coro)
-    future = in_thread(scheduler.spawn_threadsafe, coro)
+    with pytest.raises(RuntimeError, match="belongs to another job"):
+        in_thread(scheduler.spawn_threadsafe, coro)
+    twice = returns()
+    first, second = (in_thread(scheduler.spawn_threadsafe, twice) for _ in range(2))
     await settle()
-    with pytest.raises(RuntimeError, match="belongs to another job|started before"):
-        future.result(timeout=0)
+    assert first.result(timeout=0).outcome == "returned"
+    with pytest.raises(RuntimeError, match="belongs to another job"):
+        second.result(timeout=0)
     await scheduler.close()
 
 
@@ -177,12 +181,14 @@ async def test_wrong_arguments_are_told_to_the_caller_at_once():
     await scheduler.close()
 
 
-def test_a_loop_that_is_closed_takes_nothing_and_the_coroutine_is_closed_too(steps):
+def test_a_loop_that_is_closed_takes_nothing_and_the_coroutine_is_closed_too():
     scheduler, coro = Scheduler(), returns()
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(scheduler.spawn(returns()))
-    loop.run_until_complete(scheduler.close())
-    loop.close()
+
+    async def main():
+        await scheduler.spawn(returns())
+        await scheduler.close()
+
+    asyncio.run(main())
     with pytest.raises(RuntimeError, match="closed"):
         scheduler.spawn_threadsafe(coro)
     assert is_closed(coro)
@@ -205,7 +211,6 @@ async def test_a_task_that_cannot_be_made_fails_the_future():
     await scheduler.close()
 
 
-@pytest.mark.loops("stock", "uvloop")
 async def test_many_threads_at_once_each_get_their_job():
     scheduler = await bound(limit=3, pending_limit=2)
     results = []

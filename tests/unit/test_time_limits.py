@@ -69,7 +69,7 @@ async def test_a_job_that_ends_in_time_leaves_no_timer():
     for coro in (returns(1), fails(ValueError("mine"))):
         await scheduler.spawn(coro, timeout=60)
     await settle()
-    assert loop.timers == ()
+    assert loop.timers() == ()
     assert core(scheduler).terms == {}
     await scheduler.wait_and_close()
     assert loop.time() == 0
@@ -141,7 +141,7 @@ async def test_a_job_that_a_shutdown_has_told_late_is_not_told_again_when_its_ow
     assert handler.messages == ["Job closing timed out"]
     body.finish()
     await settle()
-    assert loop.timers == ()
+    assert loop.timers() == ()
 
 
 async def test_without_a_deadline_for_closing_it_is_never_late():
@@ -269,14 +269,14 @@ async def test_a_task_that_could_not_be_made_leaves_no_timer():
     def no_tasks(*_, **__):
         raise OSError("no tasks")
 
-    await scheduler.spawn(returns())
+    await (await scheduler.spawn(returns()))
     loop.set_task_factory(no_tasks)
     try:
         with pytest.raises(OSError, match="no tasks"):
             scheduler.spawn_nowait(forever(), timeout=5)
     finally:
         loop.set_task_factory(None)
-    assert loop.timers == ()
+    assert loop.timers() == ()
     assert (core(scheduler).terms, books(scheduler)) == ({}, (0, 0, 0))
 
 
