@@ -92,8 +92,8 @@ class Scheduler(Collection[Job[Any]]):
         core.tasks = launching.following
         # As given; what nobody lives to wait for is no deadline.
         self.__given = close_timeout, wait_timeout, wait_within, exception_handler
-        for observer in observers:
-            attach = getattr(observer, "attach", None)
+        for told in observers:
+            attach = getattr(told, "attach", None)
             if attach is not None:
                 attach(self)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 from ._job import Job
 from ._lifecycle import Outcome
@@ -129,7 +129,7 @@ def report_on(jobs: Iterable[Job[Any]], seconds: float) -> ShutdownReport:
     for (coro, outcome), number in found.items():
         kind = _KIND_OF[outcome]
         whole[kind] += number
-        names.setdefault(str.__str__(coro), Counter())[kind] += number
+        names.setdefault(str.__str__(cast("str", coro)), Counter())[kind] += number
     return ShutdownReport(whole, seconds, {name: Tally(counts) for name, counts in names.items()})
 
 
