@@ -339,6 +339,9 @@ class Scheduler(Collection[Job[Any]]):
         return cast("ShutdownReport", self.shutdown_report)
 
     async def __aenter__(self) -> Self:
+        """Bind the scheduler to the running loop."""
+        core = self.__core
+        core.bind(core.bound.check())
         return self
 
     async def __aexit__(

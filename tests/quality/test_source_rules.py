@@ -520,7 +520,7 @@ UNGUARDED = {
     "_threads.Threads._arrived": "the caller's future, which is told last; what its callbacks raise is logged there",
     "_threads.Threads._cancelled": "the end of a callback",
     "_threads.Threads._enter": "before anything has changed, or the caller's future, which is told last",
-    "_threads.Threads._wait": "a future of the loop's own making, and the caller's: what its callbacks raise is logged",
+    "_threads.Threads._wait": "futures of the loop's and of the caller's; what their callbacks raise is logged",
     "_threads.Threads.spawn": "nothing has changed yet",
     "_threads._fail": "the caller's future, which is told last",
     "_timing.Timing._allow": "all that a callback of the loop does",
