@@ -233,11 +233,6 @@ def is_running(loop: asyncio.AbstractEventLoop) -> bool:
     return bool(loop.is_running())
 
 
-def time_of(loop: asyncio.AbstractEventLoop) -> float:
-    """What its clock says."""
-    return loop.time()
-
-
 def when_of(timer: asyncio.TimerHandle) -> float:
     """When it will call, on the clock of its loop."""
     return timer.when()

@@ -1,10 +1,10 @@
-"""Takes the picture of a scheduler: reads its registries, and then what its jobs' coroutines and tasks say (``SEE-2``).
+"""Takes the picture of a scheduler: reads its registries, and asks its tasks (``SEE-2``).
 
 The rules of this file
 ----------------------
-It changes nothing. First all is read that the package itself knows, in one go; only then are tasks asked for their names
-and coroutines, through the gate, since that may run anybody's code, which may call back (``BOOK-4``). Who waits and where
-is read from objects of Python's and asyncio's own (``_suspension``), which runs none.
+It changes nothing. First all is read that the package itself knows, in one go; only then are tasks asked for their
+names and coroutines, through the gate, since that may run anybody's code, which may call back (``BOOK-4``). Who waits
+and where is read from objects of Python's and asyncio's own (``_suspension``), which runs none.
 
 Nothing is kept but the numbers by which jobs and tasks are called, for as long as those live; and nothing is done
 before somebody wants a picture: a job that nobody looks at pays nothing.
@@ -82,7 +82,7 @@ def _check_thread(bound: BoundLoop) -> None:
         )
 
 
-def plain(text: object) -> str | None:
+def plain(text: Any) -> str | None:
     """A string without whatever a class of somebody's own adds to it; None for what is no string."""
     return str.__str__(text) if issubclass(type(text), str) else None
 

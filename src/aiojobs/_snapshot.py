@@ -153,8 +153,8 @@ class Snapshot:
         jobs: those that have not ended, in the order of spawning.
         blocked: the calls of ``spawn`` that wait, in order of arrival.
         tasks: what else takes part in the waiting.
-        waits: who waits for whom: directly, or through ``gather``, ``asyncio.wait``, ``shield``, ``wait_for``, task groups
-            and tasks of its own. What is between two jobs is a task here.
+        waits: who waits for whom: directly, or through ``gather``, ``asyncio.wait``, ``shield``, ``wait_for``,
+            task groups and tasks of its own. What is between two jobs is a task here.
         idlers: the ids of those that wait until everything has ended, in ``wait_and_close``, ``idle`` or ``close``.
     """
 
@@ -190,7 +190,7 @@ def stuck_among(snapshots: Iterable[Snapshot]) -> tuple[JobSnapshot, ...]:
     return tuple(job for job in held if job.id not in going)
 
 
-def _add(progress: _Progress, picture: Snapshot, slot: _Node, jobs: dict[int | None, int]) -> None:
+def _add(progress: _Progress, picture: Snapshot, slot: _Node, jobs: dict[int, int]) -> None:
     """What one picture says of who waits for what."""
     surplus = 0 if picture.limit is None else picture.active_count - picture.limit + 1
     progress.needs(slot, surplus)

@@ -11,9 +11,9 @@ How it works
 ``gi_yieldfrom``, ``ag_await``). What Python puts between an ``async for`` and its generator says nothing; it has the
 generator among what it refers to (``gc.get_referents``).
 
-*Who waits.* A future that is not done has callbacks, and one of them leads to whoever waits: the step of a task, or what
-``gather``, ``wait``, ``shield``, ``wait_for`` and task groups have left there, which leads to a future of theirs, and
-so on. There is no public list of them, but the collector knows what a future refers to, callbacks included.
+*Who waits.* A future that is not done has callbacks, and one of them leads to whoever waits: the step of a task, or
+what ``gather``, ``wait``, ``shield``, ``wait_for`` and task groups have left there, which leads to a future of theirs,
+and so on. There is no public list of them, but the collector knows what a future refers to, callbacks included.
 
 What is deliberately not here
 -----------------------------
@@ -77,14 +77,16 @@ def stack_of(coro: object) -> tuple[Location, ...]:
     return tuple(places)
 
 
-def _is_suspended(coro: Any) -> bool:
-    kind = type(coro)
-    return bool((kind is CoroutineType and coro.cr_suspended) or (kind is GeneratorType and coro.gi_suspended))
+def _is_suspended(value: object) -> bool:
+    kind, coro = type(value), cast("Any", value)
+    return bool(
+        (kind is CoroutineType and coro.cr_suspended) or (kind is GeneratorType and coro.gi_suspended)
+    )
 
 
-def _frame_and_awaited(step: Any) -> tuple[FrameType | None, object]:
+def _frame_and_awaited(on_the_way: object) -> tuple[FrameType | None, object]:
     """The frame of what is on the way to where a coroutine is suspended, and what comes next."""
-    kind = type(step)
+    kind, step = type(on_the_way), cast("Any", on_the_way)
     if kind is CoroutineType:
         return step.cr_frame, step.cr_await
     if kind is GeneratorType:
@@ -146,7 +148,8 @@ def _callbacks_of(futures: Iterable[object], seen: dict[int, object]) -> Iterato
         seen[id(future)] = future
         for referent in gc.get_referents(future):
             if type(referent) is list:
-                yield from (entry[0] for entry in referent if type(entry) is tuple and entry)
+                entries = cast("list[Any]", cast("object", referent))
+                yield from (entry[0] for entry in entries if type(entry) is tuple and entry)
             elif type(referent) in _CALLBACKS:
                 yield referent
 
@@ -154,9 +157,9 @@ def _callbacks_of(futures: Iterable[object], seen: dict[int, object]) -> Iterato
 _CALLBACKS: Final = (BuiltinMethodType, FunctionType, MethodType, partial)
 
 
-def _leads_to(callback: Any) -> tuple[list[object], bool]:
-    """The task that goes on by a callback, or the futures that it settles; and whether it settles them as the first."""
-    kind = type(callback)
+def _leads_to(called: object) -> tuple[list[object], bool]:
+    """The task that goes on by a callback, or the futures that it settles; and whether the first such call does."""
+    kind, callback = type(called), cast("Any", called)
     if kind is BuiltinMethodType:
         # That of a task's next step is no method of its class, as ``cancel`` is.
         is_step = is_task(callback.__self__) and not hasattr(asyncio.Task, callback.__name__)

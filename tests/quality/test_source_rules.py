@@ -481,7 +481,17 @@ BY_THE_GATE = {
 }
 # The gate's own module has more of them.
 OF_THE_GATE = {
-    *("cancel", "close_coro", "failure_of", "get_debug", "is_done", "is_running", "name_of", "resolve", "schedule"),
+    *(
+        "cancel",
+        "close_coro",
+        "failure_of",
+        "get_debug",
+        "is_done",
+        "is_running",
+        "name_of",
+        "resolve",
+        "schedule",
+    ),
     *("time_of", "when_of"),
 }
 

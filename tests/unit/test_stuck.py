@@ -12,12 +12,12 @@ pytestmark = pytest.mark.requirement("SEE-2")
 
 def job(number, place=None):
     state = State.ACTIVE if place is None else State.PENDING
-    task = number + 100 if place is None else None
+    task = -number if place is None else None
     return JobSnapshot(number, None, "work", state, None, None, place, (), True, None, task)
 
 
-def picture(running, pending=(), waits=(), limit="full", idlers=(), blocked=0):
-    """Jobs by their numbers; a wait is a pair, of which the second is None for a slot."""
+def picture(running, pending=(), waits=(), *, limit="full", idlers=(), blocked=0):
+    """Jobs by their numbers, tasks of jobs by the negative ones; a wait is a pair, the second None for a slot."""
     jobs = [job(number) for number in running]
     jobs += [job(number, place) for place, number in enumerate(pending, 1)]
     return Snapshot(
@@ -95,22 +95,22 @@ def test_the_first_of_several_is_taken_to_come():
 
 
 def test_what_is_a_task_in_one_picture_and_a_job_in_the_other_is_one():
-    ours = picture([1], [2], [(103, 2)])  # a task, which is job 3 of theirs, waits for our pending one
-    theirs = picture([3], [4], [(101, 4)])
+    ours = picture([1], [2], [(-3, 2)])  # a task, which is job 3 of theirs, waits for our pending one
+    theirs = picture([3], [4], [(-1, 4)])
     assert stuck(ours) == stuck(theirs) == []
     assert stuck(ours, theirs) == stuck(*iter([ours, theirs])) == [1, 3]
 
 
 def test_whoever_waits_for_the_end_of_another_scheduler_is_known_there_by_its_task():
     ours = picture([1], [2], [])
-    theirs = picture([3], [], [(101, 3)], idlers=[101])
+    theirs = picture([3], [], [(-1, 3)], idlers=[-1])
     assert stuck(ours, theirs) == []
-    assert stuck(picture([1], [2], [(103, 2)]), theirs) == [1, 3]
+    assert stuck(picture([1], [2], [(-3, 2)]), theirs) == [1, 3]
 
 
 def by_exhaustion(limit, pending, waits):
     """The same by the text: a set that can go on grows until nothing is added."""
-    running = [number for number in range(limit)]
+    running = list(range(limit))
     going = set()
     for _ in range(10):
         free = any(number in going for number in running)
