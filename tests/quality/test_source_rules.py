@@ -126,6 +126,37 @@ def test_reading_is_no_assigning(innocent):
     assert writers(innocent, "current") == []
 
 
+# What the table has and nothing brings about.
+
+TABLES = (aiojobs.Event, aiojobs.Outcome, aiojobs.PhaseEvent)
+
+
+def unused(modules):
+    """Events and outcomes of the tables that no other module names: cells that can never be entered."""
+    named = {
+        ast.unparse(node)
+        for module, text in modules.items()
+        if module != "_lifecycle"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute)
+    }
+    return sorted({_dotted(member) for enum in TABLES for member in enum} - named)
+
+
+def _dotted(member):
+    return f"{type(member).__name__}.{member.name}"
+
+
+@pytest.mark.requirement("CLOSE-3")
+def test_the_library_brings_about_each_event_and_outcome_of_the_tables():
+    assert unused(MODULES) == []
+
+
+def test_an_event_that_nothing_brings_about_is_found():
+    without = {module: text.replace("Event.CANCEL", "Event.FINISH") for module, text in MODULES.items()}
+    assert unused(without) == ["Event.CANCEL"]
+
+
 # Who may import whom.
 
 
