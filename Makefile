@@ -75,7 +75,7 @@ demo: ## a small aiohttp service under load, with clients that hang up and a shu
 	@$(ENV) python -m examples.orders_demo
 
 lock: ## resolve the locks in requirements/ anew, from pyproject.toml, compat.in and bench.in (universal, hashed)
-	@$(RESOLVE) requirements/dev.lock pyproject.toml --extra dev $(UNRESOLVED)
+	@$(RESOLVE) requirements/dev.lock pyproject.toml --all-extras --group dev $(UNRESOLVED)
 	@$(RESOLVE) requirements/compat.lock requirements/compat.in --emit-build-options $(UNRESOLVED)
 	@$(RESOLVE) requirements/bench.lock requirements/bench.in $(UNRESOLVED)
 	@printf '%s packages. The next target makes its environment anew.\n' "$$(grep -c '==' requirements/*.lock | paste -s -d ' ' -)"
