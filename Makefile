@@ -62,7 +62,7 @@ generate: ## write the files that are derived from spec/
 check-generated: ## fail if a derived file is not what `make generate` would write
 	@$(ENV) python -m aiojobs_verification generate --check && $(ENV) python -m aiojobs_verification draw --check || sh .ci/whose $$? "Derived files are stale: run make generate and commit what it writes."
 
-lint: ## ruff, mypy --strict and pyright
+lint: ## ruff, ruff format, codespell, mypy --strict and pyright
 	@$(ENV) sh .ci/lint
 
 fuzz: ## drive the real scheduler at random until you stop it, on all cores; findings are kept in build/findings
