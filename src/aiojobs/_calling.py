@@ -34,12 +34,15 @@ __all__ = (
     "failure_of",
     "is_a",
     "is_done",
+    "is_running",
     "make_room",
     "name_of",
     "resolve",
     "shown",
     "stop_loop",
     "tell",
+    "time_of",
+    "when_of",
 )
 
 _T = TypeVar("_T")
@@ -157,6 +160,10 @@ class BoundLoop:
         """Call foreign code through the gate; None if it has raised, which has been told (``BOOK-4``)."""
         return call_out(self.loop, what, function, *args)
 
+    def now(self) -> float:
+        """The time of its clock, in seconds; 0 if it can't tell."""
+        return call_out(self.loop, "time of the loop", time_of, self.loop) or 0.0
+
     def soon(self, callback: Callable[..., object], *args: Any) -> None:
         """Have the loop call something of this package's own soon, in the middle of an action."""
         call_out(self.loop, "call_soon of the loop", schedule, self.loop, callback, *args)
@@ -171,6 +178,11 @@ class BoundLoop:
 def get_debug(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether it is in debug mode."""
     return loop.get_debug()
+
+
+def time_of(loop: asyncio.AbstractEventLoop) -> float:
+    """What its clock says."""
+    return loop.time()
 
 
 def schedule(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any) -> None:
@@ -214,6 +226,16 @@ def cancel(task: Any) -> None:
 def is_done(task: Any) -> bool:
     """Whether it has ended."""
     return bool(task.done())
+
+
+def is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether it runs, in whatever thread."""
+    return bool(loop.is_running())
+
+
+def when_of(timer: asyncio.TimerHandle) -> float:
+    """When it will call, on the clock of its loop."""
+    return timer.when()
 
 
 def resolve(waiter: asyncio.Future[Any], value: object) -> None:

@@ -8,7 +8,7 @@ never a pass.
 How it works: the package is fetched into ``build/baseline``, where no import by name can find it; then the
 commands ``explore --baseline`` and ``fuzz --baseline`` are run, and their accounts and stories put together.
 
-Deliberately not here: how another library is driven (`packages`, `driver`).
+Deliberately not here: how another library is driven (`packages`, `world`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the requirements demand of a real run, checked after every turn of the loop.
 
-Rules of this file: it compares what the scheduler says and answers with what really happened (`truth`),
+Rules of this file: it compares what the scheduler says and answers with what really happened (`probes`),
 and with the specification's own registry (`reference`). Each rule names the requirement that it speaks for. A
 rule that would only follow from how this scheduler happens to be written has no place here: the same judge
 tries other packages.
@@ -21,7 +21,7 @@ are right.
 `spoken` collects the requirements about which this run has really said something: a rule whose occasion
 never came up does not count.
 
-Where: `told` has the rules about answers and reports, `quiet` those about quiet moments, this file the
+Where: `answers` has the rules about answers and reports, `quiescence` those about quiet moments, this file the
 rest.
 """
 

@@ -3,7 +3,7 @@
 Rules of this file: whoever could have been answered must have been. No slot and no place may lie idle
 beside somebody who waits for it. Every failure must have reached a caller or the handler, exactly once.
 
-Deliberately not here: whether an answer is right (`told`).
+Deliberately not here: whether an answer is right (`answers`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ told is let go, in turn with the passing of time. `dispose` comes last of all, a
 nothing that the garbage collector could wake in another world. `untie` leaves the collector nothing to do:
 a world refers to itself all over, and millions of them come and go.
 
-Deliberately not here: the accounts themselves (`judge`).
+Deliberately not here: the accounts themselves (`oracle`).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ nothing, or is a violation.
 Turns that lead back to where they began are a loop that spins. A state in which nothing can happen any
 more is brought to its end, and the accounts are settled.
 
-Deliberately not here: what can happen (`driver`), what is right (`judge`), when two states are the same
+Deliberately not here: what can happen (`world`), what is right (`oracle`), when two states are the same
 (`fingerprint`), which scopes there are (`scopes`).
 """
 

@@ -5,7 +5,7 @@ Rules of this file: a `Call` is a task of its own. It makes one call, notes when
 back, and has no opinion about it. Whoever spawns does so in a context that says who it is, so that a job
 can be asked in whose context it runs.
 
-Deliberately not here: when a call is made (`driver`), and what its answer should be (`told`).
+Deliberately not here: when a call is made (`world`), and what its answer should be (`answers`).
 """
 
 from __future__ import annotations

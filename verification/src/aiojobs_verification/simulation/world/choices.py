@@ -3,7 +3,7 @@
 Rules of this file: the list is complete within the scope, and always in the same order, so that a replay
 can be compared with the first time. It looks and changes nothing.
 
-Deliberately not here: letting it happen (`driver`), choosing (`explorer`, `walk`, `machines`).
+Deliberately not here: letting it happen (`world`), choosing (`explorer`, `walk`, `machines`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Rules of this file: a `Scope` bounds a world: so many jobs, so many callers, so 
 which kinds of each. It is data, the same in `spec/explore.toml`, in a story and in a test to paste. Within
 its scope a world is finite but for the passing of time, and even that repeats itself.
 
-Deliberately not here: which of the scopes are explored (`scopes`), and what happens in them (`driver`).
+Deliberately not here: which of the scopes are explored (`scopes`), and what happens in them (`world`).
 """
 
 from __future__ import annotations

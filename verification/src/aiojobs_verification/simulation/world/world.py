@@ -8,14 +8,14 @@ process.
 How it works: asyncio itself is deterministic. What is open in a real program is when outside events
 arrive, relative to the turns of the loop and to each other. So the loop takes a turn, and time passes,
 only when the event says so, and between two turns any number of other events may happen. After each of
-them the `judge` compares the scheduler with the specification.
+them the `oracle` compares the scheduler with the specification.
 
 Jobs have names, but for the last one that a scope has room for: it is given none, and is told from the
 others by that.
 
 Deliberately not here: what can happen now (`choices`) and within which bounds (`bounds`), who is in the
-world (`truth`, `calls`), how it ends (`ending`), the choice of events (`explorer`, `walk`, `machines`), and
-what is right (`judge`).
+world (`probes`, `calls`), how it ends (`ending`), the choice of events (`explorer`, `walk`, `machines`), and
+what is right (`oracle`).
 """
 
 from __future__ import annotations
