@@ -9,7 +9,7 @@ real program.
 How it works: an `Agenda` is the half of a loop that can be led by hand, turn by turn. It knows neither
 tasks nor what it means to run.
 
-Deliberately not here: tasks, running freely, and what to do when nothing is left to do (`virtual_loop`).
+Deliberately not here: tasks, running freely, and what to do when nothing is left to do (`_virtual_loop`).
 """
 
 from __future__ import annotations

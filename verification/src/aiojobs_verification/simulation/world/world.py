@@ -13,7 +13,7 @@ them the `oracle` compares the scheduler with the specification.
 Jobs have names, but for the last one that a scope has room for: it is given none, and is told from the
 others by that.
 
-Deliberately not here: what can happen now (`choices`) and within which bounds (`bounds`), who is in the
+Deliberately not here: what can happen now (`choices`) and within which bounds (`scope`), who is in the
 world (`probes`, `calls`), how it ends (`ending`), the choice of events (`explorer`, `walk`, `machines`), and
 what is right (`oracle`).
 """
