@@ -1,4 +1,4 @@
-"""What a virtual loop will do, and when: the queue, the timers, and a clock that is a number.
+"""The agenda of a virtual loop: its queue, its timers, and a clock that is a number.
 
 Rules of this file: the order is asyncio's own. Ready callbacks run first in, first out; one *turn* runs
 exactly those that were ready when it began; timers that are due join the end of the queue at the start of

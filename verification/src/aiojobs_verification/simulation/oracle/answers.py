@@ -1,4 +1,4 @@
-"""What callers are answered, and what the exception handler is told.
+"""The answers of the oracle: what callers and the exception handler must get.
 
 Rules of this file: an answer is compared with what really happened to the coroutine it is about. Whoever
 was cancelled gets his own cancellation and nothing else; whoever asked too late gets what is left;

@@ -1,4 +1,4 @@
-"""What every part of the judge works with: one world, its reference registry, and the clock.
+"""The common ground of the oracle's parts: one world, its reference registry, and the clock.
 
 Rules of this file: `demand` is the only way in which a requirement speaks. What it speaks about is
 remembered, so that in the end it is known which requirements had an occasion to say anything.

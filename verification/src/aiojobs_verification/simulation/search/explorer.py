@@ -1,7 +1,7 @@
 """Every state of a world, found by letting every possible event happen in each.
 
 Rules of this file: nothing is sampled. From every state that was reached, every event that is possible
-there is let happen once, and the judge looks after each. What is not covered is outside the scope.
+there is let happen once, and the oracle looks after each. What is not covered is outside the scope.
 
 How it works: a running program can't be copied, so a state is kept as a list of events that leads to it,
 and is reached again by replaying them in a new world. That this gives the same state is not assumed: each
