@@ -60,6 +60,11 @@ def untidy(name, content):
     ]
     found += [f"{name}: has a carriage return"] if "\r" in text else []
     found += [f"{name}: does not end with one newline"] if text and (lines[-1] or not lines[-2:][0]) else []
+    found += [
+        f"{name}:{number}: is left of a merge"
+        for number, line in enumerate(lines, 1)
+        if re.match(r"<{7} |>{7} |={7}$", line)
+    ]
     if not name.endswith("Makefile"):
         found += [
             f"{name}:{number}: has a tab" for number, line in enumerate(lines, 1) if line.startswith("\t")
@@ -71,7 +76,7 @@ def test_every_text_of_the_tree_is_what_the_editor_settings_say():
     assert [finding for name, path in FILES.items() for finding in untidy(name, path.read_bytes())] == []
 
 
-@pytest.mark.parametrize("breach", [b"x \n", b"x\r\n", b"x", b"x\n\n", b"\tx\n"])
+@pytest.mark.parametrize("breach", [b"x \n", b"x\r\n", b"x", b"x\n\n", b"\tx\n", b"<" * 7 + b" HEAD\n"])
 def test_an_untidy_text_is_found(breach):
     assert untidy("some.py", breach)
 
