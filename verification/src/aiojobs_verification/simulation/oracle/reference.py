@@ -121,6 +121,14 @@ class Reference:
         if event == "start":
             self._started.add(body)
 
+    def running(self) -> int:
+        """How many jobs hold a slot."""
+        return sum(state in {"active", "closing"} for state in self.states.values())
+
+    def limit(self, limit: int | None) -> None:
+        """The limit is set."""
+        self._follower.limit(limit)
+
     def settle(self) -> None:
         """What was noted so far is complete."""
         self._follower.settle()
