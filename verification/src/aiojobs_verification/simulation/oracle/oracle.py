@@ -190,10 +190,11 @@ class Oracle(Answers, Quiescence):
             self.demand(asked, "CLOSE-1", f"{body.name} is closed although nobody asked for it")
         elif event in {"finish", "cancel"}:
             body.look()
-            right = {"finish": {"returned", "raised"}, "cancel": {"cancelled", "never"}}[event]
+            right = {"finish": {"returned", "raised"}, "cancel": {"cancelled", "never", "timed_out"}}[event]
             really = body.fate in right or body.hit
             self.demand(really, "LIMIT-6", f"{event} of {body.name}, whose coroutine {how(body)}")
         if body is not None and dest in _FINAL:
+            body.look()
             self._demand_told_outcome(body, event)
         self.reference.record(body, event, source, dest)
 

@@ -155,12 +155,12 @@ class World:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _journal.listen(None)
         if self.virtual is not None:
             self.virtual.watcher = None  # what is left is thrown away, which is no step
             dispose(self)
             self._entered.__exit__(None, None, None)
             self.virtual.close()
+        _journal.listen(None)
 
     # What the others ask.
 
