@@ -99,6 +99,9 @@ class Oracle(Answers, Quiescence):
                 self._explain_seen(over=False)
         if self.reference is not None:
             self.reference.settle()
+            limit = self.world.limit
+            if limit is not None and self.allowed is not None and self.allowed > limit:
+                self.allowed = max(limit, min(self.allowed, self.reference.running()))
             if self.seen_inside:
                 self._explain_seen(over=True)
         for body in self.world.bodies:
@@ -357,8 +360,6 @@ class Oracle(Answers, Quiescence):
             raise Violation("BOOK-1", f"the counts disagree: {view}")
         if self.allowed is not None and view.active > self.allowed:
             raise Violation("LIMIT-1", f"{view.active} jobs hold a slot under a limit of {limit}")
-        if limit is not None:
-            self.allowed = max(limit, view.active)
         if view.pending:
             full = limit is not None and view.active >= limit
             self.demand(
