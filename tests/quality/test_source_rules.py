@@ -480,7 +480,20 @@ BY_THE_GATE = {
     "_tasks": {"cancel_current", "rename"},
 }
 # The gate's own module has more of them.
-OF_THE_GATE = {"cancel", "close_coro", "failure_of", "get_debug", "is_done", "name_of", "resolve", "schedule"}
+OF_THE_GATE = {
+    *(
+        "cancel",
+        "close_coro",
+        "failure_of",
+        "get_debug",
+        "is_done",
+        "is_running",
+        "name_of",
+        "resolve",
+        "schedule",
+    ),
+    *("time_of", "when_of"),
+}
 
 # Where foreign code is called without a guard, and why it can do no harm there.
 UNGUARDED = {
