@@ -130,12 +130,14 @@ def _ask_by_hand(world: World, kind: str, body: Body | None, asking: Any) -> boo
     except RuntimeError as error:  # from inside a job (WAIT-4): nothing was asked
         world.suspect(f"{kind}, asked by foreign code,", error)
         world.by_hand.remove(call)
-    except BodyFailure as error:
+    except BaseException as error:
         error.__context__ = None  # what was handled where this is called from
         if body is not None and body.caused(error):
-            body.receivers += 1
-    except Exception as error:  # noqa: BLE001 - where it is raised, Python may keep it to itself
-        world.note("failed_inside", kind, error)
+            body.receivers += 1  # what the job came to is the answer, whatever it is
+        elif not isinstance(error, Exception):
+            raise
+        else:
+            world.note("failed_inside", kind, error)  # where it is raised, Python may keep it to itself
     finally:
         asking.close()
     return call in world.by_hand
