@@ -83,17 +83,25 @@ class Follower:
         table: what can happen under the limits of this scheduler.
         calls: whether all calls of ``spawn`` are announced.
         cancelled: of a live run, whether the caller of this call was cancelled.
+        ended: of a live run, whether the coroutine of this job is known to have ended: closing may find that it has
+            ended with a cancellation of its own, which a trace shows as a job that it has not asked.
 
     Every method raises `Violation` if what it is told breaks a rule. The follower is then of no more use.
     """
 
     def __init__(
-        self, table: ActionTable, *, calls: bool, cancelled: Callable[[str], bool] | None = None
+        self,
+        table: ActionTable,
+        *,
+        calls: bool,
+        cancelled: Callable[[str], bool] | None = None,
+        ended: Callable[[int], bool] | None = None,
     ) -> None:
         self.table = table
         self.counters = CounterState(table)
         self.jobs = JobRegistry(table)
         self.calls = CallRegistry(announced=calls, cancelled=cancelled)
+        self._has_ended = ended
         self.told: Counter[str] = Counter()
         """How many records there were of each column of the ledger."""
         self.most_pending = 0
@@ -338,7 +346,7 @@ class Follower:
             refuse("nothing starts", f"that job {job} is dropped: closing has begun")
         elif column == "dropped" and job != self.jobs.head:
             refuse("dropped in order", f"job {self.jobs.head}, which came earlier than job {job}")
-        elif column == "ended" and event != "finish":
+        elif column == "ended" and event != "finish" and not (self._has_ended and self._has_ended(job)):
             refuse("asked first", f"that job {job} is asked to stop first")
         if column in {"ended", "stopped"}:
             self.counters.begin("stopped")

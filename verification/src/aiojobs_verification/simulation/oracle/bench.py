@@ -164,7 +164,8 @@ class Bench:
             return []
         if body.told_at is not None:
             return [body.told_at + self.world.scope.close_timeout]
-        return [] if self.closing_since is not None else [body.started_at + self.world.scope.time_limit]
+        since = body.began_at if body.began else body.started_at
+        return [] if self.closing_since is not None else [since + self.world.scope.time_limit]
 
 
 def how(body: Body) -> str:

@@ -161,6 +161,8 @@ class Oracle(Answers, Quiescence):
         self.demand(asked, requirement, f"{body.name} is cancelled although nobody asked it to stop")
 
     def _on_ended(self, body: Body) -> None:
+        if self.reference is not None:
+            self.reference.ended(body)
         if body.ended == "destroyed":
             raise Violation("START-1", f"the running coroutine of {body.name} was thrown away")
         if body.ended == "never" and not body.shielded and not body.hit:
@@ -351,7 +353,8 @@ class Oracle(Answers, Quiescence):
         if self.world.environment.coroutine.given is None:
             right = tallies == self.account.by_qualname
         else:
-            right = [sum(column) for column in zip(*tallies.values(), strict=True)] == [*(self.account.wanted or ())]
+            summed = Numbers(*[sum(column) for column in zip(*tallies.values(), strict=True)])
+            right = summed == self.account.wanted
         self.demand(right, _REPORT, f"by kind is told {tallies}, and there came {self.account.by_qualname}")
 
     def _check_counts(self, view: View) -> None:

@@ -138,10 +138,10 @@ class Quiescence(Strangers):
     def _check_time(self, body: Body, view: View) -> None:
         """A job that has a time limit and runs has time left, or was told to stop; later on it is late."""
         assert self.reference is not None
-        assert body.started_at is not None
         now, scope = self.world.now() - self.grace, self.world.scope
         if self.reference.states[body] == "active":
-            left = now < body.started_at + scope.time_limit - EPS
+            # Its time begins when its task is made, which is between its start and its first step.
+            left = not body.began or now < body.began_at + scope.time_limit - EPS
             self.demand(left, _TIME, f"the time of {body.name} is over, and it is not asked to stop")
         elif body.told_at is not None:
             told = body.cancels or not body.began

@@ -62,8 +62,12 @@ class Reference:
     def __init__(self, limit: int | None, pending_limit: int) -> None:
         # No method of this object is given away: it would be in a circle, and not go at once with its world.
         self._callers = callers = dict[str, "Body"]()
+        self._ended = ended = set[int]()
         self._follower = Follower(
-            _table(limit, pending_limit), calls=True, cancelled=lambda name: callers[name].calling_cancelled
+            _table(limit, pending_limit),
+            calls=True,
+            cancelled=lambda name: callers[name].calling_cancelled,
+            ended=lambda number: number in ended,
         )
         self._jobs: dict[int, Body] = {}
         self._started: set[Body] = set()
@@ -94,6 +98,10 @@ class Reference:
         """A spawn was called; unless it is accepted by the next record, it is blocked."""
         self._callers[body.name] = body
         self._follower.call(body.name, may_block=body.call is not None)
+
+    def ended(self, body: Body) -> None:
+        """A coroutine has come to its end."""
+        self._ended.add(body.number)
 
     def turned_away(self, body: Body, error: BaseException | None) -> None:
         """A spawn has raised: it was refused on the spot, or was blocked and gave up, or its job was withdrawn."""

@@ -120,6 +120,7 @@ class Body:
         """What a task factory has made of it, if that is more than a task."""
         self.gate: asyncio.Future[str] | None = None
         self.began = False
+        self.began_at = 0.0
         self.cancels = 0
         self.ended: str | None = None
         """``returned``, ``raised``, ``cancelled``; ``never`` if it was closed before its first step."""
@@ -244,6 +245,7 @@ class Body:
     async def run(self) -> str:
         """The coroutine."""
         self.began = True
+        self.began_at = self.world.now()
         self.coroutine = None
         task = asyncio.current_task()
         assert task is not None
