@@ -34,6 +34,7 @@ from aiojobs_verification.simulation.oracle.account import Numbers
 from aiojobs_verification.simulation.oracle.answers import Answers
 from aiojobs_verification.simulation.oracle.bench import how
 from aiojobs_verification.simulation.oracle.quiescence import Quiescence
+from aiojobs_verification.simulation.oracle.pictures import differences
 from aiojobs_verification.simulation.oracle.reference import Violation, seen
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Oracle(Answers, Quiescence):
         self.read()
         view = self.world.view()
         self._after_turn(view)
+        if self.world.package.pictures and self.world.scope.pictures:
+            self._check_picture(quiet=quiet)
         if quiet:
             self._when_quiet(view)
 
@@ -186,6 +189,8 @@ class Oracle(Answers, Quiescence):
         assert self.reference is not None
         if body is None:
             self._on_phase(event)
+        elif event == "accept":
+            body.accepted_at = self.world.now()
         elif event == "start":
             body.started_at = self.world.now()
         elif event == "expire":
@@ -356,6 +361,14 @@ class Oracle(Answers, Quiescence):
             summed = Numbers(*[sum(column) for column in zip(*tallies.values(), strict=True)])
             right = summed == self.account.wanted
         self.demand(right, _REPORT, f"by kind is told {tallies}, and there came {self.account.by_qualname}")
+
+    def _check_picture(self, *, quiet: bool) -> None:
+        """A picture that is taken now shows what there is (SEE-2)."""
+        assert self.reference is not None
+        with self.world.environment.looked_at:
+            picture = self.world.scheduler.snapshot()
+        wrong = next(differences(self.world, self.reference, picture, quiet=quiet), None)
+        self.demand(wrong is None, "SEE-2", f"in the picture {wrong}")
 
     def _check_counts(self, view: View) -> None:
         limit, room = self.world.limit, self.world.scope.pending_limit

@@ -156,11 +156,11 @@ class Reference:
     def _wanted(self) -> View:
         """What the scheduler has to say of itself."""
         counters = self.counters
-        jobs = self._listed()
+        jobs = self.listed()
         running = counters.active + counters.closing
         return View(self.phase, running, counters.pending, len(jobs), tuple([body.name for body in jobs]))
 
-    def _listed(self) -> list[Body]:
+    def listed(self) -> list[Body]:
         """The jobs in the order in which they were spawned; once closing begins none is pending any more."""
         live = self._follower.jobs.live
         is_open = self.phase == "open"

@@ -64,6 +64,7 @@ class WorldMachine(RuleBasedStateMachine):
             eager=self.eager,
             contexts=data.draw(st.sampled_from(("copied", "given", "shared"))),
             misuse=data.draw(st.booleans()),
+            pictures=data.draw(st.booleans()),
         )
         stranger = data.draw(st.sampled_from(("", *sorted(strangers()))))
         if stranger and not self.eager and self.package.observed:

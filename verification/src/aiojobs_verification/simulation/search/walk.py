@@ -105,6 +105,7 @@ def random_scope(chance: random.Random, *, eager: bool | None = None) -> Scope:
         terms=chance.choice([("plain",), ("plain", "timed"), ("plain", "endless"), TERMS]),
         limits=(1, 2, 3, 5, "none"),
         resizes=chance.choice([0, 0, 2, 10]),
+        pictures=chance.choice([True, False, False, False]),
         time_limit=chance.choice([2.0, 8.0, 0.5]),
         ends=chance.choice([("return", "raise"), ("return", "quit"), ENDS]),
         calls=tuple(sorted(chance.sample(kinds, chance.randint(1, len(kinds))))),

@@ -130,9 +130,12 @@ class Body:
         """Its task was cancelled from outside, behind the back of the scheduler."""
         self.told = ""
         """The order that it has been given and has not yet carried out."""
+        self.trying = ""
+        """What it tries from inside, and has no answer to."""
         self.failed_inside = False
         """It failed before its spawn had returned, as an eager task can."""
         # Kept by the oracle.
+        self.accepted_at: float | None = None
         self.started_at: float | None = None
         """When its job was given a slot."""
         self.expired_at: float | None = None
@@ -331,7 +334,7 @@ class Body:
 
     async def _try(self, order: str) -> None:
         """Do what nobody may do from inside; what happens is noted."""
-        self.told = ""
+        self.told, self.trying = "", order
         answer = "None"
         try:
             await self.world.call_from_inside(self, order)
@@ -341,4 +344,6 @@ class Body:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the judge wants to know
             answer = type(error).__name__
             self.world.suspect(f"{order} of {self.name}", error)
+        finally:
+            self.trying = ""
         self.world.note("tried", self, order, answer)

@@ -71,6 +71,8 @@ class Scope:
     and a pass later what the event has made ready."""
     contexts: str = "copied"
     """In which context a job is to run, see `truth.CONTEXTS`."""
+    pictures: bool = False
+    """In every state a picture is taken of the scheduler."""
     misuse: bool = False
     """At any time somebody does what nobody may do."""
     factories: tuple[str, ...] = ("stock",)
