@@ -39,12 +39,20 @@ def differences(world: World, reference: Reference, picture: Any, *, quiet: bool
     """Where a picture is not as it should be."""
     yield from _counts(world, reference, picture)
     yield from _jobs(world, reference, picture)
-    if any(body.trying == "self-idle" for body in world.bodies):
-        return
-    if picture.stuck:
-        yield f"{[job.name for job in picture.stuck]} are said to be stuck"
+    stuck = [job.id for job, body in zip(picture.jobs, reference.listed(), strict=False) if body in _stuck(world)]
+    if [job.id for job in picture.stuck] != stuck:
+        yield f"{[job.name for job in picture.stuck]} are said to be stuck, and not {stuck}"
     if quiet and not world.environment.is_strange:
         yield from _waiting(world, picture)
+
+
+def _stuck(world: World) -> list[Body]:
+    """The jobs that can't go on: they hold all slots and wait until the scheduler is idle, which needs a slot."""
+    waiting = [body for body in world.bodies if body.trying == "self-idle"]
+    needed = world.oracle.blocked() or any(
+        body.is_drained and body.entry is not None and body.entry.pending for body in world.bodies
+    )
+    return waiting if needed and world.limit is not None and len(waiting) >= world.limit else []
 
 
 def _counts(world: World, reference: Reference, picture: Any) -> Iterator[str]:
@@ -125,7 +133,8 @@ def _waiting(world: World, picture: Any) -> Iterator[str]:
     waits |= {(call.name, None) for call in blocked}
     if shown != waits:
         yield f"there waits {waits}, and shown is {shown}"
-    idle = {call.name for call in calls if call.kind in _IDLES and (call.kind != "with" or call.left_at)}
+    idle = {body.name for body in world.bodies if body.trying == "self-idle"}
+    idle |= {call.name for call in calls if call.kind in _IDLES and (call.kind != "with" or call.left_at)}
     if idlers != idle:
         yield f"until all has ended there waits {idle}, and shown is {idlers}"
     listed = [name for name in (_name(world, call.body) for call in blocked) if name]
