@@ -62,8 +62,8 @@ class Account:
         """What is to be told, once closing is over."""
         self.by_qualname: dict[str, Numbers] = {}
         self.is_checked = False
-        self.drops = False
-        """Work was dropped, or is late: that is to be said aloud."""
+        self.dropped = 0
+        """How many are late, or were dropped and draining would have waited for them: that is to be said aloud."""
 
     def begin(self, bodies: Iterable[Body], now: float) -> None:
         """Closing begins, with these jobs alive."""
@@ -82,8 +82,10 @@ class Account:
             kind: Numbers.counted(what for body, what in counted.items() if body.qualname == kind)
             for kind in dict.fromkeys(body.qualname for body in counted)
         }
-        dropped = [what for body, what in counted.items() if body.is_drained]
-        self.drops = bool({"cancelled", "never_started"} & {*dropped}) or self.wanted.late > 0
+        dropped = ("cancelled", "never_started")
+        self.dropped = self.wanted.late + sum(
+            what in dropped for body, what in counted.items() if body.is_drained
+        )
 
     def key(self) -> tuple[int, ...] | None:
         """What has a bearing on what is to be told: who is counted, as long as that is not over."""

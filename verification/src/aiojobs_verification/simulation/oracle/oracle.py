@@ -345,11 +345,16 @@ class Oracle(Answers, Quiescence):
             f"told is {report!r}; of the jobs that closing found there came {account.wanted}",
         )
         self._check_tallies(report)
+        self.demand(
+            report.dropped == account.dropped,
+            _REPORT,
+            f"{report.dropped} jobs are said to be dropped, of those that were counted on {account.dropped} were",
+        )
         late = abs(report.seconds - account.seconds) > self.coarse + self.grace
         self.demand(not late, _REPORT, f"closing took {account.seconds} s, and {report.seconds} are told")
         said = [record.getMessage() for record in self.world.logged]
         self.demand(
-            len(said) == account.drops, _REPORT, f"of {account.wanted} the logger hears {said or 'nothing'}"
+            len(said) == bool(account.dropped), _REPORT, f"of {account.wanted} the logger hears {said or 'nothing'}"
         )
 
     def _check_tallies(self, report: Any) -> None:

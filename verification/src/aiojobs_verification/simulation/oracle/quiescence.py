@@ -168,8 +168,9 @@ class Quiescence(Strangers):
             return
         told = f"{body.receivers} callers received it, the handler heard of it {body.reports} times"
         once = body.reports == (0 if body.receivers else 1)
-        requirement = "EXC-1" if isinstance(body.error, Exception) else "EXC-3"
-        self.demand(once, requirement, f"{body.name} failed with {type(body.error).__name__}; {told}")
+        error = TimeoutError() if body.fate == "timed_out" else body.error
+        requirement = "EXC-1" if isinstance(error, Exception) else "EXC-3"
+        self.demand(once, requirement, f"{body.name} failed with {type(error).__name__}; {told}")
 
     def _check_shield_received(self, body: Body) -> None:
         told = f"{body.receivers} callers received it, the handler heard of it {body.reports} times"
