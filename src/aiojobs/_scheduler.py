@@ -102,8 +102,8 @@ class Scheduler(Collection[Job[Any]]):
         # As given; what nobody lives to wait for is no deadline.
         self.__given = close_timeout, wait_timeout, wait_within, exception_handler
         ALIVE[next(_count)] = self
-        for observer in observers:
-            attach = getattr(observer, "attach", None)
+        for told in observers:
+            attach = getattr(told, "attach", None)
             if attach is not None:
                 attach(self)
 
@@ -363,6 +363,9 @@ class Scheduler(Collection[Job[Any]]):
         return cast("ShutdownReport", self.shutdown_report)
 
     async def __aenter__(self) -> Self:
+        """Bind the scheduler to the running loop."""
+        core = self.__core
+        core.bind(core.bound.check())
         return self
 
     async def __aexit__(
