@@ -133,7 +133,7 @@ def _waiting(world: World, picture: Any) -> Iterator[str]:
     waits |= {(call.name, None) for call in blocked}
     if shown != waits:
         yield f"there waits {waits}, and shown is {shown}"
-    idle = {body.name for body in world.bodies if body.trying == "self-idle"}
+    idle = {_name(world, body) for body in world.bodies if body.trying == "self-idle"}
     idle |= {call.name for call in calls if call.kind in _IDLES and (call.kind != "with" or call.left_at)}
     if idlers != idle:
         yield f"until all has ended there waits {idle}, and shown is {idlers}"
