@@ -183,6 +183,12 @@ def test_the_reference_names_each_of_its_files_and_every_command_that_repeats_a_
     ] == []
 
 
+def test_every_folder_of_the_tests_says_what_it_is_for():
+    said = set(re.findall(r"^\| `(\w+)/` \|", pages.text("tests/README.md"), re.MULTILINE))
+    there = {path.parent for path in (pages.ROOT / "tests").rglob("*.py")}
+    assert said == {path.relative_to(pages.ROOT / "tests").parts[0] for path in there if path.name != "tests"}
+
+
 def _code(page):
     """What stands in code spans and in blocks."""
     return "\n".join(re.findall(r"`[^`\n]+`|^```sh\n.*?^```", pages.text(page), re.MULTILINE | re.DOTALL))
