@@ -29,7 +29,7 @@ HOUSE = "docs/explanation/architecture.md"
 # A module may import what stands in a lower layer, for type checkers too, and nothing else of this package.
 LAYERS = layers((ROOT / HOUSE).read_text(encoding="utf-8"))
 # They stand around the scheduler and are told by it, as a user's own code would be.
-AROUND = {"_calling", "aiohttp", "signals", "tracing"}
+AROUND = {"_calling", "_history", "_live_page", "aiohttp", "inspect", "signals", "tracing"}
 PURE = {"_lifecycle", "_admission"}
 PURE_IMPORTS = {"__future__", "collections", "enum", "typing"}
 THIRD_PARTY = {"aiohttp": {"aiohttp"}}  # by module
@@ -576,7 +576,7 @@ UNGUARDED = {
     "_threads.Threads._enter": "before anything has changed, or the caller's future, which is told last",
     "_threads.Threads._wait": "futures of the loop's and of the caller's; what their callbacks raise is logged",
     "_threads.Threads.spawn": "nothing has changed yet",
-    "_threads._fail": "the caller's future, which is told last",
+    "_threads._fail_call": "the caller's future, which is told last",
     "_timing.Timing._allow": "all that a callback of the loop does",
     "_timing.Timing.start": "inside the guard of launch",
 }
