@@ -87,7 +87,8 @@ Callbacks = list[tuple[Callable[[Any], object], contextvars.Context, Caller]]
 
 
 FOR_THE_OWNER: Final = (
-    *("after", "before", "context", "coro", "current", "given_name", "kept", "owner", "task", "waiters"),
+    *("after", "before", "context", "coro", "current", "ending"),
+    *("given_name", "kept", "owner", "task", "waiters"),
     *("fire", "is_queued", "let_go", "wake"),
 )
 """What of a job is no part of the API, though it has no underscore: this package's modules know each other."""
