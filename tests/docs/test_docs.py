@@ -78,7 +78,7 @@ def test_a_program_prints_the_same_when_time_is_real(example, on_a_real_clock):
 def test_every_page_that_teaches_has_examples():
     teaching = {page for page in PAGES if "/howto/" in page or page in {"README.md", "docs/tutorial.md"}}
     elsewhere = {page for page in PAGES if pages.files(page) or pages.quotes(page)}
-    assert teaching - {example.page for example in EXAMPLES} - elsewhere <= {"docs/howto/call-from-threads.md"}
+    assert teaching - {example.page for example in EXAMPLES} - elsewhere == set()
 
 
 @pytest.mark.parametrize("page", PAGES)
