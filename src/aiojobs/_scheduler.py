@@ -350,8 +350,8 @@ class Scheduler(Collection[Job[Any]]):
     async def wait_and_close(self, timeout: float | None = None) -> ShutdownReport:  # noqa: ASYNC109 - as in aiojobs 1.4
         """Wait until every job and every shielded awaitable has ended, then close (``SHUT-4``).
 
-        It waits for those added meanwhile, too, but not for jobs spawned with ``drain=False`` (``SHUT-8``). `timeout` is
-        in seconds; None means ``wait_timeout``. Cancelled while it waits, it leaves the scheduler open.
+        It waits for those added meanwhile, too, but not for jobs spawned with ``drain=False`` (``SHUT-8``).
+        `timeout` is in seconds; None means ``wait_timeout``. Cancelled while it waits, it leaves the scheduler open.
 
         Returns a report, as ``close`` does.
 
