@@ -123,7 +123,7 @@ def test_a_long_line_of_prose_is_found():
 # Words of the field. The glossary has those that are used instead.
 
 NOT_USED = re.compile(
-    r"\bbooks?\b|\b(?:fall|falls|fallen|falling) free\b|\bmov(?:e|es|ed|ing) up\b|"
+    r"\bbooks?\b(?!-\d)|\b(?:fall|falls|fallen|falling) free\b|\bmov(?:e|es|ed|ing) up\b|"
     r"\b(?:waits?|waiting|stands?|calls|callers) outside\b(?! of)|\bincumbent|\brosters?\b|\bspecimens?\b|"
     r"\bplanted faults?\b|\bstor(?:y|ies)\b|\bso many\b",
     re.IGNORECASE,
