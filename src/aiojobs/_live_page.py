@@ -48,7 +48,7 @@ _Send = Callable[[_Message], Awaitable[None]]
 _App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
 _MOST_JOBS: Final = 100
-"""So many jobs are shown, those that are stuck or wait for others first; the rest are counted."""
+"""The number of jobs that are shown, those that are stuck or wait for others first; the rest are counted."""
 _MOST_FRAMES: Final = 12
 _MOST_WAITS: Final = 300
 _FRESH: Final = 1.0
