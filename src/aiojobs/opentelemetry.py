@@ -58,7 +58,7 @@ from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvid
 from opentelemetry.trace import Link, Span, Status, StatusCode, TracerProvider, get_tracer
 
 import aiojobs
-from aiojobs import Job, Outcome, Record, Scheduler, State
+from aiojobs import Event, Job, Outcome, Record, Scheduler, State
 from aiojobs._measuring import BUCKETS, Counts, Measured, Named
 
 __all__ = ("Metrics", "Tracing")
@@ -69,10 +69,10 @@ _FUNCTION: Final = "code.function.name"
 _ERROR: Final = "error.type"
 _OUTCOME: Final = "aiojobs.job.outcome"
 _SCHEDULER: Final = "aiojobs.scheduler.name"
-_DROPPED: Final = ("never_started", "timed_out")
+_DROPPED: Final = (Outcome.NEVER_STARTED, Outcome.TIMED_OUT)
 """Ends that are errors, though the job raised none."""
 _ENDS: Final = (State.DONE, State.CLOSED)
-_TOLD: Final = ("start", "close", "expire")
+_TOLD: Final = (Event.START, Event.CLOSE, Event.EXPIRE)
 """Steps of a job that its span has as events."""
 
 
@@ -285,9 +285,10 @@ def _observe(
 
 def _error_of(job: Job[Any]) -> str | None:
     """What kind of error the end of a job is; None if it is none."""
-    if job.outcome is Outcome.RAISED:
+    outcome = cast("Outcome", job.outcome)
+    if outcome is Outcome.RAISED:
         return _type_of(cast("BaseException", job.exception()))
-    return job.outcome.value if job.outcome in _DROPPED else None
+    return outcome.value if outcome in _DROPPED else None
 
 
 def _type_of(exc: BaseException) -> str:
