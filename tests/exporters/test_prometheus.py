@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 import weakref
+from contextlib import suppress
 
 import prometheus_client
 import pytest
@@ -82,9 +83,9 @@ async def test_a_scrape_has_one_series_for_each_task_and_outcome_however_many_jo
         await shop.idle()
         found = samples(await asyncio.to_thread(fetch, port))
         await mail.close()
-    assert found.pop(("aiojobs_job_wait_seconds_sum", "shop", "store")) >= 0
-    assert found.pop(("aiojobs_job_run_seconds_sum", "shop", "store")) >= 0
-    assert found.pop(("aiojobs_job_wait_seconds_sum", "mail", "rests")) == 0
+    sums = [found.pop(key) for key in sorted(found) if key[0].endswith("_sum")]
+    assert len(sums) == 4
+    assert min(sums) >= 0
     assert found == {
         **{("aiojobs_jobs_total", "shop", "store", outcome): 0 for outcome in OUTCOMES},
         **{("aiojobs_jobs_total", "mail", "rests", outcome): 0 for outcome in OUTCOMES},
@@ -94,7 +95,6 @@ async def test_a_scrape_has_one_series_for_each_task_and_outcome_however_many_jo
         ("aiojobs_job_run_seconds_count", "shop", "store"): 1000,
         ("aiojobs_job_wait_seconds_count", "mail", "rests"): 1,
         ("aiojobs_job_run_seconds_count", "mail", "rests"): 0,
-        ("aiojobs_job_run_seconds_sum", "mail", "rests"): 0,
         ("aiojobs_jobs_running", "shop"): 0,
         ("aiojobs_jobs_running", "mail"): 1,
         ("aiojobs_jobs_pending", "shop"): 0,
@@ -142,7 +142,8 @@ def outcomes(registry):
 
 @pytest.mark.requirement("SEE-1", "START-2", "SPAWN-6")
 async def test_each_job_has_waited_and_those_that_started_have_run(registry):
-    async with observed(Metrics("shop", registry=registry), limit=1) as shop:
+    metrics = Metrics("shop", registry=registry)
+    async with observed(metrics, limit=1, exception_handler=lambda *_: None) as shop:
         await shop.spawn(rests(2))
         await shop.spawn(rests(60), timeout=3)
         await shop.spawn(rests(60))
@@ -217,10 +218,8 @@ async def test_gauges_say_what_is_so_when_they_are_scraped(registry):
 async def test_a_closed_scheduler_has_gauges_as_long_as_a_job_of_it_runs(registry):
     async def stays():
         for _ in range(2):
-            try:
+            with suppress(asyncio.CancelledError):
                 await asyncio.sleep(60)
-            except asyncio.CancelledError:
-                pass
 
     shop = observed(
         Metrics("shop", registry=registry), close_timeout=1, limit=1, exception_handler=lambda *_: None
@@ -236,7 +235,10 @@ async def test_a_closed_scheduler_has_gauges_as_long_as_a_job_of_it_runs(registr
 async def test_schedulers_of_one_name_are_added_up(registry):
     metrics = Metrics(registry=registry)
     assert metrics.named("request") is metrics.named("request")
-    async with observed(metrics.named("request"), limit=2) as one, observed(metrics.named("request"), limit=3) as two:
+    async with (
+        observed(metrics.named("request"), limit=2) as one,
+        observed(metrics.named("request"), limit=3) as two,
+    ):
         for scheduler in (one, one, two):
             await scheduler.spawn(rests(1))
         assert gauges(registry, "request") == [3, 0, 0, 5]
@@ -278,7 +280,8 @@ def test_a_scheduler_that_goes_away_leaves_nothing_but_its_counters(registry):
     assert scheduler() is None
     assert [job() for job in jobs] == [None, None]
     assert gauges(registry) == [None] * 4
-    assert outcomes(registry) == {}
+    # The runner has cancelled the job that ran. The next was started by that, and has never ended.
+    assert outcomes(registry) == {"cancelled": 1}
 
 
 def test_names_that_come_during_a_scrape_do_no_harm(registry):
