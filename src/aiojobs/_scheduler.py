@@ -57,6 +57,8 @@ class Scheduler(Collection[Job[Any]]):
             received; None for the loop's own handler. A plain function: nobody would await an ``async def``.
         observer: called with a `Record` for every acceptance, transition and change of phase; a plain function
             too. One, or several that are told in order. What would change the scheduler raises in it (``SEE-1``).
+            One that has a method ``attach`` is given the scheduler by it, when that is made: it should keep no more
+            than a weak reference.
 
     Raises:
         TypeError, ValueError: an argument makes no sense; the message names it (``SPAWN-3``).
@@ -83,13 +85,17 @@ class Scheduler(Collection[Job[Any]]):
         core = self.__core = Core(Admission(limit, pending_limit), bound, reporting, close_within)
         shields = self.__shields = Shields(core)
         self.__closing = Closing(core, shields)
-        self.__outside = core.line = Backpressure(core)
-        self.__threads = Threads(core, core.line)
+        core.line = line = Backpressure(core)
+        self.__outside = Threads(core, line)
         core.clock = Timing(core)
         core.starter = launching = Launching(core)
         core.tasks = launching.following
         # As given; what nobody lives to wait for is no deadline.
         self.__given = close_timeout, wait_timeout, wait_within, exception_handler
+        for observer in observers:
+            attach = getattr(observer, "attach", None)
+            if attach is not None:
+                attach(self)
 
     # --- What a user sees -------------------------------------------------------------------------
 
@@ -229,7 +235,7 @@ class Scheduler(Collection[Job[Any]]):
         job = self.__core.enter(coro, name, context, True, terms)
         if job is not None:
             return job
-        blocked = self.__outside.spawn(coro, name, context, terms)
+        blocked = self.__outside.line.spawn(coro, name, context, terms)
         del coro  # what is raised while it is closed may hold this frame (BOOK-3)
         return await blocked
 
@@ -264,7 +270,7 @@ class Scheduler(Collection[Job[Any]]):
             RuntimeError: the scheduler has no loop yet, or this is its thread, and `coro` is untouched; or the loop
                 is closed, and so is `coro`.
         """
-        return self.__threads.spawn(coro, name)
+        return self.__outside.spawn(coro, name)
 
     # --- Shielding --------------------------------------------------------------------------------
 
