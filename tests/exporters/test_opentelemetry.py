@@ -372,10 +372,8 @@ def figures(reader):
 @pytest.mark.requirement("SEE-1", "BOOK-1", "SPAWN-6", "START-2")
 async def test_the_figures_of_jobs_and_schedulers(meters, reader):
     metrics = Metrics("shop", meter_provider=meters)
-    mail_metrics = metrics.named("mail")
-    shop, mail = quiet(limit=1, pending_limit=3, observer=metrics), quiet(limit=None, observer=mail_metrics)
-    metrics.attach(shop)
-    mail_metrics.attach(mail)
+    shop = quiet(limit=1, pending_limit=3, observer=metrics)
+    mail = quiet(limit=None, observer=metrics.named("mail"))
     await mail.spawn(rests())
     for coro, timeout in ((rests(2), None), (rests(), 3), (fails(), None)):
         await shop.spawn(coro, timeout=timeout)
@@ -414,9 +412,7 @@ async def test_the_figures_of_jobs_and_schedulers(meters, reader):
 
 
 async def test_instruments_have_units_and_attributes_by_the_conventions(meters, reader):
-    metrics = Metrics(meter_provider=meters)
-    scheduler = quiet(observer=metrics)
-    metrics.attach(scheduler)
+    scheduler = quiet(observer=Metrics(meter_provider=meters))
     await scheduler.spawn(fails())
     await scheduler.idle()
     scope = reader.get_metrics_data().resource_metrics[0].scope_metrics[0]

@@ -38,10 +38,8 @@ def samples(families, *ends):
 
 
 def observed(metrics, **options):
-    """A scheduler that is observed and attached."""
-    scheduler = Scheduler(observer=metrics, **options)
-    metrics.attach(scheduler)
-    return scheduler
+    """A scheduler that is observed."""
+    return Scheduler(observer=metrics, **options)
 
 
 async def store(number):
@@ -337,9 +335,7 @@ async def order():
     pass
 
 async def main():
-    metrics = Metrics("shop")
-    scheduler = Scheduler(limit=3, observer=metrics)
-    metrics.attach(scheduler)
+    scheduler = Scheduler(limit=3, observer=Metrics("shop"))
     for _ in range(5):
         await scheduler.spawn(order())
     await scheduler.idle()
@@ -368,3 +364,33 @@ def test_processes_are_added_up_and_those_that_have_died_run_nothing(registry, m
     workers[1].communicate(b"\n")
     assert outcomes(registry)["returned"] == 10
     assert [worker.returncode for worker in workers] == [0, 0]
+
+
+# In a web application.
+
+
+@pytest.mark.loops("stock")
+async def test_the_scheduler_of_an_aiohttp_application_is_observed_and_scraped_by_the_handler_of_the_client(
+    registry,
+):
+    from aiohttp import web
+    from aiohttp.test_utils import TestClient, TestServer
+    from prometheus_client.aiohttp import make_aiohttp_handler
+
+    from aiojobs.aiohttp import setup, spawn
+
+    async def accept(request):
+        await (await spawn(request, store(1))).wait()
+        return web.Response(status=202)
+
+    app = web.Application()
+    setup(app, limit=4, observer=Metrics("web", registry=registry))
+    app.router.add_post("/orders", accept)
+    app.router.add_get("/metrics", make_aiohttp_handler(registry))
+    async with TestClient(TestServer(app)) as client:
+        async with client.post("/orders") as answer:
+            assert answer.status == 202
+        async with client.get("/metrics") as answer:
+            found = samples(text_string_to_metric_families(await answer.text()))
+    assert found["aiojobs_jobs_total", "web", "store", "returned"] == 1
+    assert found["aiojobs_jobs_limit", "web"] == 4
