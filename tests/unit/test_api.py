@@ -142,6 +142,11 @@ def test_every_signature_is_as_designed(function, expected):
     assert parameters(function) == expected
 
 
+@pytest.mark.requirement("SPAWN-5")
+def test_both_ways_to_spawn_take_the_same_arguments():
+    assert parameters(Scheduler.spawn) == parameters(Scheduler.spawn_nowait)
+
+
 @pytest.mark.parametrize("owner", [Scheduler, Job])
 def test_everything_public_is_documented(owner):
     public = [name for name in vars(owner) if not name.startswith("_")]
