@@ -22,7 +22,10 @@ from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary, ref
 
-from aiojobs import Event, Job, Phase, Record, Scheduler, State
+from ._events import Record
+from ._job import Job
+from ._lifecycle import Event, Phase, State
+from ._scheduler import Scheduler
 
 __all__ = ("BUCKETS", "OTHER", "Counts", "Measured", "Named", "Series")
 

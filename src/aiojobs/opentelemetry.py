@@ -58,8 +58,12 @@ from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvid
 from opentelemetry.trace import Link, Span, Status, StatusCode, TracerProvider, get_tracer
 
 import aiojobs
-from aiojobs import Event, Job, Outcome, Record, Scheduler, State
-from aiojobs._measuring import BUCKETS, Counts, Measured, Named
+
+from ._events import Record
+from ._job import Job
+from ._lifecycle import Event, Outcome, State
+from ._measuring import BUCKETS, Counts, Measured, Named
+from ._scheduler import Scheduler
 
 __all__ = ("Metrics", "Tracing")
 

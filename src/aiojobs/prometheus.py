@@ -37,8 +37,11 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from aiojobs import Job, Outcome, Record, Scheduler
-from aiojobs._measuring import BUCKETS, Counts, Measured, Named
+from ._events import Record
+from ._job import Job
+from ._lifecycle import Outcome
+from ._measuring import BUCKETS, Counts, Measured, Named
+from ._scheduler import Scheduler
 
 __all__ = ("BUCKETS", "Metrics")
 

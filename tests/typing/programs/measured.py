@@ -34,7 +34,7 @@ async def main(registry: CollectorRegistry, context: contextvars.Context) -> Non
     await tracing.spawn(shop, count)  # error: mypy[arg-type] pyright[reportArgumentType]
     prometheus.Metrics(shop)  # error: mypy[arg-type] pyright[reportArgumentType]
     prometheus.Metrics(register=registry)  # error: mypy[call-arg] pyright[reportCallIssue]
-    opentelemetry.Tracing(get_tracer_provider())  # error: mypy[misc] pyright[reportCallIssue]
+    opentelemetry.Tracing(get_tracer_provider())  # error: mypy[call-arg] pyright[reportCallIssue]
 
 
 def spawn_traced(scheduler: aiojobs.Scheduler, coro: Coroutine[Any, Any, str]) -> None:
