@@ -34,12 +34,15 @@ from unit.bodies import Body, fails, forever, returns
 
 def test_the_public_names_are_these_and_each_exists():
     assert set(aiojobs.__all__) == {
+        "BlockedSpawn",
         "Event",
         "ExceptionContext",
         "ExceptionHandler",
         "IllegalTransition",
         "Job",
         "JobClosed",
+        "JobSnapshot",
+        "Location",
         "Observer",
         "Outcome",
         "PendingQueueFull",
@@ -48,8 +51,11 @@ def test_the_public_names_are_these_and_each_exists():
         "Record",
         "Scheduler",
         "ShutdownReport",
+        "Snapshot",
         "State",
         "Tally",
+        "TaskSnapshot",
+        "Wait",
         "create_scheduler",
     }
     assert all(hasattr(aiojobs, name) for name in aiojobs.__all__)
