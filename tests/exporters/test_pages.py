@@ -32,7 +32,7 @@ def start(tmp_path):
         process = subprocess.Popen(
             [sys.executable, "-W", "error", name],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(pages.ROOT / "src")},
+            env={**os.environ, "PYTHONPATH": str(pages.ROOT / "src"), "PYTHONASYNCIODEBUG": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
