@@ -163,14 +163,15 @@ class Tracing:
         function = getattr(coro, "__qualname__", type(coro).__qualname__)
         attributes = {_FUNCTION: function} | ({} if name is None else {"aiojobs.job.name": name})
         spawner = trace.get_current_span().get_span_context()
-        links = [Link(spawner)] if self._linked and spawner.is_valid else []
+        links = [Link(spawner)] if self._linked else []
         parent = otel.Context() if self._linked else None
         span = self._tracer.start_span(function, parent, attributes=attributes, links=links)
         otel.attach(trace.set_span_in_context(span))
         return span
 
     def _follow(self, span: Span, job: Job[_T]) -> Job[_T]:
-        job.add_done_callback(partial(self._end, span))
+        if span.is_recording():
+            job.add_done_callback(partial(self._end, span))
         return job
 
     def _end(self, span: Span, job: Job[Any]) -> None:

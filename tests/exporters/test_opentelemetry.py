@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.semconv.attributes import code_attributes, error_attributes
 from opentelemetry.trace import StatusCode
 
-from aiojobs import PendingQueueFull, Scheduler
+from aiojobs import Job, PendingQueueFull, Scheduler
 from aiojobs.opentelemetry import Metrics, Tracing
 from aiojobs.testing import settle
 
@@ -303,6 +303,42 @@ async def test_as_an_observer_it_knows_when_a_job_started_was_asked_and_ended(
     ]
 
 
+async def test_as_an_observer_it_ends_a_span_when_the_job_ended_and_not_when_it_is_called_back(
+    exporter, provider, monkeypatch
+):
+    clock = [0]
+    for module in ("time", "opentelemetry.sdk.trace"):
+        monkeypatch.setattr(f"{module}.time_ns", lambda: clock[0])
+
+    def other_observer(record):
+        clock[0] += 5
+
+    tracing = Tracing(tracer_provider=provider)
+    async with quiet(observer=[tracing, other_observer]) as scheduler:
+        await tracing.spawn(scheduler, returns())  # told of: its acceptance, its start, its end
+    await settle()
+    (span,) = exporter.get_finished_spans()
+    assert span.end_time == 10
+
+
+@pytest.mark.requirement("SHUT-8", "SPAWN-5", "SPAWN-6")
+async def test_what_spawn_is_given_is_handed_on(exporter, provider):
+    tracing = Tracing(tracer_provider=provider)
+    async with quiet() as scheduler:
+        jobs = [
+            await tracing.spawn(scheduler, rests(), "endless", drain=False),
+            tracing.spawn_nowait(scheduler, rests(), "endless too", drain=False),
+            await tracing.spawn(scheduler, rests(), "short", timeout=1),
+            tracing.spawn_nowait(scheduler, rests(), "short too", timeout=1),
+        ]
+    await settle()
+    assert asyncio.get_running_loop().time() == 1
+    told = [(job.get_name(), job.outcome) for job in jobs]
+    spans = {span.attributes["aiojobs.job.name"]: span.attributes for span in exporter.get_finished_spans()}
+    assert told == [(name, spans[name][OUTCOME]) for name, _ in told]
+    assert [outcome for _, outcome in told] == ["cancelled", "cancelled", "timed_out", "timed_out"]
+
+
 @pytest.mark.requirement("BOOK-3")
 async def test_nothing_is_kept_of_jobs_that_have_ended_traced_or_not(provider):
     tracing = Tracing(tracer_provider=provider)
@@ -319,7 +355,8 @@ async def test_nothing_is_kept_of_jobs_that_have_ended_traced_or_not(provider):
 # Who decides what is recorded.
 
 
-async def test_a_trace_that_is_not_sampled_is_passed_on_and_not_exported(exporter):
+async def test_a_trace_that_is_not_sampled_is_passed_on_and_costs_no_callback(exporter, monkeypatch):
+    monkeypatch.delattr(Job, "add_done_callback")
     provider = TracerProvider(sampler=ALWAYS_OFF)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     seen = []
@@ -333,6 +370,7 @@ async def test_a_trace_that_is_not_sampled_is_passed_on_and_not_exported(exporte
     await settle()
     assert seen[0].trace_id == request.get_span_context().trace_id
     assert not seen[0].trace_flags.sampled
+    assert seen[0].span_id != request.get_span_context().span_id
     assert exporter.get_finished_spans() == ()
 
 
@@ -370,7 +408,7 @@ def figures(reader):
 
 
 @pytest.mark.requirement("SEE-1", "BOOK-1", "SPAWN-6", "START-2")
-async def test_the_figures_of_jobs_and_schedulers(meters, reader):
+async def test_the_figures_of_jobs_and_schedulers(meters, reader, caplog):
     metrics = Metrics("shop", meter_provider=meters)
     shop = quiet(limit=1, pending_limit=3, observer=metrics)
     mail = quiet(limit=None, observer=metrics.named("mail"))
@@ -409,6 +447,8 @@ async def test_the_figures_of_jobs_and_schedulers(meters, reader):
         ("aiojobs.job.run.duration", "shop", "fails"): (1, 0),
         ("aiojobs.job.run.duration", "mail", "rests"): (1, 6),
     }
+    # The SDK would complain of a limit that is infinite.
+    assert [record for record in caplog.records if record.name.startswith("opentelemetry")] == []
 
 
 async def test_instruments_have_units_and_attributes_by_the_conventions(meters, reader):

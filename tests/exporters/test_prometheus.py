@@ -282,15 +282,20 @@ def test_a_scheduler_that_goes_away_leaves_nothing_but_its_counters(registry):
     assert outcomes(registry) == {"cancelled": 1}
 
 
-def test_names_that_come_during_a_scrape_do_no_harm(registry):
+def test_what_another_thread_does_during_a_scrape_does_no_harm(registry):
     metrics = Metrics("shop", registry=registry)
-    kept = [observed(metrics), observed(metrics.named("mail"))]
-    found = []
-    for family in registry.collect():
-        found.append(family.name)
-        kept.append(observed(metrics.named(f"more {len(kept)}")))
-    assert len(found) == 7
-    assert gauges(registry, "more 2") == [0, 0, 0, 100]
+    kept = []
+
+    class Scraped(Scheduler):
+        @property
+        def active_count(self):
+            kept.append(observed(metrics.named(f"more {len(kept)}")))
+            kept.append(observed(metrics))
+            return 7
+
+    kept.append(Scraped(observer=metrics))
+    assert gauges(registry) == [7, 0, 0, 100]
+    assert gauges(registry, "more 1") == [0, 0, 0, 100]
 
 
 # What makes no sense.
