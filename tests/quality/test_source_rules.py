@@ -28,10 +28,10 @@ def layers(page):
 # A module may import what stands in a lower layer, for type checkers too, and nothing else of this package.
 LAYERS = layers((ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8"))
 # They stand around the scheduler and are told by it, as a user's own code would be.
-AROUND = {"_calling", "aiohttp", "signals", "tracing"}
+AROUND = {"_calling", "aiohttp", "asgi", "fastapi", "signals", "starlette", "tracing"}
 PURE = {"_lifecycle", "_admission"}
 PURE_IMPORTS = {"__future__", "collections", "enum", "typing"}
-THIRD_PARTY = {"aiohttp": {"aiohttp"}}  # by module
+THIRD_PARTY = {"aiohttp": {"aiohttp"}, "starlette": {"starlette"}, "fastapi": {"fastapi"}}  # by module
 # By module: sets that are asked whether something is in them, and never walked.
 SETS = {"_ownership": {"foreign"}, "_core": {"foreign"}}
 
