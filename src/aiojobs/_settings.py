@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypedDict
 
 from ._events import Observer
@@ -18,4 +19,4 @@ class Settings(TypedDict, total=False):
     limit: int | None
     pending_limit: int
     exception_handler: ExceptionHandler | None
-    observer: Observer | None
+    observer: Observer | Iterable[Observer] | None

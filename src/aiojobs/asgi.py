@@ -161,10 +161,13 @@ class Jobs:
         life = _Life(Scheduler(**self._settings), receive, send)
         try:
             async with life.scheduler:
+                await (
+                    life.scheduler.idle()
+                )  # it is bound to its loop now, so a thread may be the first to spawn
                 self._schedulers[loop] = scope[_SCHEDULER] = life.scheduler
                 await life.run(self.app, scope)
         finally:
-            del self._schedulers[loop]
+            self._schedulers.pop(loop, None)
 
 
 def get_scheduler(connection: Connection | Mapping[str, Any]) -> Scheduler:
@@ -188,17 +191,22 @@ def get_scheduler(connection: Connection | Mapping[str, Any]) -> Scheduler:
 
 
 async def while_connected(
-    connection: Connection | Mapping[str, Any], coro: Coroutine[Any, Any, _T], name: str | None = None
+    connection: Connection | Mapping[str, Any],
+    coro: Coroutine[Any, Any, _T],
+    name: str | None = None,
+    *,
+    timeout: float | None = None,  # noqa: ASYNC109 - it is the job's
 ) -> _T:
     """Run `coro` as a job for the client of a request, and stop it if the client leaves.
 
-    It returns what `coro` returns. If the client leaves, or the caller is cancelled, the job is asked to stop, and
-    waited for as long as its scheduler's ``close_timeout`` (``CLOSE-2``). A call that waits for a place in the
-    queue is withdrawn (``SPAWN-1``). A part of the body that was not read before hides a disconnect, until
-    the application reads it.
+    It returns what `coro` returns, or raises what that raises. If the client leaves, or the caller is cancelled, the
+    job is asked to stop, and waited for as long as its scheduler's ``close_timeout`` (``CLOSE-2``). A call that
+    waits for a place in the queue is withdrawn (``SPAWN-1``). A part of the body that was not read before hides
+    a disconnect, until the application reads it.
 
     Raises:
         ClientDisconnected: the client left. A handler may let it through: `Jobs` takes care of it.
+        TimeoutError: the job took longer than `timeout` seconds (``SPAWN-6``).
         JobClosed: somebody else stopped the job (``WAIT-3``).
         TypeError: an argument is of the wrong kind, or `connection` is a websocket; `coro` is untouched.
         RuntimeError: there is no scheduler, and `coro` is untouched; or as `aiojobs.Scheduler.spawn`.
@@ -211,7 +219,7 @@ async def while_connected(
         async with stay:
             watcher = asyncio.ensure_future(_watch(exchange, stay))
             try:
-                job = await scheduler.spawn(coro, name)
+                job = await scheduler.spawn(coro, name, timeout=timeout)
                 return await job
             finally:
                 watcher.cancel()
@@ -310,7 +318,7 @@ class _Life:
         self._asked = message["type"]
         if self._asked == _SHUTDOWN:
             _log.info("shutdown: jobs to finish: %d", len(self.scheduler))
-            await self.scheduler.wait_and_close()
+            _log.info("shutdown: %s", await self.scheduler.wait_and_close())
         return message
 
     async def send(self, message: Message) -> None:

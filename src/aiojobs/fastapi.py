@@ -41,6 +41,6 @@ async def _scheduler_of(connection: HTTPConnection) -> Scheduler:
 Jobs: TypeAlias = Annotated[Scheduler, Depends(_scheduler_of)]
 """The scheduler of a route's application: ``async def accept(order: Order, jobs: Jobs): …``.
 
-It serves routes that are coroutine functions, websockets, dependencies, and applications that are mounted. A route
-that is a plain function runs in a thread, and spawns with ``anyio.from_thread.run(jobs.spawn, coro)``.
+It serves routes, websockets, dependencies, and applications that are mounted. A route that is a plain function
+runs in a thread, and spawns with ``jobs.spawn_threadsafe(coro).result()`` (``SPAWN-7``).
 """

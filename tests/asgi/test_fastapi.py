@@ -80,8 +80,15 @@ async def test_a_dependency_and_a_mounted_application_get_the_same_one(app):
 
 
 @pytest.mark.loops("stock")
-@pytest.mark.requirement("SPAWN-4")
-async def test_a_plain_function_spawns_from_its_thread_and_its_context_goes_along(app):
+@pytest.mark.requirement("SPAWN-4", "SPAWN-7")
+@pytest.mark.parametrize(
+    "spawn",
+    [
+        lambda jobs, *args: jobs.spawn_threadsafe(*args).result(10),
+        lambda jobs, *args: anyio.from_thread.run(jobs.spawn, *args),
+    ],
+)
+async def test_a_plain_function_spawns_from_its_thread_and_its_context_goes_along(app, spawn):
     seen = []
 
     async def work():
@@ -90,7 +97,7 @@ async def test_a_plain_function_spawns_from_its_thread_and_its_context_goes_alon
     @app.get("/")
     def accept(jobs: Jobs):
         USER.set("Ada")
-        job = anyio.from_thread.run(jobs.spawn, work(), "for Ada")
+        job = spawn(jobs, work(), "for Ada")
         return {"accepted": job.get_name()}
 
     async with client_of(app) as client:

@@ -56,6 +56,21 @@ async def test_how_much_there_is_to_do_at_shutdown_is_logged(jobs, caplog):
     assert "shutdown: jobs to finish: 3" in caplog.messages
 
 
+@pytest.mark.requirement("SHUT-7")
+async def test_what_the_shutdown_did_to_jobs_is_logged(jobs, caplog):
+    caplog.set_level(logging.INFO, "aiojobs")
+    server = await started(jobs)
+    for seconds in (1, 100, 100, 100):
+        await jobs.scheduler.spawn(asyncio.sleep(seconds))
+    server.asks("shutdown")
+    await server.life
+    told = [record for record in caplog.records if "2 cancelled, 1 never started" in record.getMessage()]
+    assert [(record.name, record.levelname) for record in told] == [
+        ("aiojobs", "WARNING"),
+        ("aiojobs.asgi", "INFO"),
+    ]
+
+
 async def test_an_application_that_is_started_again_gets_a_new_scheduler(jobs):
     met = []
     for _ in range(2):
@@ -322,7 +337,9 @@ async def test_lifespan_raises_what_the_application_raises_at_start():
             pytest.fail("it has not started")
 
 
-@pytest.mark.parametrize(("message", "says"), [({"message": "no luck"}, "no luck"), ({}, "without an answer")])
+@pytest.mark.parametrize(
+    ("message", "says"), [({"message": "no luck"}, "no luck"), ({}, "without an answer")]
+)
 async def test_lifespan_raises_when_the_application_only_says_that_it_failed(message, says):
     async def app(scope, receive, send):
         await receive()

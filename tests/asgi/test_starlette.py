@@ -117,7 +117,8 @@ def test_what_is_no_application_is_refused(function):
 
 @pytest.mark.requirement("SPAWN-3")
 @pytest.mark.parametrize(
-    ("settings", "error"), [({"limit": 0}, ValueError), ({"grace": 0.5}, ValueError), ({"limt": 1}, TypeError)]
+    ("settings", "error"),
+    [({"limit": 0}, ValueError), ({"grace": 0.5}, ValueError), ({"limt": 1}, TypeError)],
 )
 def test_an_argument_that_makes_no_sense_changes_nothing(settings, error):
     app = Starlette()
@@ -297,7 +298,9 @@ async def test_an_atomic_handler_needs_the_request(args, says):
 
 @pytest.mark.requirement("CLOSE-1")
 @pytest.mark.parametrize("middlewares", [0, 1, 2])
-async def test_work_for_a_client_that_leaves_is_stopped_behind_any_number_of_base_http_middlewares(middlewares):
+async def test_work_for_a_client_that_leaves_is_stopped_behind_any_number_of_base_http_middlewares(
+    middlewares,
+):
     met = []
 
     async def work():

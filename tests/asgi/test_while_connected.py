@@ -171,7 +171,9 @@ async def test_two_readers_of_the_application_get_a_message_each():
 @pytest.mark.requirement("WAIT-6")
 async def test_several_jobs_of_one_request_are_stopped_together():
     async def handler(scope, receive, send):
-        await asyncio.gather(*(while_connected(scope, ten_seconds()) for _ in range(3)), return_exceptions=True)
+        await asyncio.gather(
+            *(while_connected(scope, ten_seconds()) for _ in range(3)), return_exceptions=True
+        )
         await answer(send)
 
     jobs = Jobs(Application(handler))
@@ -326,6 +328,19 @@ async def test_the_job_has_the_name_that_it_was_given():
     async with lifespan(Jobs(Application(handler))) as running:
         await Client(running).call()
     assert names == ["for Ada", "for Alan"]
+
+
+@pytest.mark.requirement("SPAWN-6")
+async def test_the_job_may_have_a_time_of_its_own():
+    async def handler(scope, receive, send):
+        with pytest.raises(TimeoutError):
+            await while_connected(scope, ten_seconds(), timeout=3)
+        await answer(send)
+
+    async with lifespan(Jobs(Application(handler))) as running:
+        client = Client(running)
+        await client.call()
+    assert (client.status, asyncio.get_running_loop().time()) == (200, 3)
 
 
 # Middlewares that do something to receive.
