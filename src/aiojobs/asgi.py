@@ -129,15 +129,19 @@ class Jobs:
 
     @property
     def scheduler(self) -> Scheduler:
-        """The scheduler of the application's life in the running event loop.
+        """The scheduler of the application's life in the running event loop; outside of any, the only one there is.
 
         Raises:
             RuntimeError: it has not begun, or is over.
         """
-        scheduler = self._schedulers.get(asyncio.get_running_loop())
-        if scheduler is None:
+        living = list(self._schedulers.items())
+        here = _running_loop()
+        found = [
+            scheduler for loop, scheduler in living if loop is here or (here is None and len(living) == 1)
+        ]
+        if not found:
             raise _not_begun()
-        return scheduler
+        return found[0]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or be the life of the application."""
@@ -283,6 +287,13 @@ def _check_seconds(name: str, value: object) -> None:
         raise ValueError(f"{name} must be zero or more seconds, got {value!r}")
 
 
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 async def _refuse(receive: Receive, send: Send) -> None:
     """Say to the server, and to whoever called, that the application is alive already."""
     await receive()
@@ -318,7 +329,11 @@ class _Life:
         self._asked = message["type"]
         if self._asked == _SHUTDOWN:
             _log.info("shutdown: jobs to finish: %d", len(self.scheduler))
-            _log.info("shutdown: %s", await self.scheduler.wait_and_close())
+            async with (
+                self.scheduler
+            ):  # if draining is cancelled, it is closed before the application hears of that
+                pass
+            _log.info("shutdown: %s", self.scheduler.shutdown_report)
         return message
 
     async def send(self, message: Message) -> None:

@@ -106,15 +106,32 @@ async def test_a_life_that_is_cancelled_closes_at_once(jobs):
         jobs.scheduler  # noqa: B018
 
 
-@pytest.mark.requirement("SHUT-3")
-async def test_a_shutdown_that_is_cancelled_while_it_drains_closes_at_once(jobs):
+@pytest.mark.requirement("SHUT-6")
+async def test_a_shutdown_that_is_cancelled_while_it_drains_closes_before_the_lifespan_is_left():
+    log = []
+
+    async def work():
+        try:
+            await asyncio.sleep(math.inf)
+        finally:
+            await asyncio.sleep(0.5)
+            log.append("job stopped")
+
+    async def app(scope, receive, send):
+        try:
+            await Application()(scope, receive, send)
+        finally:
+            log.append("lifespan left")
+
+    jobs = Jobs(app, close_timeout=1)
     server = await started(jobs)
-    job = await jobs.scheduler.spawn(asyncio.sleep(math.inf))
+    await jobs.scheduler.spawn(work())
     server.asks("shutdown")
     await asyncio.sleep(1)
     server.life.cancel()
     await asyncio.wait([server.life])
-    assert (job.outcome, asyncio.get_running_loop().time()) == ("cancelled", 1)
+    assert (server.life.cancelled(), log) == (True, ["job stopped", "lifespan left"])
+    assert asyncio.get_running_loop().time() == 1.5
 
 
 def test_one_application_may_live_in_several_event_loops_at_once(jobs):
@@ -129,9 +146,12 @@ def test_one_application_may_live_in_several_event_loops_at_once(jobs):
         servers = [runner.run(started(jobs)) for runner in (one, other)]
         first, second = one.run(scheduler()), other.run(scheduler())
         assert first is not second
+        with pytest.raises(RuntimeError, match="in this event loop"):
+            jobs.scheduler  # noqa: B018 - which one?
         other.run(shut_down(servers[1]))
         assert (first.phase, second.phase) == ("open", "closed")
         assert one.run(scheduler()) is first
+        assert jobs.scheduler is first
         one.run(shut_down(servers[0]))
 
 
