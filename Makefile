@@ -62,7 +62,7 @@ generate: ## write the files that are derived from spec/
 check-generated: ## fail if a derived file is not what `make generate` would write
 	@$(ENV) python -m aiojobs_verification generate --check && $(ENV) python -m aiojobs_verification draw --check || sh .ci/whose $$? "Derived files are stale: run make generate and commit what it writes."
 
-lint: ## ruff, mypy --strict and pyright
+lint: ## ruff, ruff format, codespell, mypy --strict and pyright
 	@$(ENV) sh .ci/lint
 
 fuzz: ## drive the real scheduler at random until you stop it, on all cores; findings are kept in build/findings
@@ -78,7 +78,7 @@ demo: ## two small services under load, aiohttp and ASGI, with clients that hang
 	@$(ENV) python -m examples.asgi_demo
 
 lock: ## resolve the locks in requirements/ anew, from pyproject.toml, compat.in and bench.in (universal, hashed)
-	@$(RESOLVE) requirements/dev.lock pyproject.toml --extra dev $(UNRESOLVED)
+	@$(RESOLVE) requirements/dev.lock pyproject.toml --all-extras --group dev $(UNRESOLVED)
 	@$(RESOLVE) requirements/compat.lock requirements/compat.in --emit-build-options $(UNRESOLVED)
 	@$(RESOLVE) requirements/bench.lock requirements/bench.in $(UNRESOLVED)
 	@printf '%s packages. The next target makes its environment anew.\n' "$$(grep -c '==' requirements/*.lock | paste -s -d ' ' -)"

@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
+import itertools
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from . import _validate
 from ._admission import Admission
@@ -33,13 +35,20 @@ from ._terms import agreed
 from ._threads import Threads
 from ._timing import Timing
 
-__all__ = ("ExceptionHandler", "Scheduler")
+if TYPE_CHECKING:
+    from ._snapshot import Snapshot
+
+__all__ = ("ALIVE", "ExceptionHandler", "Scheduler")
 
 _T = TypeVar("_T")
 
 ExceptionHandler: TypeAlias = (
     Callable[["Scheduler", ExceptionContext], object] | Callable[["Scheduler", dict[str, Any]], object]
 )
+
+ALIVE: Final[WeakValueDictionary[int, Scheduler]] = WeakValueDictionary()
+"""Every scheduler that somebody still refers to, in the order in which they were made."""
+_count = itertools.count()
 
 
 class Scheduler(Collection[Job[Any]]):
@@ -57,6 +66,8 @@ class Scheduler(Collection[Job[Any]]):
             received; None for the loop's own handler. A plain function: nobody would await an ``async def``.
         observer: called with a `Record` for every acceptance, transition and change of phase; a plain function
             too. One, or several that are told in order. What would change the scheduler raises in it (``SEE-1``).
+            One that has a method ``attach`` is given the scheduler by it, when that is made: it should keep no more
+            than a weak reference.
 
     Raises:
         TypeError, ValueError: an argument makes no sense; the message names it (``SPAWN-3``).
@@ -83,13 +94,18 @@ class Scheduler(Collection[Job[Any]]):
         core = self.__core = Core(Admission(limit, pending_limit), bound, reporting, close_within)
         shields = self.__shields = Shields(core)
         self.__closing = Closing(core, shields)
-        self.__outside = core.line = Backpressure(core)
-        self.__threads = Threads(core, core.line)
+        core.line = line = Backpressure(core)
+        self.__outside = Threads(core, line)
         core.clock = Timing(core)
         core.starter = launching = Launching(core)
         core.tasks = launching.following
         # As given; what nobody lives to wait for is no deadline.
         self.__given = close_timeout, wait_timeout, wait_within, exception_handler
+        ALIVE[next(_count)] = self
+        for told in observers:
+            attach = getattr(told, "attach", None)
+            if attach is not None:
+                attach(self)
 
     # --- What a user sees -------------------------------------------------------------------------
 
@@ -191,6 +207,20 @@ class Scheduler(Collection[Job[Any]]):
         core = self.__core
         return obj in core.slots or (isinstance(obj, Job) and obj.owner is core and obj.is_queued())
 
+    def snapshot(self) -> Snapshot:
+        """An immutable picture of this moment: all jobs, where they are suspended, who waits for whom (``SEE-2``).
+
+        It takes time in proportion to what there is to see, and changes nothing. It is for debugging, reports and
+        pages; no job pays for it before. The names that tasks have are asked for; all else is read without running any
+        code but Python's own.
+
+        Raises:
+            RuntimeError: the scheduler's loop runs in another thread.
+        """
+        from ._seeing import see  # noqa: PLC0415 - most programs never take a picture
+
+        return see(self.__core, self.__shields)
+
     def __repr__(self) -> str:
         closed = "closed " if self.closed else ""
         return f"<Scheduler {closed}jobs={len(self)}>"
@@ -229,7 +259,7 @@ class Scheduler(Collection[Job[Any]]):
         job = self.__core.enter(coro, name, context, True, terms)
         if job is not None:
             return job
-        blocked = self.__outside.spawn(coro, name, context, terms)
+        blocked = self.__outside.line.spawn(coro, name, context, terms)
         del coro  # what is raised while it is closed may hold this frame (BOOK-3)
         return await blocked
 
@@ -264,7 +294,7 @@ class Scheduler(Collection[Job[Any]]):
             RuntimeError: the scheduler has no loop yet, or this is its thread, and `coro` is untouched; or the loop
                 is closed, and so is `coro`.
         """
-        return self.__threads.spawn(coro, name)
+        return self.__outside.spawn(coro, name)
 
     # --- Shielding --------------------------------------------------------------------------------
 
@@ -333,6 +363,9 @@ class Scheduler(Collection[Job[Any]]):
         return cast("ShutdownReport", self.shutdown_report)
 
     async def __aenter__(self) -> Self:
+        """Bind the scheduler to the running loop."""
+        core = self.__core
+        core.bind(core.bound.check())
         return self
 
     async def __aexit__(

@@ -16,7 +16,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import _validate
+from . import _ownership, _validate
 from ._calling import shown
 from ._job import Job
 
@@ -34,18 +34,22 @@ _T = TypeVar("_T")
 class Threads:
     """The callers in other threads than that of one scheduler's loop."""
 
-    __slots__ = ("_core", "_line")
+    __slots__ = ("_core", "line")
+
+    line: Backpressure
+    """Where callers wait outside, those of the loop's own thread included."""
 
     def __init__(self, core: Core, line: Backpressure) -> None:
         self._core = core
-        self._line = line
+        self.line = line
 
     def spawn(self, coro: Coroutine[Any, Any, _T], name: str | None) -> Future[Job[_T]]:
         """Have the loop spawn a coroutine; the job, as soon as there is one.
 
         Raises:
             TypeError: an argument is of the wrong kind.
-            RuntimeError: there is no loop yet, or this is its thread; or it is closed, and `coro` has been closed too.
+            RuntimeError: there is no loop yet, or this is its thread, or `coro` was started before or belongs to
+                somebody; or the loop is closed, and `coro` has been closed too.
         """
         _validate.check_coroutine(coro)
         _validate.check_name(name)
@@ -59,6 +63,7 @@ class Threads:
             raise RuntimeError(
                 "this is the thread of the scheduler's own loop: call spawn() or spawn_nowait()"
             )
+        _ownership.check(coro)
         future: Future[Job[_T]] = Future()
         try:
             loop.call_soon_threadsafe(self._enter, future, coro, name)
@@ -86,7 +91,7 @@ class Threads:
 
     def _wait(self, future: Future[Any], job: Job[Any]) -> None:
         """Wait outside, without a task, on behalf of a caller who may cancel that."""
-        place = self._line.join(job)
+        place = self.line.join(job)
         place.add_done_callback(partial(self._arrived, future, job))
         future.add_done_callback(partial(self._cancelled, place))
 
@@ -99,10 +104,10 @@ class Threads:
     def _arrived(self, future: Future[Any], job: Job[Any], place: asyncio.Future[None]) -> None:
         """A place has fallen free, or closing has begun, or the caller has given up."""
         if place.cancelled():
-            self._line.withdraw(place, job)
+            self.line.withdraw(place, job)
             return
         try:
-            self._line.arrive(place, job, future.set_running_or_notify_cancel)
+            self.line.arrive(place, job, future.set_running_or_notify_cancel)
         except BaseException as exc:  # noqa: BLE001 - it is the caller's, in another thread
             _fail(future, exc)
         else:

@@ -11,7 +11,7 @@ import contextvars
 import inspect
 from collections.abc import Callable, Iterable
 from types import CoroutineType
-from typing import Any
+from typing import Any, cast
 
 from ._calling import shown
 
@@ -74,7 +74,10 @@ def functions(argument: str, value: object) -> tuple[Callable[..., object], ...]
     """One function, or several; None for none of them."""
     if value is None:
         return ()
-    several: list[Any] = [value] if callable(value) or not isinstance(value, Iterable) else [*value]
+    if callable(value) or isinstance(value, str) or not isinstance(value, Iterable):
+        check_function(argument, value, or_none=True)
+        return (cast("Callable[..., object]", value),)
+    several: list[Any] = [*value]
     for function in several:
         check_function(argument, function)
     return tuple(several)
