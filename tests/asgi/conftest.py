@@ -1,11 +1,12 @@
 """The part of a server, without sockets and without time: what it sends, and what it gets back."""
 
 import asyncio
-import itertools
+import contextlib
 
+import httpx2
 import pytest
 
-from aiojobs.asgi import Jobs, _tell_who_hides
+from aiojobs.asgi import Jobs, _tell_who_hides, lifespan
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,16 @@ class Server:
         self._messages.put_nowait({"type": f"lifespan.{what}"})
 
 
+@contextlib.asynccontextmanager
+async def client_of(app):
+    """A client of an application that lives."""
+    async with (
+        lifespan(app) as running,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(running), base_url="http://test") as client,
+    ):
+        yield client
+
+
 async def answer(send, status=200):
     """A whole answer."""
     await send({"type": "http.response.start", "status": status, "headers": []})
@@ -86,11 +97,6 @@ class Application:
 @pytest.fixture
 def application():
     return Application()
-
-
-@pytest.fixture
-def numbers():
-    return itertools.count()
 
 
 @pytest.fixture

@@ -6,25 +6,15 @@ import contextvars
 from typing import Annotated
 
 import anyio.from_thread
-import httpx2
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
 from fastapi.testclient import TestClient
 
 import aiojobs
-from aiojobs import asgi
 from aiojobs.fastapi import Jobs, atomic, get_scheduler_from_app, setup
+from asgi.conftest import client_of
 
 USER = contextvars.ContextVar("USER", default="nobody")
-
-
-@contextlib.asynccontextmanager
-async def client_of(app):
-    async with (
-        asgi.lifespan(app) as running,
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(running), base_url="http://test") as client,
-    ):
-        yield client
 
 
 @pytest.fixture

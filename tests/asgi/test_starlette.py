@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import math
 
-import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
@@ -25,18 +24,8 @@ from aiojobs.starlette import (
     spawn,
     while_connected,
 )
-from asgi.conftest import Client
+from asgi.conftest import Client, client_of
 from support.observing import Recorder
-
-
-@contextlib.asynccontextmanager
-async def client_of(app):
-    """A client of an application that lives."""
-    async with (
-        asgi.lifespan(app) as running,
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(running), base_url="http://test") as client,
-    ):
-        yield client
 
 
 def application(*routes, **settings):
