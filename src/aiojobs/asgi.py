@@ -165,9 +165,6 @@ class Jobs:
         life = _Life(Scheduler(**self._settings), receive, send)
         try:
             async with life.scheduler:
-                await (
-                    life.scheduler.idle()
-                )  # it is bound to its loop now, so a thread may be the first to spawn
                 self._schedulers[loop] = scope[_SCHEDULER] = life.scheduler
                 await life.run(self.app, scope)
         finally:
@@ -329,9 +326,8 @@ class _Life:
         self._asked = message["type"]
         if self._asked == _SHUTDOWN:
             _log.info("shutdown: jobs to finish: %d", len(self.scheduler))
-            async with (
-                self.scheduler
-            ):  # if draining is cancelled, it is closed before the application hears of that
+            # If draining is cancelled, it is closed before the application hears of that.
+            async with self.scheduler:
                 pass
             _log.info("shutdown: %s", self.scheduler.shutdown_report)
         return message
@@ -368,9 +364,8 @@ class _Server:
         try:
             await self._app(scope, self._questions.get, self._answers.put)
         finally:
-            self._answers.put_nowait(
-                {"type": "lifespan.over"}
-            )  # so that whoever waits for an answer gets one
+            # So that whoever waits for an answer gets one.
+            self._answers.put_nowait({"type": "lifespan.over"})
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application, with the state that its lifespan has yielded."""
@@ -463,7 +458,7 @@ class _Exchange:
         message: Message = {"type": "http.disconnect"} if self._left else await self._receive()
         self._left = message["type"] == "http.disconnect"
         self._replayed = self._complete and not self._left
-        self._complete = self._complete or not message.get("more_body", False)
+        self._complete = not message.get("more_body", False)
         self._kept.append(message)
 
     async def _answer_nobody(self) -> None:

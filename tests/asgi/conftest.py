@@ -29,6 +29,11 @@ class Client:
         """The status of the answer; None if there was none."""
         return next((message["status"] for message in self.sent if "status" in message), None)
 
+    @property
+    def unread(self):
+        """How many messages nobody has asked for."""
+        return self._messages.qsize()
+
     def says(self, body=b"", *, more=False):
         self._messages.put_nowait({"type": "http.request", "body": body, "more_body": more})
 

@@ -370,6 +370,21 @@ async def test_lifespan_raises_when_the_application_only_says_that_it_failed(mes
             pytest.fail("it has not started")
 
 
+async def test_lifespan_raises_what_comes_instead_of_an_answer():
+    async def app(scope, receive, send):
+        raise OSError("no database")
+
+    with pytest.raises(OSError, match="no database"):
+        async with lifespan(app):
+            pytest.fail("it has not started")
+
+
+async def test_lifespan_says_so_when_the_application_does_not_answer_at_all():
+    with pytest.raises(RuntimeError, match="lifespan.shutdown failed: it has ended without an answer"):
+        async with lifespan(starts_and_goes):
+            await settle()
+
+
 async def test_lifespan_raises_what_comes_after_the_last_answer():
     async def app(scope, receive, send):
         await Application()(scope, receive, send)

@@ -105,6 +105,21 @@ async def test_of_an_unread_body_one_piece_is_held_and_no_more():
     assert (len(taken), service.outcome) == (1, "done")
 
 
+async def test_of_an_unread_body_two_watchers_hold_one_piece_as_well():
+    async def handler(scope, receive, send):
+        await asyncio.gather(*(while_connected(scope, ten_seconds()) for _ in range(2)))
+        await answer(send)
+
+    async with lifespan(Jobs(Application(handler))) as running:
+        client = Client(running)
+        task = client.start()
+        await asyncio.sleep(1)
+        client.says(b"a", more=True)
+        client.says(b"b", more=True)
+        await task
+    assert client.unread == 1
+
+
 async def test_a_disconnect_behind_an_unread_body_is_seen_when_the_application_reads_it():
     async def handler(scope, receive, send):
         async def reads():
