@@ -127,11 +127,13 @@ class ShutdownReport(Tally):
         )
 
 
-def report_on(jobs: Iterable[Job[Any]], endless: Iterable[Job[Any]], seconds: float) -> ShutdownReport:
-    """The report on these jobs, of which some never end by themselves, at the end of closing."""
-    left = list(jobs)
-    found = Counter([(job.coro, id(job.outcome)) for job in left if job.owner is None])
-    found.update([(job.qualname, id(None)) for job in left if job.owner is not None])
+def report_on(
+    jobs: list[Job[Any]], late: list[Job[Any]], endless: Iterable[Job[Any]], seconds: float
+) -> ShutdownReport:
+    """The report on these jobs, of which some are late and some never end by themselves, at the end of closing."""
+    ended = [job for job in jobs if job.owner is None] if late else jobs
+    found = Counter([(job.coro, id(job.ending)) for job in ended])
+    found.update([(job.qualname, id(None)) for job in late])
     whole: Counter[str] = Counter()
     names: dict[str, Counter[str]] = {}
     for (coro, outcome), number in found.items():

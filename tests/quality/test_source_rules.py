@@ -576,7 +576,7 @@ UNGUARDED = {
     "_threads.Threads._enter": "before anything has changed, or the caller's future, which is told last",
     "_threads.Threads._wait": "futures of the loop's and of the caller's; what their callbacks raise is logged",
     "_threads.Threads.spawn": "nothing has changed yet",
-    "_threads._fail": "the caller's future, which is told last",
+    "_threads._fail_call": "the caller's future, which is told last",
     "_timing.Timing._allow": "all that a callback of the loop does",
     "_timing.Timing.start": "inside the guard of launch",
 }
