@@ -104,6 +104,10 @@ class JobRegistry:
         ):
             refuse("counted", f"jobs that agree with {counters}, not {by_state}")
 
+    def running(self) -> int:
+        """How many jobs hold a slot."""
+        return self.by_state["active"] + self.by_state["closing"]
+
     def left(self) -> int:
         """How many jobs a shutdown has still to drop, or to ask to stop."""
         return self.by_state["pending"] + self.by_state["active"]

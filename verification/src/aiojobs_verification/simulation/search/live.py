@@ -68,6 +68,7 @@ def _scope(chance: random.Random) -> Scope:
         close_timeout=0.02,
         timeout=0.05,
         wait_timeout=0.2,
+        time_limit=0.03,
     )
 
 

@@ -78,6 +78,10 @@ class Call:
         """Its task has ended, with or without having made the call."""
         return self.task is None or self.task.done()
 
+    def is_elsewhere(self) -> bool:
+        """Whether it is somebody else who runs now, while this waits."""
+        return self.task is not None and asyncio.current_task() is not self.task
+
     def start(self) -> None:
         """Have it called in a task of its own."""
         loop = asyncio.get_running_loop()
@@ -99,6 +103,8 @@ class Call:
             self.error = error
             world.suspect(self.name, error)
         self.at_home = ORIGIN.get() == self.origin
+        if self.kind == "idle":
+            self.value = world.oracle.is_drained()
         self.answered = True
         self.answered_in = world.turns
         self.open_after = not world.scheduler.closed
@@ -110,6 +116,8 @@ class Call:
             return await self._with()
         if self.kind in {"shut", "drain", "drain-for"}:
             return await self._end()
+        if self.kind == "idle":
+            return await self.world.scheduler.idle()
         body = self.body
         assert body is not None
         if self.kind == "spawn":
