@@ -519,7 +519,7 @@ def queue_is_dismissed_last_first(original, modules):
 @fault(
     "_closing.Closing.close",
     _scope(jobs=1, callers=2, calls=("shut",), tempers=("stubborn",)),
-    SHUT_3="returns before closing is over",
+    SHUT_3="closing is",
 )
 def second_close_returns_at_once(original, modules):
     async def close(self):

@@ -209,6 +209,7 @@ class Answers(Strangers):
             over, requirement, f"{call.name} returns before closing is over: {', '.join(running)} still runs"
         )
         self.demand(not call.open_after, requirement, f"{call.name} returns, and the scheduler is open")
+        self.demand(call.over_after, requirement, f"{call.name} returns, and closing is not over")
 
     def _idle_answer(self, call: Call) -> None:
         """Of `idle`: nothing that it waits for was left then, or closing is over."""

@@ -269,6 +269,8 @@ class Oracle(Answers, Quiescence):
             self._demand_settled()
             assert self.reference is not None
             states = self.reference.states
+            for body in self.account.found or ():
+                body.look()
             running = [body for body in self.account.found or () if states[body] not in _FINAL]
             self.account.end(self.world.now(), running)
 
