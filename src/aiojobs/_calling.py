@@ -1,4 +1,4 @@
-"""The gate to foreign code: whatever is called through it may raise, exit or call back, and undoes nothing.
+"""The gate to foreign code: code called through it may raise, exit or call back, and undoes nothing.
 
 The rules of this file
 ----------------------

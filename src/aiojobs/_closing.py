@@ -210,7 +210,7 @@ class Closing:
         self._began = core.bound.now()
         if core.admission.phase is not _OPEN:
             return  # whatever told the time has closed the scheduler
-        self._left = [job for job in core if job not in core.arriving]
+        self._left = [job for job in core if job not in core.arriving] if core.arriving else list(core)
         self._endless = self.spared() if core.endless else []
         blocked = list(core.places.items())
         dropped = core.queue.clear()
@@ -294,7 +294,7 @@ class Closing:
         if core.admission.phase is not _CLOSING:
             return  # as in `_begin`
         deadline, self._deadline = self._deadline, None
-        report = self.report = report_on(self._left, self._endless, seconds)
+        report = self.report = report_on(self._left, list(core.slots), self._endless, seconds)
         self._left = self._endless = []
         core.move(PhaseEvent.SETTLED)
         if deadline is not None:

@@ -255,7 +255,9 @@ class Scheduler(Collection[Job[Any]]):
             RuntimeError: `coro` was started before or belongs to another job, or the loop is another
                 one, and it is untouched; or closing has begun, and it has been closed (``SPAWN-2``).
         """
-        terms = None if timeout is None and drain is True else agreed(timeout, drain)
+        terms = None
+        if timeout is not None or drain is not True:
+            terms, context = agreed(timeout, drain, context)
         job = self.__core.enter(coro, name, context, True, terms)
         if job is not None:
             return job
@@ -278,7 +280,9 @@ class Scheduler(Collection[Job[Any]]):
             PendingQueueFull: ``spawn`` would have waited; `coro` has been closed.
             TypeError, RuntimeError: as ``spawn``.
         """
-        terms = None if timeout is None and drain is True else agreed(timeout, drain)
+        terms = None
+        if timeout is not None or drain is not True:
+            terms, context = agreed(timeout, drain, context)
         return cast("Job[_T]", self.__core.enter(coro, name, context, False, terms))
 
     def spawn_threadsafe(

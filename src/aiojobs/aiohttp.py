@@ -1,4 +1,4 @@
-"""Jobs for aiohttp applications: work that outlives its request, and is finished before the server is gone.
+"""Jobs for aiohttp applications: work that outlives its request, and ends before the server does.
 
 The rules of this file
 ----------------------

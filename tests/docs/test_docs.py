@@ -120,6 +120,11 @@ def _exists(page, target):
     return not anchor or anchor in pages.anchors(place.relative_to(pages.ROOT).as_posix())
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md", "tests/README.md", "spec/README.md"])
+def test_every_link_of_a_page_beside_the_documentation_leads_somewhere(page):
+    assert [target for target in pages.links(page) if not _exists(page, target)] == []
+
+
 def test_every_page_is_reached_from_the_index():
     reached, new = set(), {"docs/index.md"}
     while new:

@@ -1,4 +1,4 @@
-"""Which graph of the model a scope of the exploration is held against, and what of the model the code never does.
+"""The graph of the model for each scope of the exploration, and the steps of it that the code never takes.
 
 Rules of this file: both ways. That each step of the code is one of the model is seen in each scope; that each kind
 of step of the model is taken by the code is asked of a whole tier. What the code never does is declared in

@@ -1,4 +1,4 @@
-"""The follower: what a scheduler tells of itself, record by record, as actions of `scheduler.toml`.
+"""The follower: replays the records of a scheduler, one by one, as actions of `scheduler.toml`.
 
 Rules of this file. What may happen is the specification's: the job's table says what a job does, the actions of
 `scheduler.toml` say what that does to the counters, their ledger entries say what else must happen in the same step,
@@ -36,7 +36,7 @@ else is told. While more run than the limit allows since it was lowered, an end 
 
 `spawn_block` and `give_up` leave no record. If the calls are announced, the follower knows of them: a call that is
 not answered before something else is told has been blocked. One that was cancelled gives up when its task wakes, or
-before that when a place falls free. So while calls are blocked it is in doubt whether an end is a refill until the
+before that when a place is released. So while calls are blocked it is in doubt whether an end is a refill until the
 next record: the job of a blocked call, and then those before it have given up, or anything else, and then all have.
 Whoever is passed over must have been cancelled: a live run knows whether it was (`cancelled`), a trace shows it later.
 If the calls are not announced, nobody is taken to be blocked. That accepts the same records, because a refill then
@@ -106,7 +106,7 @@ class Follower:
         """How many records there were of each column of the ledger."""
         self.most_pending = 0
         self.choices = 0
-        """How often a job was started, or a call moved up, that was not the only one waiting."""
+        """How often a job was started, or a caller admitted, that was not the only one waiting."""
         self.dismissed = 0
         """How many jobs were dropped or asked to stop because the scheduler closed."""
         # The job whose record began the last action.

@@ -1,4 +1,4 @@
-"""The jobs that have not ended: in which state each is, and which of them wait in which order.
+"""The jobs that have not ended: their states, and the order of those that wait.
 
 Rules of this file. What may be told of a job is the job's table: source and event name a cell, the cell says the
 state after it. A job that has ended is forgotten, so that nothing grows but what the highest number was.

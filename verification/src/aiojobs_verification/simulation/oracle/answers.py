@@ -1,10 +1,10 @@
-"""What callers are answered, and what the exception handler is told.
+"""The answers of the oracle: what callers and the exception handler must get.
 
 Rules of this file: an answer is compared with what really happened to the coroutine it is about. Whoever
 was cancelled gets his own cancellation and nothing else; whoever asked too late gets what is left;
 everybody else gets the end of the job, or a `TimeoutError` when his time was over.
 
-Deliberately not here: who should have been answered and was not (`quiet`).
+Deliberately not here: who should have been answered and was not (`quiescence`).
 """
 
 from __future__ import annotations

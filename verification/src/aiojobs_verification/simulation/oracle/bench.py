@@ -1,10 +1,10 @@
-"""What every part of the judge works with: one world, its reference registry, and the clock.
+"""The common ground of the oracle's parts: one world, its reference registry, and the clock.
 
 Rules of this file: `demand` is the only way in which a requirement speaks. What it speaks about is
 remembered, so that in the end it is known which requirements had an occasion to say anything.
 
-Deliberately not here: any rule. `told` has those about answers and reports, `quiet` those about the moment
-when nothing more happens, `judge` the rest.
+Deliberately not here: any rule. `answers` has those about answers and reports, `quiescence` those about the moment
+when nothing more happens, `oracle` the rest.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the requirements demand of a real run, checked after every turn of the loop.
+"""The oracle: the requirements, checked against a real run after every turn of the loop.
 
-Rules of this file: it compares what the scheduler says and answers with what really happened (`truth`),
+Rules of this file: it compares what the scheduler says and answers with what really happened (`probes`),
 and with the specification's own registry (`reference`). Each rule names the requirement that it speaks for. A
-rule that would only follow from how this scheduler happens to be written has no place here: the same judge
+rule that would only follow from how this scheduler happens to be written has no place here: the same oracle
 tries other packages.
 
 How it works, at three moments.
@@ -21,7 +21,7 @@ are right.
 `spoken` collects the requirements about which this run has really said something: a rule whose occasion
 never came up does not count.
 
-Where: `told` has the rules about answers and reports, `quiet` those about quiet moments, this file the
+Where: `answers` has the rules about answers and reports, `quiescence` those about quiet moments, this file the
 rest.
 """
 
@@ -467,7 +467,7 @@ class Oracle(Answers, Quiescence):
         )
 
     def key(self) -> tuple[Any, ...]:
-        """What this judge remembers that has a bearing on what it will say."""
+        """What this oracle remembers that has a bearing on what it will say."""
         now = self.world.now()
         since = None if self.closing_since is None else round(min(now - self.closing_since, _FAR), 6)
         base = None if self.closing_base is None else round(min(now - self.closing_base, _FAR), 6)

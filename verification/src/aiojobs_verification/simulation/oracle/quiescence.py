@@ -1,9 +1,9 @@
-"""What must be the case when the loop is quiet: nothing more happens by itself until time passes.
+"""Quiescence: the invariants of a loop on which nothing more happens until time passes.
 
 Rules of this file: whoever could have been answered must have been. No slot and no place may lie idle
 beside somebody who waits for it. Every failure must have reached a caller or the handler, exactly once.
 
-Deliberately not here: whether an answer is right (`told`).
+Deliberately not here: whether an answer is right (`answers`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The reference registry: what the specification says must be the case, kept beside the real scheduler.
+"""The reference registry: the state that the specification demands, kept beside the real scheduler.
 
 Rules of this file: it decides nothing. What was noted of the world is told to the follower, which knows the
 specification, and what the scheduler says of itself is compared with where the follower is. What is told by the end

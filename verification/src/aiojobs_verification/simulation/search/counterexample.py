@@ -1,4 +1,4 @@
-"""From a list of events to something that a person can follow, shorten, and paste into a test.
+"""Counterexamples: a list of events that a person can follow, shorten, and paste into a test.
 
 Rules of this file: a story tells what somebody outside did and what could be seen of it, in plain words,
 numbered, in order; no name of a class; only a crash ends with a traceback. A story is *shrunk* when no event

@@ -1,5 +1,4 @@
-"""Whether two worlds are in the same state: everything that has a bearing on what can happen next, as one
-digest.
+"""Fingerprints of worlds: one digest of everything that bears on what can happen next.
 
 Rules of this file: two worlds with the same fingerprint must have the same future. So it covers what the
 harness remembers, the ready queue in its order, the timers with the time that is left, the chain of awaits

@@ -1,8 +1,7 @@
-"""Hypothesis machines around the real scheduler: one rule for each kind of event, and Hypothesis does the
-choosing.
+"""Hypothesis machines around the real scheduler: one rule for each kind of event, chosen by Hypothesis.
 
 Rules of this file: a machine has no opinion of its own. Every rule lets one event happen in a `World`,
-whose judge looks after it; at the end everything is brought to its end and the accounts are settled. A
+whose oracle looks after it; at the end everything is brought to its end and the accounts are settled. A
 turn of the loop is always possible, so that no machine ever runs out of rules.
 
 How it works: Hypothesis has no asynchronous rules and needs none, since the world is led turn by turn.

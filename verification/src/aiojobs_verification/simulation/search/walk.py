@@ -1,4 +1,4 @@
-"""A walk through a world at random: which events, in which proportion, and how far.
+"""A random walk through a world: the proportions of events, and the length.
 
 Rules of this file: a walk is a function of its seed. The proportions are those that found the known
 defects of another package soonest: many turns, since nothing happens without them; few events that end

@@ -1,11 +1,10 @@
-"""The callers: everybody outside who asks something of the scheduler, waits for the answer, and may be
-cancelled meanwhile.
+"""The callers: each asks something of the scheduler, waits for the answer, and may be cancelled meanwhile.
 
 Rules of this file: a `Call` is a task of its own. It makes one call, notes when it was made and what came
 back, and has no opinion about it. Whoever spawns does so in a context that says who it is, so that a job
 can be asked in whose context it runs.
 
-Deliberately not here: when a call is made (`driver`), and what its answer should be (`told`).
+Deliberately not here: when a call is made (`world`), and what its answer should be (`answers`).
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Call:
         """When the inside of the ``async with`` was left, in whatever way."""
         self.called_at: float | None = None
         self.expired_at: float | None = None
-        """When the judge first found its time over with nothing left to run."""
+        """When the oracle first found its time over with nothing left to run."""
         self.open_before = True
         """The scheduler was open when the call was made."""
         self.open_after = True

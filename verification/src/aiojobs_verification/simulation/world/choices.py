@@ -1,9 +1,9 @@
-"""What can happen in a world now: every event that its scope still allows and its state makes possible.
+"""The events that are possible in a world now: allowed by its scope, and enabled in its state.
 
 Rules of this file: the list is complete within the scope, and always in the same order, so that a replay
 can be compared with the first time. It looks and changes nothing.
 
-Deliberately not here: letting it happen (`driver`), choosing (`explorer`, `walk`, `machines`).
+Deliberately not here: letting it happen (`world`), choosing (`explorer`, `walk`, `machines`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The scheduler package under test: this one, or another with the same API, such as aiojobs 1.4.0.
 
 Rules of this file: it is the only one here that knows that packages differ. What a package does not have
-(an observer, `spawn_nowait`, `Job.state`) is found out by looking, and the judge then goes without it.
+(an observer, `spawn_nowait`, `Job.state`) is found out by looking, and the oracle then goes without it.
 
 How another package is loaded: from a folder, under a name of its own, so that it can never be mistaken for
 this one and both can be in one process. Its jobs may be kept in a `set`, whose order depends on addresses;

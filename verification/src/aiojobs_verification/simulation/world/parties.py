@@ -1,4 +1,4 @@
-"""Foreign code that the library calls, and what it can do to the library when it is called.
+"""Foreign code that the library calls, and what it can do to the library meanwhile.
 
 Rules of this file: a *place* is where the library calls out to code that is not its own; a *deed* is what
 that code does there. Each is an entry of `PLACES` or `DEEDS`, and every sensible pair of them is an entry of

@@ -1,9 +1,9 @@
-"""What really happens: the coroutines that are scheduled.
+"""Probes: the coroutines that are scheduled, instrumented to note what really happens.
 
 Rules of this file: it knows what was done to it and believes nobody. A `Body` notes its own first step,
 each cancellation that reaches it, and its end. Everything is noted in one list, in the order in which it
 happened, together with what callers are answered (`calls`) and what the scheduler says about itself
-(observer, exception handler). The judge compares the two.
+(observer, exception handler). The oracle compares the two.
 
 How it works: a body waits on a gate until somebody tells it how to go on, so that when and how it ends is
 an outside event. What it does with a cancellation is its temper:
@@ -99,7 +99,7 @@ class Body:
         """The coroutine, without holding it."""
         self.task: weakref.ref[asyncio.Task[Any]] | None = None
         self.kept: Any = None
-        """The same, until the judge has compared how it ended with how the coroutine did."""
+        """The same, until the oracle has compared how it ended with how the coroutine did."""
         self.arrival = -1
         """The place of its spawn among all calls of `spawn`, in the order in which they were made."""
         self.call: Call | None = None
@@ -341,7 +341,7 @@ class Body:
         except asyncio.CancelledError:
             if await self._gives_in():
                 raise
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the judge wants to know
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the oracle wants to know
             answer = type(error).__name__
             self.world.suspect(f"{order} of {self.name}", error)
         finally:

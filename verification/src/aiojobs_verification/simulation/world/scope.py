@@ -1,10 +1,10 @@
-"""How much there is in a world: the bounds that make it finite.
+"""Scopes: the bounds that make a world finite.
 
 Rules of this file: a `Scope` bounds a world: so many jobs, so many callers, so many cancellations, and
 which kinds of each. It is data, the same in `spec/explore.toml`, in a story and in a test to paste. Within
 its scope a world is finite but for the passing of time, and even that repeats itself.
 
-Deliberately not here: which of the scopes are explored (`scopes`), and what happens in them (`driver`).
+Deliberately not here: which of the scopes are explored (`scopes`), and what happens in them (`world`).
 """
 
 from __future__ import annotations

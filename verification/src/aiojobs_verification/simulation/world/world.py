@@ -1,4 +1,4 @@
-"""A small world around one scheduler, in which every outside event is chosen by somebody else.
+"""A world: one scheduler, its callers and their environment, in which every outside event is chosen.
 
 Rules of this file: everything that can happen to a scheduler from outside is an *event*, a short tuple
 such as ``("spawn", "obedient")``, ``("raise", 0)`` or ``("turn",)``. What is possible now is
@@ -8,14 +8,14 @@ process.
 How it works: asyncio itself is deterministic. What is open in a real program is when outside events
 arrive, relative to the turns of the loop and to each other. So the loop takes a turn, and time passes,
 only when the event says so, and between two turns any number of other events may happen. After each of
-them the `judge` compares the scheduler with the specification.
+them the `oracle` compares the scheduler with the specification.
 
 Jobs have names, but for the last one that a scope has room for: it is given none, and is told from the
 others by that.
 
-Deliberately not here: what can happen now (`choices`) and within which bounds (`bounds`), who is in the
-world (`truth`, `calls`), how it ends (`ending`), the choice of events (`explorer`, `walk`, `machines`), and
-what is right (`judge`).
+Deliberately not here: what can happen now (`choices`) and within which bounds (`scope`), who is in the
+world (`probes`, `calls`), how it ends (`ending`), the choice of events (`explorer`, `walk`, `machines`), and
+what is right (`oracle`).
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class World:
         return enabled(self)
 
     def apply(self, event: Event, *, again: bool = False) -> None:
-        """Let an event happen and have the judge look, who raises `Violation`; in a replay, glance."""
+        """Let an event happen and have the oracle look, who raises `Violation`; in a replay, glance."""
         try:
             self.let_happen(event)
             if self.refinement is not None:
@@ -302,7 +302,7 @@ class World:
         return error if not self.package.raised(error) else Violation.crash("the library fails", error)
 
     def settle(self) -> None:
-        """Everything is over: have the judge settle the accounts."""
+        """Everything is over: have the oracle settle everything."""
         try:
             self.oracle.settle()
         except Exception as error:
@@ -320,7 +320,7 @@ class World:
             self.note("left_to_python", _unraisable.pop(0))
 
     def look(self, *, again: bool = False) -> None:
-        """Have the judge look at everything since the last time."""
+        """Have the oracle look at everything since the last time."""
         quiet = self.virtual.quiet() if self.virtual is not None else False
         if again:
             self.oracle.glance(quiet=quiet)
@@ -399,7 +399,7 @@ class World:
         try:
             body.job = self.scheduler.spawn_nowait(self.make(body), **self.options(body))
             self.environment.greet(body.job)
-        except (Exception, SystemExit) as caught:  # noqa: BLE001 - the judge wants to know
+        except (Exception, SystemExit) as caught:  # noqa: BLE001 - the oracle wants to know
             self.suspect("spawn_nowait", caught)
             error = BaseException.with_traceback(caught, None)
             error.__context__ = None  # it may have been handled where foreign code spawns this
