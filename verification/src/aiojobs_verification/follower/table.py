@@ -1,4 +1,4 @@
-"""What can happen under given limits, compiled from the specification once.
+"""The actions under given limits, compiled from the specification once.
 
 How it works: guard and effects of an action are written down as one Python expression, from the same trees as those
 of `interpret`, which is asked for everything that is not asked at every record. An action of the specification is

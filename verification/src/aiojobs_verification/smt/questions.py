@@ -1,4 +1,4 @@
-"""What has to be shown about the counters, as questions to a solver.
+"""The statements about the counters that have to be proved, as questions to a solver.
 
 Rules of this file. A question either looks for a state that must not exist, and is answered well by "there
 is none", or for one that must (`wanted`), and is answered well by an example: a rule that nothing ever

@@ -1,5 +1,4 @@
-"""What `scheduler.toml` says, once it has been read: parameters, counters, actions, and statements about
-them.
+"""The content of `scheduler.toml`: parameters, counters, actions, and statements about them.
 
 Rules of this file: it is data. A `SchedulerSpec` is valid by construction, because only `scheduler` makes
 one from a file; who changes one (`mutate`) keeps its expressions well-sorted.

@@ -1,4 +1,4 @@
-"""The scheduler's counters, run as a program: what can happen, and what then is.
+"""The reference model of the counters: runs them as a program.
 
 Rules of this file: it decides nothing. Guards, effects and invariants are the expressions of
 `scheduler.toml`, compiled to Python once for given parameters. A state is a tuple of the counters in the
