@@ -1,7 +1,7 @@
 """Background jobs for asyncio, whose promises are specified, enforced and checked by machines.
 
-A `Scheduler` runs coroutines as jobs: so many at once, so many more in a queue, the rest of the callers
-waiting; it hands on their results, accounts for every exception, and stops them all in bounded time.
+A `Scheduler` runs coroutines as jobs: up to a limit at once, more in a bounded queue, and then callers wait. It keeps
+their results, finds a receiver for every exception, and stops all of them in bounded time.
 """
 
 from __future__ import annotations
@@ -67,10 +67,13 @@ async def create_scheduler(
     )
 
 
-def __getattr__(name: str) -> object:
-    """What pictures are made of: most programs take none, so it is imported when it is asked for."""
-    if name in ("BlockedSpawn", "JobSnapshot", "Location", "Snapshot", "TaskSnapshot", "Wait"):
-        from . import _snapshot  # noqa: PLC0415
+# A type checker that saw it would take every name for one of the package.
+if not TYPE_CHECKING:
 
-        return getattr(_snapshot, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """What pictures are made of: most programs take none, so it is imported when it is asked for."""
+        if name in ("BlockedSpawn", "JobSnapshot", "Location", "Snapshot", "TaskSnapshot", "Wait"):
+            from . import _snapshot  # noqa: PLC0415
+
+            return getattr(_snapshot, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""A job: its state and how it ended, who waits for it, and who has received what it raised.
+"""A job: its state and outcome, its waiters, and which of them received its exception.
 
 The rules of this file
 ----------------------
@@ -38,8 +38,8 @@ How it works
 ``waiters``. The end of the job, or the caller's deadline, wakes it; cancelling the caller cancels that
 future and nothing else (``WAIT-1``).
 
-*Who has received an exception* (``EXC-1``). Waking a waiter is not telling it: it may be cancelled in the
-very loop pass in which it was woken. So after a failure ``waiters`` holds those that may still receive the
+*Who has received an exception* (``EXC-1``). A waiter that was woken has received nothing yet: it may be cancelled
+in the very loop pass in which it was woken. So after a failure ``waiters`` holds those that may still receive the
 exception. The first that resumes with it empties the dict, and the matter is settled. One that leaves
 without it - cancelled, timed out, destroyed - takes itself out, and if it was the last, the exception
 goes to the handler. A caller that only wants to see the job end leaves in the same way.

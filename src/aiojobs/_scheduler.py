@@ -1,7 +1,7 @@
-"""The scheduler as a user meets it: what can be asked of it, every argument checked before anything changes.
+"""The scheduler: its public methods, each argument checked before anything changes.
 
-It builds the parts and connects them; each of its methods is one call of one of them. Who starts and who waits is
-decided by ``_admission``; ``_core`` does it. Nothing here changes a job.
+It builds the parts and connects them; each of its methods is one call of one of them. ``_admission`` decides which
+job starts and which caller waits; ``_core`` carries it out. Nothing here changes a job.
 
 Its own attributes have two underscores, which Python takes for the class's own: a subclass may call anything what it
 likes.
@@ -334,7 +334,7 @@ class Scheduler(Collection[Job[Any]]):
 
         Returns when nothing runs any more, or ``close_timeout`` seconds after all of them were asked to
         stop; each that still runs then is reported to the exception handler, once, and stays in the
-        books until it ends. Never raises the exception of a job. Cancelling the caller leaves closing
+        registries until it ends. Never raises the exception of a job. Cancelling the caller leaves closing
         under way; another ``close()`` waits for the same end.
 
         Returns what it has done to jobs (``SHUT-7``); the logger ``aiojobs`` has a warning if work was dropped.

@@ -7,10 +7,10 @@ kept, compared, and sent elsewhere; it keeps nothing alive (``BOOK-3``). Who tak
 
 Who is stuck
 ------------
-A job *can go on* if it waits for nobody, or if all that it waits for can go on. A pending job can if a slot falls free
-once those that can go on have ended, and so can a caller whose ``spawn`` is blocked. What can go on is the least set
-that is closed under these rules; the running jobs outside of it are stuck: each waits, directly or not, for a job that
-waits for a slot that none of them gives back, or for itself.
+A job *can go on* if it waits for nobody, or if all that it waits for can go on. A pending job can if a slot is
+released once those that can go on have ended, and so can a caller whose ``spawn`` is blocked. What can go on is the
+least set that is closed under these rules; the running jobs outside of it are stuck: each waits, directly or not, for
+a job that waits for a slot that none of them gives back, or for itself.
 
 What is deliberately not here
 -----------------------------
@@ -155,7 +155,8 @@ class Snapshot:
         tasks: what else takes part in the waiting.
         waits: who waits for whom: directly, or through ``gather``, ``asyncio.wait``, ``shield``, ``wait_for``,
             task groups and tasks of its own. What is between two jobs is a task here.
-        idlers: the ids of those that wait until everything has ended, in ``wait_and_close``, ``idle`` or ``close``.
+        idlers: the ids of those that wait until nothing is left, in ``idle`` or ``wait_and_close``: for all jobs that
+            drain, and blocked callers; once closing has begun, for all jobs.
     """
 
     phase: Phase
@@ -199,8 +200,12 @@ def _add(progress: _Progress, picture: Snapshot, slot: _Node, jobs: dict[int, in
             progress.lets_on(job.id, slot)
         else:
             progress.waits(job.id, slot)
+        if job.drain or picture.phase is not Phase.OPEN:
+            for idler in picture.idlers:
+                progress.waits(jobs.get(idler, idler), job.id)
+    if picture.blocked:
         for idler in picture.idlers:
-            progress.waits(jobs.get(idler, idler), job.id)
+            progress.waits(jobs.get(idler, idler), slot)
     for wait in picture.waits:
         if not wait.is_choice:
             awaited = slot if wait.awaited is None else jobs.get(wait.awaited, wait.awaited)
@@ -222,7 +227,7 @@ class _Progress:
         self._behind = {}
 
     def needs(self, node: _Node, count: int) -> None:
-        """It goes on when so many of those that let it on have."""
+        """It goes on when `count` more of those that let it on have gone on."""
         self._missing[node] = self._missing.get(node, 0) + count
 
     def lets_on(self, node: _Node, behind: _Node) -> None:

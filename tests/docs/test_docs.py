@@ -14,6 +14,7 @@ import pytest
 
 import aiojobs
 import aiojobs.aiohttp
+import aiojobs.inspect
 import aiojobs.signals
 from aiojobs._job import FOR_THE_OWNER
 from aiojobs.testing import VirtualLoop
@@ -76,8 +77,8 @@ def test_a_program_prints_the_same_when_time_is_real(example, on_a_real_clock):
 
 def test_every_page_that_teaches_has_examples():
     teaching = {page for page in PAGES if "/howto/" in page or page in {"README.md", "docs/tutorial.md"}}
-    real = {"docs/howto/aiohttp.md", "docs/howto/call-from-threads.md"}
-    assert teaching - {example.page for example in EXAMPLES} <= real
+    elsewhere = {page for page in PAGES if pages.files(page) or pages.quotes(page)}
+    assert teaching - {example.page for example in EXAMPLES} - elsewhere == set()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -118,6 +119,11 @@ def _exists(page, target):
     if not place.exists():
         return False
     return not anchor or anchor in pages.anchors(place.relative_to(pages.ROOT).as_posix())
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md", "tests/README.md", "spec/README.md"])
+def test_every_link_of_a_page_beside_the_documentation_leads_somewhere(page):
+    assert [target for target in pages.links(page) if not _exists(page, target)] == []
 
 
 def test_every_page_is_reached_from_the_index():
@@ -179,6 +185,12 @@ def test_the_reference_names_each_of_its_files_and_every_command_that_repeats_a_
     ] == []
 
 
+def test_every_folder_of_the_tests_says_what_it_is_for():
+    said = set(re.findall(r"^\| `(\w+)/` \|", pages.text("tests/README.md"), re.MULTILINE))
+    there = {path.parent for path in (pages.ROOT / "tests").rglob("*.py")}
+    assert said == {path.relative_to(pages.ROOT / "tests").parts[0] for path in there if path.name != "tests"}
+
+
 def _code(page):
     """What stands in code spans and in blocks."""
     return "\n".join(re.findall(r"`[^`\n]+`|^```sh\n.*?^```", pages.text(page), re.MULTILINE | re.DOTALL))
@@ -211,6 +223,10 @@ def _documented():
     yield "create_scheduler", aiojobs.create_scheduler
     for name in aiojobs.aiohttp.__all__:
         yield f"aiojobs.aiohttp.{name}", getattr(aiojobs.aiohttp, name)
+    for name in sorted({*aiojobs.inspect.__all__} - {"LivePage"}):
+        yield f"aiojobs.inspect.{name}", getattr(aiojobs.inspect, name)
+    for name, value in _members(aiojobs.inspect.LivePage).items():
+        yield f"aiojobs.inspect.LivePage.{name}", value
     for name, value in _members(aiojobs.signals.Stop).items():
         yield f"aiojobs.signals.Stop.{name}", value
     for name in sorted({*aiojobs.signals.__all__} - {"Stop"}):
