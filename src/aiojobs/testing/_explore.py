@@ -1,0 +1,262 @@
+"""The decorator that turns a test into a search through all its stories, and what it says of what was found.
+
+Rules of this file: a search that found nothing and was not exhausted fails, and so does one in which the test never
+came to its end: neither says anything. A failure is told as numbered steps, and as a test that does them again.
+
+Deliberately not here: the search (`_search`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import functools
+import gc
+import inspect
+import logging
+import random
+import sys
+import time
+import warnings
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextlib import contextmanager
+from typing import Any, Final, Protocol, TypeAlias, cast
+
+from ._run import CannotExplore, Event, Failure, Run, Step, Test
+from ._search import Found, Script, Search
+
+__all__ = ("Counterexample", "Explored", "NotExhausted", "explore")
+
+_Steps: TypeAlias = Iterable[str | tuple[str, int]]
+
+
+class Counterexample(AssertionError):  # noqa: N818  it names what it is
+    """A story in which the test fails; the message tells it step by step, the cause is what went wrong."""
+
+
+class NotExhausted(AssertionError):  # noqa: N818
+    """Nothing failed, but that says nothing: not every story was tried, or none came to its end."""
+
+
+class Explored(Protocol):
+    """A test that is explored when it is called."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Explore all stories of the test.
+
+        Raises:
+            Counterexample: it fails in one.
+            NotExhausted: it fails in none of those that were tried, which were not all.
+            CannotExplore: it uses threads or the network, or is not the same in every run.
+        """
+        ...
+
+    def replay(self, steps: _Steps, *args: Any, **kwargs: Any) -> None:
+        """Run one story: the steps of a `Counterexample`, as it prints them.
+
+        Arguments:
+            steps: the names of the events; a pair of name and number for one that comes so many turns of the loop
+                after the step before, when the loop is not at rest.
+            args: what else the test takes, but for the story.
+            kwargs: likewise.
+
+        Raises:
+            Counterexample: the test fails.
+            CannotExplore: a step is not possible.
+        """
+        ...
+
+
+def explore(
+    *, hasty: int = 1, seconds: float = 10.0, runs: int | None = None
+) -> Callable[[Callable[..., Coroutine[Any, Any, object]]], Explored]:
+    """Run an async test in all stories that its argument `story` describes, instead of once.
+
+    Arguments:
+        hasty: how many events of a story may come so soon after another that the program has not come to rest.
+            More finds more and takes longer; with 0 no cancellation meets a wake-up that is on its way.
+        seconds: how long to search, in real seconds. A search that was not exhausted by then fails.
+        runs: how many runs to make at most; None means that time alone is the limit.
+
+    Raises:
+        TypeError: what is decorated is not an async function with a parameter `story`.
+        ValueError: a bound makes no sense.
+    """
+    if hasty < 0 or seconds <= 0 or (runs is not None and runs < 1):
+        raise ValueError(f"explore(hasty={hasty}, seconds={seconds}, runs={runs}): no story fits into this")
+
+    def decorate(test: Callable[..., Coroutine[Any, Any, object]]) -> Explored:
+        signature = _signature(test)
+
+        def explored(*args: Any, **kwargs: Any) -> None:
+            _refuse_what_lasts(args, kwargs)
+            _search(test.__name__, lambda story: test(*args, story=story, **kwargs), hasty, seconds, runs)
+
+        def replay(steps: _Steps, *args: Any, **kwargs: Any) -> None:
+            script = [Step(step, None) if isinstance(step, str) else Step(*step) for step in steps]
+            _replay(lambda story: test(*args, story=story, **kwargs), script)
+
+        functools.update_wrapper(explored, test)
+        vars(explored).update(__signature__=signature, replay=replay)
+        return cast("Explored", explored)
+
+    return decorate
+
+
+def _signature(test: Callable[..., Any]) -> inspect.Signature:
+    """What is left for a caller to give: pytest takes every parameter for a fixture."""
+    if not inspect.iscoroutinefunction(test):
+        raise TypeError(f"explore is for async functions: {test!r} is none")
+    signature = inspect.signature(test)
+    if "story" not in signature.parameters:
+        raise TypeError(f"{test.__qualname__} has no parameter `story`, by which it says what can happen")
+    return signature.replace(parameters=[p for name, p in signature.parameters.items() if name != "story"])
+
+
+def _refuse_what_lasts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """An argument that can change would carry what one run does into the next."""
+    for place, value in enumerate(args):
+        if not _is_constant(value) and (place or vars(value)):
+            raise CannotExplore(_lasts(type(value).__qualname__))
+    for name, value in kwargs.items():
+        if not _is_constant(value):
+            raise CannotExplore(_lasts(name))
+
+
+def _lasts(what: str) -> str:
+    return (
+        f"the test is given {what!r}, which lives as long as all runs together: what one run does to it the next one "
+        "would see. Make it inside the test; a fixture may only give what can't change"
+    )
+
+
+def _is_constant(value: object) -> bool:
+    if isinstance(value, tuple | frozenset):
+        return all(map(_is_constant, value))
+    kinds = int | str | bytes | float | complex | None | enum.Enum | type
+    return isinstance(value, kinds) or inspect.isfunction(value) or inspect.isbuiltin(value)
+
+
+def _search(name: str, test: Test, hasty: int, seconds: float, runs: int | None) -> None:
+    search, began = Search(test, hasty), time.monotonic()
+    with _undisturbed():
+        found = search.look(seconds, runs)
+    took = time.monotonic() - began
+    if found is not None:
+        _tell(name, test, found, search)
+    if not search.exhausted:
+        raise NotExhausted(_not_exhausted(search, took))
+    if not search.ends:
+        raise NotExhausted(
+            f"no story came to the end of the test, in {search.runs} runs: `story.rest()` waits until no timer is set, "
+            "and something sets one again and again. Stop it before, or do not wait for rest"
+        )
+    sys.stdout.write(
+        f"{name}: every story was told, hasty={hasty}: {search.runs} runs, {search.states} states, "
+        f"{search.ends} ends\n"
+    )
+
+
+def _not_exhausted(search: Search, took: float) -> str:
+    lines = [
+        f"nothing failed in {search.runs} runs ({took:.1f} s, {search.states} states, {search.ends} ends), but "
+        f"{len(search.left)} moments are left at which something else could happen.",
+        "Fewer clients or calls, `story.tasks` for clients that are alike, a smaller `hasty`: or more `seconds`.",
+    ]
+    if search.unseen:
+        kinds = ", ".join(search.unseen)
+        lines.append(f"States were not told apart, and so explored again, because of what can't be seen into: {kinds}.")
+    return "\n".join(lines)
+
+
+class _Telling:
+    """A guide that does what another says, and writes down where each step strikes."""
+
+    def __init__(self, guide: Script) -> None:
+        self._guide = guide
+        self.places: list[str] = []
+
+    def choose(self, run: Run, *, busy: bool) -> Event | None:
+        event = self._guide.choose(run, busy=busy)
+        if event is not None:
+            self.places.append(event.where())
+        return event
+
+
+def _tell(name: str, test: Test, found: Found, search: Search) -> None:
+    telling = _Telling(Script(found.steps))
+    with _undisturbed(quiet=False):
+        run = Run(test, telling).go()
+    failure = run.failure or found.failure
+    steps = "\n".join(f"    {_literal(step)}," for step in found.steps)
+    again = f"def {name}_again():\n    {name}.replay([\n{_indented(steps)}\n    ])"
+    if not found.steps:
+        again = f"def {name}_again():\n    {name}.replay([])"
+    raise Counterexample(
+        f"{_headline(failure)}\n\n{_numbered(run.steps, telling.places)}\n\n"
+        f"Found after {search.runs} runs. To see it again:\n\n{again}\n"
+    ) from failure.error
+
+
+def _replay(test: Test, script: list[Step]) -> None:
+    telling = _Telling(Script(script))
+    with _undisturbed(quiet=False):
+        run = Run(test, telling).go()
+    if run.failure is not None:
+        raise Counterexample(
+            f"{_headline(run.failure)}\n\n{_numbered(run.steps, telling.places)}\n"
+        ) from run.failure.error
+
+
+def _headline(failure: Failure) -> str:
+    if failure.error is None:
+        return failure.said
+    said = str(failure.error).partition("\n")[0]
+    return f"{failure.said} {type(failure.error).__qualname__}{said and ': '}{said}"
+
+
+def _numbered(steps: list[Step], places: list[str]) -> str:
+    lines = ["Events in their order:"]
+    for number, (step, place) in enumerate(zip(steps, places, strict=False), 1):
+        lines.append(f"{number:3}. {step.name}{_haste(step)}")
+        if place:
+            lines.append(f"       at {place}")
+    return "\n".join(lines if steps else ["No event is needed."])
+
+
+def _haste(step: Step) -> str:
+    if step.turns is None:
+        return ""
+    when = {0: "at once", 1: "one turn of the loop later"}.get(step.turns, f"{step.turns} turns of the loop later")
+    return f", {when}, before the program has come to rest"
+
+
+def _literal(step: Step) -> str:
+    return repr(step.name) if step.turns is None else repr(tuple(step))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+_LOUDEST: Final = logging.CRITICAL
+
+
+@contextmanager
+def _undisturbed(*, quiet: bool = True) -> Generator[None]:
+    """Nothing but the steps decides what a run does: no finalizer at odd times, no chance, no flood of messages."""
+    collects, chance, disabled = gc.isenabled(), random.getstate(), logging.root.manager.disable
+    gc.disable()
+    if quiet:
+        logging.disable(_LOUDEST)
+    try:
+        with warnings.catch_warnings():
+            # What a run has not begun when it is broken off is never awaited.
+            warnings.filterwarnings("ignore", message=".* was never awaited", category=RuntimeWarning)
+            yield
+            gc.collect()
+    finally:
+        logging.disable(disabled)
+        random.setstate(chance)
+        if collects:
+            gc.enable()

@@ -1,0 +1,40 @@
+"""Where a coroutine is suspended: file, line and function, in the code of whoever wrote it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+__all__ = ("suspended_at",)
+
+_NOT_THE_USERS: Final = (str(Path(asyncio.__file__).parent), str(Path(__file__).parents[1]))
+"""Folders whose frames say how something waits, and not what for."""
+
+
+def suspended_at(coro: object) -> str:
+    """The innermost frame of a chain of awaits that is neither asyncio's nor this library's, in words."""
+    frames = [*_frames(coro)]
+    if not frames:
+        return "its first step"
+    users = [frame for frame in frames if not frame.f_code.co_filename.startswith(_NOT_THE_USERS)]
+    frame = (users or frames)[-1]
+    return f"line {frame.f_lineno} of {frame.f_code.co_filename}, in {frame.f_code.co_qualname}"
+
+
+def _frames(coro: object) -> Iterator[FrameType]:
+    """The frames of a chain of awaits that has begun, outermost first."""
+    current: Any = coro
+    while (frame := _first(current, "cr_frame", "gi_frame", "ag_frame")) is not None:
+        current = _first(current, "cr_await", "gi_yieldfrom", "ag_await")
+        if current is None and frame.f_lasti < 0:
+            return
+        yield frame
+
+
+def _first(holder: object, *names: str) -> Any:
+    return next((value for name in names if (value := getattr(holder, name, None)) is not None), None)
