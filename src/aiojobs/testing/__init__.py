@@ -10,8 +10,10 @@ a task that was destroyed while pending. `settle` lets the loop go on without le
 It needs nothing but asyncio, and nothing of the scheduler: it is also there for code that does not know this library.
 """
 
+from ._cancelling import cancel_at_every_await
 from ._explore import Counterexample, Explored, NotExhausted, explore
 from ._run import CannotExplore
+from ._running import run
 from ._story import Story
 from ._strict import StrictLoop
 from ._virtual_loop import Deadlock, Livelock, VirtualLoop
@@ -27,6 +29,8 @@ __all__ = (
     "Story",
     "StrictLoop",
     "VirtualLoop",
+    "cancel_at_every_await",
     "explore",
+    "run",
     "settle",
 )

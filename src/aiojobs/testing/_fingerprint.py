@@ -74,6 +74,7 @@ class Fingerprints:
         self._lasting: list[tuple[dict[str, Any], str]] = []
         """Variables of modules: the namespace and the name."""
         self._noted: set[tuple[int, str]] = set()
+        self._classes: set[type] = set()
         self._lasting_objects: list[Any] = []
         """Classes with variables, and defaults of arguments that can change."""
 
@@ -114,8 +115,9 @@ class Fingerprints:
 
     def learn_class(self, kind: type) -> None:
         """Note what the methods of a class name, and its own variables."""
-        if _is_trusted(kind.__module__):
+        if kind in self._classes or _is_trusted(kind.__module__):
             return
+        self._classes.add(kind)
         for base in kind.__mro__:
             for value in list(vars(base).values()):
                 inner = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
@@ -139,8 +141,7 @@ class Fingerprints:
             self._lasting.append((space, name))
 
     def _note_class(self, kind: type) -> None:
-        if (id(kind), "") not in self._noted and not _is_trusted(kind.__module__):
-            self._noted.add((id(kind), ""))
+        if kind not in self._classes and not _is_trusted(kind.__module__):
             self.learn_class(kind)
             self._lasting_objects.append(kind)
 
@@ -384,7 +385,7 @@ def _referents_of_future(future: Any) -> list[Any]:
 def _of_coroutine(coroutine: Any) -> _Parts:
     frame = coroutine.cr_frame if isinstance(coroutine, types.CoroutineType) else _other_frame(coroutine)
     if frame is None:
-        return (coroutine.__qualname__, "over"), []
+        return (str(coroutine.__qualname__), "over"), []
     found = frame.f_locals
     variables = tuple(found)
     if type(found) is dict:

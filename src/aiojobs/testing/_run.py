@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Protocol, TypeAlias
@@ -85,14 +86,22 @@ class StoryLoop(VirtualLoop):
         super().__init__()
         self.over = False
         self.refused: CannotExplore | None = None
-        self._tasks = 0
+        self._named = 0
+        self._made: list[weakref.ref[asyncio.Task[Any]]] = []
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None, **options: Any) -> Any:
         """A task whose name, if none is given, is the same in every run."""
         if name is None:
-            self._tasks += 1
-            name = f"Task-{self._tasks}"
-        return super().create_task(coro, name=name, context=context, **options)
+            self._named += 1
+            name = f"Task-{self._named}"
+        task = super().create_task(coro, name=name, context=context, **options)
+        self._made.append(weakref.ref(task))
+        return task
+
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """The tasks that have not ended, in the order in which they were made."""
+        made = [reference() for reference in self._made]
+        return [task for task in made if task is not None and not task.done()]
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Keep the complaint, or hand it to the handler that the test has set."""
@@ -216,8 +225,7 @@ class Run:
 
     def spins(self) -> None:
         """Note that turn after turn leads to nothing new."""
-        waiting = sorted(asyncio.all_tasks(self.loop), key=asyncio.Task.get_name)
-        places = "".join(f"\n    {task.get_name()}: {suspended_at(task.get_coro())}" for task in waiting)
+        places = "".join(f"\n    {task.get_name()}: {suspended_at(task.get_coro())}" for task in self.loop.tasks())
         self.failure = Failure(f"the loop spins: turn after turn, and nothing changes{places}", None)
 
     # Whether anything is wrong.
@@ -288,7 +296,7 @@ class Run:
 
     def _dispose(self) -> None:
         """Let go of what was left suspended, while its loop is still there."""
-        for task in sorted(asyncio.all_tasks(self.loop), key=asyncio.Task.get_name):
+        for task in self.loop.tasks():
             _close(task.get_coro())
 
 
