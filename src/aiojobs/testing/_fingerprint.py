@@ -223,6 +223,8 @@ class _Takers(dict[type, _Taker]):
     def _find(self, kind: type) -> _Taker:
         if issubclass(kind, type):
             return self._of_class
+        if issubclass(kind, VirtualLoop):
+            return _named  # its queue and its timers are roots
         for kinds, taker in _KNOWN:
             if issubclass(kind, kinds):
                 return taker if kind in _each(kinds) else self._of_subclass(kind, taker)
@@ -457,7 +459,7 @@ _KNOWN: Final[tuple[tuple[Any, _Taker], ...]] = (
     ((types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType), _of_coroutine),
     ((TurnHandle, TurnTimer), _of_handle),
     (enum.Enum, lambda member: (type(member).__qualname__, [member._value_])),
-    ((VirtualLoop, types.ModuleType, types.CodeType, types.TracebackType, types.FrameType), _named),
+    ((types.ModuleType, types.CodeType, types.TracebackType, types.FrameType), _named),
     ((contextvars.ContextVar, logging.Logger), lambda item: (item.name, [])),
     (traceback.StackSummary, lambda _: ("traceback", [])),
     (contextvars.Context, _of_context),
