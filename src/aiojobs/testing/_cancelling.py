@@ -1,7 +1,7 @@
 """A coroutine that is run again and again, cancelled at its first await, its second, and so on.
 
-Rules of this file: at each await that suspends, the coroutine is cancelled in two moments, each in a run of its own: while it
-waits, and when what it waits for has come but the coroutine has not yet seen it. The second is when wake-ups,
+Rules of this file: at each await that suspends, the coroutine is cancelled in two moments, each in a run of its own:
+while it waits, and when what it waits for has come but the coroutine has not yet seen it. The second is when wake-ups,
 connections and places in a line get lost. Every run has objects of its own, on a loop of its own.
 
 Deliberately not here: all orders of events (`_explore`); this looks at one cancellation, at every place.
@@ -23,6 +23,7 @@ __all__ = ("cancel_at_every_await",)
 _T = TypeVar("_T")
 
 WAITING: Final = "while it waits"
+AN_HOUR: Final = 3600.0
 ANSWERED: Final = "when the answer has come, unseen"
 
 
@@ -85,8 +86,9 @@ def cancel_at_every_await(
 ) -> None:
     """Run a coroutine again and again on virtual time, cancelled once in each run, at every await that suspends.
 
-    Each await has two moments: while the coroutine waits, and when what it waits for has come but the coroutine has not
-    yet seen it. After the coroutine has ended and the loop has settled, the check must hold.
+    Each await has two moments: while the coroutine waits, and when what it waits for has come but it has not yet seen
+    it. The check must hold when the coroutine has ended and the other tasks have too, or had an hour of virtual time
+    to.
 
     Arguments:
         make: makes what is looked at and the coroutine that works with it, new for every run. No loop runs yet.
@@ -110,7 +112,9 @@ def cancel_at_every_await(
                 last = error
     if broken:
         places = "\n".join(broken)
-        raise AssertionError(f"a cancellation breaks the check at {len(broken)} of the moments:\n{places}") from last
+        raise AssertionError(
+            f"a cancellation breaks the check at {len(broken)} of the moments:\n{places}"
+        ) from last
 
 
 def _try(
@@ -125,6 +129,7 @@ def _try(
         await asyncio.wait([task])
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
+        await _others()
         await settle()
         if check(subject) is False:
             raise AssertionError("the check is False")
@@ -137,11 +142,20 @@ def _try(
         return driven, error
 
 
+async def _others() -> None:
+    """Wait for the other tasks, which may have something back to give."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=AN_HOUR)
+
+
 def _untaken(loop: asyncio.AbstractEventLoop) -> Exception | None:
     complaints = loop.complaints if isinstance(loop, VirtualLoop) else []
     if not complaints:
         return None
-    return AssertionError(f"the loop was told: {complaints[0].get('message')}: {complaints[0].get('exception')!r}")
+    return AssertionError(
+        f"the loop was told: {complaints[0].get('message')}: {complaints[0].get('exception')!r}"
+    )
 
 
 def _said(error: BaseException) -> str:

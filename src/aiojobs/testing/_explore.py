@@ -8,22 +8,20 @@ Deliberately not here: the search (`_search`).
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import functools
 import gc
 import inspect
-import logging
-import random
 import sys
 import time
-import warnings
-from collections.abc import Callable, Coroutine, Generator, Iterable
-from contextlib import contextmanager
-from typing import Any, Final, Protocol, TypeAlias, cast
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from types import CoroutineType
+from typing import Any, Protocol, TypeAlias, cast
 
-from ._run import CannotExplore, Event, Failure, Run, Step, Test
+from ._run import CannotExplore, Failure, Run, Step, Test, undisturbed
 from ._search import Found, Script, Search
+from ._story import Event, Story
 
 __all__ = ("Counterexample", "Explored", "NotExhausted", "explore")
 
@@ -86,15 +84,18 @@ def explore(
         raise ValueError(f"explore(hasty={hasty}, seconds={seconds}, runs={runs}): no story fits into this")
 
     def decorate(test: Callable[..., Coroutine[Any, Any, object]]) -> Explored:
-        signature = _signature(test)
+        signature, place = _signature(test)
 
         def explored(*args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
             _refuse_what_lasts(args, kwargs)
-            _search(test.__name__, lambda story: test(*args, story=story, **kwargs), hasty, seconds, runs)
+            told = partial(_call, test, place, args, kwargs)
+            _search(test.__name__, told, hasty, seconds, runs)
 
         def replay(steps: _Steps, *args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
             script = [Step(step, None) if isinstance(step, str) else Step(*step) for step in steps]
-            _replay(lambda story: test(*args, story=story, **kwargs), script)
+            _replay(partial(_call, test, place, args, kwargs), script)
 
         functools.update_wrapper(explored, test)
         vars(explored).update(__signature__=signature, replay=replay)
@@ -103,14 +104,20 @@ def explore(
     return decorate
 
 
-def _signature(test: Callable[..., Any]) -> inspect.Signature:
-    """What is left for a caller to give: pytest takes every parameter for a fixture."""
+def _call(test: Any, place: int, args: tuple[Any, ...], kwargs: dict[str, Any], story: Story) -> Any:
+    return test(*args[:place], story, *args[place:], **kwargs)
+
+
+def _signature(test: Callable[..., Any]) -> tuple[inspect.Signature, int]:
+    """What is left for a caller to give (pytest takes every parameter for a fixture), and the place of `story`."""
     if not inspect.iscoroutinefunction(test):
         raise TypeError(f"explore is for async functions: {test!r} is none")
     signature = inspect.signature(test)
-    if "story" not in signature.parameters:
+    names = [*signature.parameters]
+    if "story" not in names:
         raise TypeError(f"{test.__qualname__} has no parameter `story`, by which it says what can happen")
-    return signature.replace(parameters=[p for name, p in signature.parameters.items() if name != "story"])
+    others = [parameter for name, parameter in signature.parameters.items() if name != "story"]
+    return signature.replace(parameters=others), names.index("story")
 
 
 def _refuse_what_lasts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -138,9 +145,9 @@ def _is_constant(value: object) -> bool:
 
 
 def _search(name: str, test: Test, hasty: int, seconds: float, runs: int | None) -> None:
+    __tracebackhide__ = True
     search, began = Search(test, hasty), time.monotonic()
-    with _undisturbed():
-        found = search.look(seconds, runs)
+    found = search.look(seconds, runs)
     took = time.monotonic() - began
     if found is not None:
         _tell(name, test, found, search)
@@ -148,8 +155,8 @@ def _search(name: str, test: Test, hasty: int, seconds: float, runs: int | None)
         raise NotExhausted(_not_exhausted(search, took))
     if not search.ends:
         raise NotExhausted(
-            f"no story came to the end of the test, in {search.runs} runs: `story.rest()` waits until no timer is set, "
-            "and something sets one again and again. Stop it before, or do not wait for rest"
+            f"no story came to the end of the test, in {search.runs} runs: `story.rest()` waits until no timer is "
+            "set, and something sets one again and again. Stop it before, or do not wait for rest"
         )
     sys.stdout.write(
         f"{name}: every story was told, hasty={hasty}: {search.runs} runs, {search.states} states, "
@@ -159,13 +166,13 @@ def _search(name: str, test: Test, hasty: int, seconds: float, runs: int | None)
 
 def _not_exhausted(search: Search, took: float) -> str:
     lines = [
-        f"nothing failed in {search.runs} runs ({took:.1f} s, {search.states} states, {search.ends} ends), but "
-        f"{len(search.left)} moments are left at which something else could happen.",
+        f"nothing failed in {search.runs} runs ({took:.1f} s, {search.states} states, {search.ends} ends),",
+        f"but {len(search.left)} moments are left at which something else could happen.",
         "Fewer clients or calls, `story.tasks` for clients that are alike, a smaller `hasty`: or more `seconds`.",
     ]
     if search.unseen:
         kinds = ", ".join(search.unseen)
-        lines.append(f"States were not told apart, and so explored again, because of what can't be seen into: {kinds}.")
+        lines.append(f"Equal states were not found to be equal, because of what can't be seen into: {kinds}.")
     return "\n".join(lines)
 
 
@@ -184,28 +191,38 @@ class _Telling:
 
 
 def _tell(name: str, test: Test, found: Found, search: Search) -> None:
-    telling = _Telling(Script(found.steps))
-    with _undisturbed(quiet=False):
-        run = Run(test, telling).go()
-    failure = run.failure or found.failure
-    steps = "\n".join(f"    {_literal(step)}," for step in found.steps)
-    again = f"def {name}_again():\n    {name}.replay([\n{_indented(steps)}\n    ])"
-    if not found.steps:
-        again = f"def {name}_again():\n    {name}.replay([])"
+    __tracebackhide__ = True
+    failure, story = _told(test, found.steps)
+    steps = "\n".join(f"        {_literal(step)}," for step in found.steps)
+    listed = f"[\n{steps}\n    ]" if steps else "[]"
     raise Counterexample(
-        f"{_headline(failure)}\n\n{_numbered(run.steps, telling.places)}\n\n"
-        f"Found after {search.runs} runs. To see it again:\n\n{again}\n"
-    ) from failure.error
+        f"{_headline(failure or found.failure)}\n\n{story}\n\nFound after {search.runs} runs. To see it again:\n\n"
+        f"def {name}_again():\n    {name}.replay({listed})\n"
+    ) from (failure or found.failure).error
 
 
 def _replay(test: Test, script: list[Step]) -> None:
+    __tracebackhide__ = True
+    failure, story = _told(test, script)
+    if failure is not None:
+        raise Counterexample(f"{_headline(failure)}\n\n{story}\n") from failure.error
+
+
+def _told(test: Test, script: list[Step]) -> tuple[Failure | None, str]:
+    """Run a story once more, aloud; what failed, and the story in words."""
     telling = _Telling(Script(script))
-    with _undisturbed(quiet=False):
+    with undisturbed(quiet=False):
+        before = _coroutines()
         run = Run(test, telling).go()
-    if run.failure is not None:
-        raise Counterexample(
-            f"{_headline(run.failure)}\n\n{_numbered(run.steps, telling.places)}\n"
-        ) from run.failure.error
+        for coroutine in _coroutines():
+            # What a traceback of this run keeps is let go at any time later, and must not complain then.
+            if coroutine.cr_frame is not None and coroutine.cr_frame.f_lasti < 0 and coroutine not in before:
+                coroutine.close()
+    return run.failure, _numbered(run.steps, telling.places)
+
+
+def _coroutines() -> list[CoroutineType[Any, Any, Any]]:
+    return [each for each in gc.get_objects() if type(each) is CoroutineType]
 
 
 def _headline(failure: Failure) -> str:
@@ -227,36 +244,11 @@ def _numbered(steps: list[Step], places: list[str]) -> str:
 def _haste(step: Step) -> str:
     if step.turns is None:
         return ""
-    when = {0: "at once", 1: "one turn of the loop later"}.get(step.turns, f"{step.turns} turns of the loop later")
+    when = {0: "at once", 1: "one turn of the loop later"}.get(
+        step.turns, f"{step.turns} turns of the loop later"
+    )
     return f", {when}, before the program has come to rest"
 
 
 def _literal(step: Step) -> str:
     return repr(step.name) if step.turns is None else repr(tuple(step))
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())
-
-
-_LOUDEST: Final = logging.CRITICAL
-
-
-@contextmanager
-def _undisturbed(*, quiet: bool = True) -> Generator[None]:
-    """Nothing but the steps decides what a run does: no finalizer at odd times, no chance, no flood of messages."""
-    collects, chance, disabled = gc.isenabled(), random.getstate(), logging.root.manager.disable
-    gc.disable()
-    if quiet:
-        logging.disable(_LOUDEST)
-    try:
-        with warnings.catch_warnings():
-            # What a run has not begun when it is broken off is never awaited.
-            warnings.filterwarnings("ignore", message=".* was never awaited", category=RuntimeWarning)
-            yield
-            gc.collect()
-    finally:
-        logging.disable(disabled)
-        random.setstate(chance)
-        if collects:
-            gc.enable()

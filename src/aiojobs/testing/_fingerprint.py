@@ -9,12 +9,12 @@ loop's time itself (only distances count), tracebacks, and names that tasks get 
 
 How it works: objects are walked from fixed roots in a fixed order and numbered as they are met, so that addresses
 play no part. An instance of a class written in Python is what its attributes are. One of a class written in C is
-what `__reduce_ex__` says, as for `copy`. A coroutine is asked for the place where it stands, and the garbage collector for
-what it holds. A set has an order that follows addresses: its members are ordered by their content, or by where else
-they were met.
+what `__reduce_ex__` says, as for `copy`. A coroutine is asked for the place where it stands, and the garbage
+collector for what it holds. A set has an order that follows addresses: its members are ordered by their content, or
+by where else they were met.
 
-It reads three private attributes of tasks and futures, and writes none: nothing public says that a cancellation is on its
-way. Where they are missing a task can't be seen into.
+It reads two private attributes of tasks and futures, and writes none: nothing public says that a cancellation is on
+its way, or that an exception was taken. Where they are missing a task can't be seen into.
 
 Deliberately not here: what follows if two states are the same (`_search`).
 """
@@ -37,10 +37,10 @@ import traceback
 import types
 import weakref
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dis import get_instructions
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ._handles import TurnHandle, TurnTimer
 from ._virtual_loop import VirtualLoop
@@ -55,9 +55,12 @@ _Parts: TypeAlias = "tuple[Any, list[Any]]"
 """What an object is, of plain data, and the objects that it consists of."""
 _Taker: TypeAlias = Callable[[Any], _Parts]
 
-_PLAIN: Final = frozenset({int, str, bool, type(None), bytes, float, complex, type(...), type(NotImplemented)})
+_PLAIN: Final = frozenset(
+    {int, str, bool, type(None), bytes, float, complex, type(...), type(NotImplemented)}
+)
 _TRUSTED: Final = sys.stdlib_module_names | {"aiojobs", "pytest", "_pytest", "pluggy", "builtins"}
 """Packages whose modules and classes have no variables on which a program under test depends."""
+_NOT_OF_FUTURES: Final = frozenset({"_loop", "_name", "_source_traceback"})
 _GIVEN_NAME: Final = re.compile(r"Task-\d+")
 
 
@@ -71,7 +74,7 @@ class Fingerprints:
     def __init__(self) -> None:
         self._takers = _Takers(self)
         self._code: set[types.CodeType] = set()
-        self._lasting: list[tuple[dict[str, Any], str]] = []
+        self._lasting: list[tuple[Mapping[str, Any], str]] = []
         """Variables of modules: the namespace and the name."""
         self._noted: set[tuple[int, str]] = set()
         self._classes: set[type] = set()
@@ -124,7 +127,7 @@ class Fingerprints:
                 if isinstance(inner, types.FunctionType):
                     self.learn(inner)
 
-    def _note(self, space: dict[str, Any], name: str, names: dict[str, None]) -> None:
+    def _note(self, space: Mapping[str, Any], name: str, names: dict[str, None]) -> None:
         value = space[name]
         if isinstance(value, types.FunctionType):
             self.learn(value)
@@ -135,7 +138,7 @@ class Fingerprints:
         else:
             self._note_variable(space, name)
 
-    def _note_variable(self, space: dict[str, Any], name: str) -> None:
+    def _note_variable(self, space: Mapping[str, Any], name: str) -> None:
         if (id(space), name) not in self._noted:
             self._noted.add((id(space), name))
             self._lasting.append((space, name))
@@ -205,7 +208,7 @@ class _Walk:
 
 def _referent(item: Any) -> Any:
     """What a set is of whose members are weak references."""
-    return item() if isinstance(item, weakref.ref) else item
+    return cast("Any", item()) if isinstance(item, weakref.ref) else item
 
 
 class _Takers(dict[type, _Taker]):
@@ -266,7 +269,7 @@ class _Takers(dict[type, _Taker]):
         def take(item: Any) -> _Parts:
             try:
                 content = item.__reduce_ex__(4)
-            except Exception as error:  # noqa: BLE001  any says that it does not want to be copied
+            except Exception as error:
                 raise Unseen(name) from error
             return name, [content] if isinstance(content, str) else list(content)
 
@@ -282,17 +285,23 @@ class _Takers(dict[type, _Taker]):
         if _is_trusted(kind.__module__):
             return name, []
         own = [base for base in kind.__mro__ if not _is_trusted(base.__module__)]
-        found = [(key, value) for base in own for key, value in list(vars(base).items()) if _is_variable(key, value)]
+        found = [
+            (key, value)
+            for base in own
+            for key, value in list(vars(base).items())
+            if _is_variable(key, value)
+        ]
         return (*name, *[key for key, _ in found]), [value for _, value in found]
 
 
 def _is_variable(key: str, value: object) -> bool:
     """Whether an entry of a class is one of its variables, rather than a method or something that Python put there."""
-    return not (key.startswith("__") and key.endswith("__")) and not hasattr(type(value), "__get__") and key != "_abc_impl"
+    of_python = (key.startswith("__") and key.endswith("__")) or key == "_abc_impl"
+    return not of_python and not hasattr(type(value), "__get__")
 
 
 def _each(kinds: Any) -> tuple[type, ...]:
-    return kinds if isinstance(kinds, tuple) else (kinds,)
+    return cast("tuple[type, ...]", kinds if isinstance(kinds, tuple) else (kinds,))
 
 
 def _is_trusted(module: object) -> bool:
@@ -324,7 +333,7 @@ def _defaults(function: types.FunctionType) -> list[Any]:
 
 
 def _hides_something(kind: type) -> bool:
-    """Whether instances have content beside their attributes: those of classes in C that are larger than what is seen."""
+    """Whether instances have content beside their attributes: those of classes in C that are larger than they show."""
     for base in kind.__mro__[:-1]:
         above = base.__base__
         if above is None or base.__itemsize__:
@@ -351,7 +360,9 @@ def _due_in(timer: TurnTimer, now: float) -> tuple[Any, ...]:
 
 
 def _named(item: Any) -> _Parts:
-    return getattr(item, "__qualname__", None) or getattr(item, "__name__", None) or type(item).__qualname__, []
+    return getattr(item, "__qualname__", None) or getattr(item, "__name__", None) or type(
+        item
+    ).__qualname__, []
 
 
 def _of_referents(item: Any) -> _Parts:
@@ -360,7 +371,7 @@ def _of_referents(item: Any) -> _Parts:
 
 def _of_future(future: Any) -> _Parts:
     try:
-        head = (type(future).__qualname__, future.done(), future.cancelled(), future._log_traceback)
+        head = (type(future).__qualname__, future.done(), future.cancelled(), future._log_traceback)  # noqa: SLF001
     except AttributeError as error:
         raise Unseen("futures of this Python") from error
     return head, _referents_of_future(future)
@@ -368,7 +379,7 @@ def _of_future(future: Any) -> _Parts:
 
 def _of_task(task: Any) -> _Parts:
     try:
-        asked = (task.cancelling(), task._must_cancel, task._log_traceback)
+        asked = (task.cancelling(), task._must_cancel, task._log_traceback)  # noqa: SLF001
     except AttributeError as error:
         raise Unseen("tasks of this Python") from error
     name = task.get_name()
@@ -379,9 +390,12 @@ def _of_task(task: Any) -> _Parts:
 
 
 def _referents_of_future(future: Any) -> list[Any]:
-    if hasattr(future, "__dict__") and "_callbacks" in vars(future):
-        return [value for name, value in vars(future).items() if name not in {"_loop", "_name", "_source_traceback"}]
-    return [part for part in gc.get_referents(future) if not isinstance(part, type | asyncio.AbstractEventLoop)]
+    written: dict[str, Any] = getattr(future, "__dict__", {})
+    if "_callbacks" in written:
+        return [value for name, value in written.items() if name not in _NOT_OF_FUTURES]
+    return [
+        part for part in gc.get_referents(future) if not isinstance(part, type | asyncio.AbstractEventLoop)
+    ]
 
 
 def _of_coroutine(coroutine: Any) -> _Parts:
@@ -392,7 +406,9 @@ def _of_coroutine(coroutine: Any) -> _Parts:
     variables = tuple(found)
     if type(found) is dict:
         found.clear()  # before 3.13 it is a copy, which would keep alive what the coroutine has let go
-    held = [part for part in gc.get_referents(coroutine) if part is not frame and type(part) is not types.CodeType]
+    held = [
+        part for part in gc.get_referents(coroutine) if part is not frame and type(part) is not types.CodeType
+    ]
     return ("coroutine", id(frame.f_code), frame.f_lasti, variables), held
 
 
@@ -426,7 +442,8 @@ def _of_context(context: contextvars.Context) -> _Parts:
 
 
 def _of_mapping(mapping: Any) -> _Parts:
-    return ("mapping", len(mapping)), [part for pair in dict.items(mapping) for part in pair]
+    pairs = cast("Iterable[tuple[Any, Any]]", dict.items(mapping))
+    return ("mapping", len(mapping)), [part for pair in pairs for part in pair]
 
 
 def _of_defaults(mapping: Any) -> _Parts:
@@ -449,7 +466,13 @@ def _of_memo(memo: Any) -> _Parts:
 
 
 _REFERENTS_ARE_ALL: Final = frozenset(
-    {"FutureIter", "TaskStepMethWrapper", "TaskWakeupMethWrapper", "async_generator_asend", "async_generator_athrow"}
+    {
+        "FutureIter",
+        "TaskStepMethWrapper",
+        "TaskWakeupMethWrapper",
+        "async_generator_asend",
+        "async_generator_athrow",
+    }
     | {"coroutine_wrapper", "dict_items", "dict_keys", "dict_values", "mappingproxy", "anext_awaitable"}
 )
 

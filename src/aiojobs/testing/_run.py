@@ -5,9 +5,9 @@ what it says, keeps the steps, and looks after each of them whether anything is 
 touched: the order inside a turn is asyncio's. A run is over when the test has ended, when something is wrong, or
 when its guide has seen enough.
 
-How it works: between two turns the guide either lets the loop turn or names an event. While callbacks are ready, an event
-is *hasty*: it comes so soon after the one before that the program has not come to rest. When nothing is ready an event
-must come, or else the program waits for ever.
+How it works: between two turns the guide either lets the loop turn or names an event. While callbacks are ready, an
+event is *hasty*: it comes so soon after the one before that the program has not come to rest. When nothing is ready an
+event must come, or else the program waits for ever.
 
 Deliberately not here: which choice to make (`_search`).
 """
@@ -15,10 +15,13 @@ Deliberately not here: which choice to make (`_search`).
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import random
+import warnings
 import weakref
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Protocol, TypeAlias
 
 from ._story import Event, Party, Story, is_injected
@@ -28,7 +31,7 @@ from ._where import suspended_at
 if TYPE_CHECKING:
     from contextvars import Context
 
-__all__ = ("REST", "CannotExplore", "Failure", "Guide", "Run", "Step", "StoryLoop", "Test")
+__all__ = ("REST", "CannotExplore", "Failure", "Guide", "Run", "Step", "StoryLoop", "Test", "undisturbed")
 
 Test: TypeAlias = Callable[[Story], Coroutine[Any, Any, object]]
 
@@ -89,7 +92,9 @@ class StoryLoop(VirtualLoop):
         self._named = 0
         self._made: list[weakref.ref[asyncio.Task[Any]]] = []
 
-    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None, **options: Any) -> Any:
+    def create_task(
+        self, coro: Any, *, name: str | None = None, context: Context | None = None, **options: Any
+    ) -> Any:
         """A task whose name, if none is given, is the same in every run."""
         if name is None:
             self._named += 1
@@ -113,15 +118,15 @@ class StoryLoop(VirtualLoop):
         else:
             handler(self, context)
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # noqa: ARG002
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]  # noqa: ARG002
         """Refused: when a thread ends is chance."""
         self._refuse("a thread", func)
 
-    async def create_connection(self, protocol_factory: Any, *args: Any, **_options: Any) -> NoReturn:  # type: ignore[override]  # noqa: ARG002
+    async def create_connection(self, protocol_factory: Any, *args: Any, **_options: Any) -> NoReturn:  # noqa: ARG002
         """Refused: there is no network."""
         self._refuse("a connection", protocol_factory)
 
-    async def getaddrinfo(self, host: Any, port: Any, **_options: Any) -> NoReturn:  # type: ignore[override]
+    async def getaddrinfo(self, host: Any, port: Any, **_options: Any) -> NoReturn:
         """Refused: there is no network."""
         self._refuse("a look-up of an address", (host, port))
 
@@ -141,7 +146,7 @@ class Run:
     """A run of a test under a guide."""
 
     def __init__(self, test: Test, guide: Guide) -> None:
-        self.loop = StoryLoop()
+        self.loop = StoryLoop()  # type: ignore[abstract]
         self.story = Story(self.loop)
         self.steps: list[Step] = []
         self.turns = 0
@@ -225,7 +230,9 @@ class Run:
 
     def spins(self) -> None:
         """Note that turn after turn leads to nothing new."""
-        places = "".join(f"\n    {task.get_name()}: {suspended_at(task.get_coro())}" for task in self.loop.tasks())
+        places = "".join(
+            f"\n    {task.get_name()}: {suspended_at(task.get_coro())}" for task in self.loop.tasks()
+        )
         self.failure = Failure(f"the loop spins: turn after turn, and nothing changes{places}", None)
 
     # Whether anything is wrong.
@@ -248,7 +255,9 @@ class Run:
         for complaint in self.loop.complaints:
             error = complaint.get("exception")
             if error is None or not is_injected(error):
-                self.failure = self.failure or Failure(f"the loop was told: {complaint.get('message')}", error)
+                self.failure = self.failure or Failure(
+                    f"the loop was told: {complaint.get('message')}", error
+                )
         self.loop.complaints.clear()
 
     def _check(self, check: Callable[[], object]) -> None:
@@ -275,7 +284,9 @@ class Run:
             self.failure = Failure("the test raised", error)
         elif self.story.unfinished():
             names = ", ".join(party.name for party in self.story.unfinished())
-            raise CannotExplore(f"the test ended before these had come and ended: {names}. Let it `await story.rest()`")
+            raise CannotExplore(
+                f"the test ended before these had come and ended: {names}. Let it `await story.rest()`"
+            )
         else:
             self.ended = True
 
@@ -288,7 +299,9 @@ class Run:
         if story.resting is None:
             waiting.append(("the test", self.loop.main))
         if waiting:
-            places = "".join(f"\n    {name}: {suspended_at(task.get_coro())}" for name, task in waiting if task)
+            places = "".join(
+                f"\n    {name}: {suspended_at(task.get_coro())}" for name, task in waiting if task
+            )
             self.failure = Failure(f"nothing is left to happen, and these wait for ever:{places}", None)
         return bool(waiting)
 
@@ -305,3 +318,25 @@ def _close(coro: Any) -> None:
         with suppress(BaseException):
             coro.close()
             return
+
+
+@contextmanager
+def undisturbed(*, quiet: bool = True) -> Generator[None]:
+    """Nothing but the steps decides what a run does: no finalizer at odd times, no chance, no flood of messages."""
+    collects, chance, disabled = gc.isenabled(), random.getstate(), logging.root.manager.disable
+    gc.disable()
+    if quiet:
+        logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            # What a run has not begun when it is broken off is never awaited.
+            warnings.filterwarnings("ignore", message=".* was never awaited", category=RuntimeWarning)
+            try:
+                yield
+            finally:
+                gc.collect()
+    finally:
+        logging.disable(disabled)
+        random.setstate(chance)
+        if collects:
+            gc.enable()

@@ -22,10 +22,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ._fingerprint import Fingerprints, Unseen
-from ._run import CannotExplore, Run, Step
+from ._run import CannotExplore, Run, Step, undisturbed
 
 if TYPE_CHECKING:
-    from ._run import Event, Failure, Test
+    from ._run import Failure, Test
+    from ._story import Event
 
 __all__ = ("Found", "Script", "Search")
 
@@ -35,6 +36,8 @@ _BETWEEN: Final = 10
 """One random run in so many, later."""
 _LONGEST: Final = 1000
 """So many events are let happen in one random run."""
+_PATIENCE: Final = 0.7
+"""How often a random run lets a busy loop turn."""
 _SWEEP: Final = 200
 """After so many runs what they left in circles is collected: between two runs, never inside one."""
 _MINIMISING: Final = 400
@@ -92,17 +95,14 @@ class Search:
     def look(self, seconds: float, runs: int | None) -> Found | None:
         """Search until something fails, all was tried, or so much time is over; what failed, made short."""
         deadline = time.monotonic() + seconds
-        for found in self._all():
-            if found is not None:
-                return self._minimised(found)
-            if time.monotonic() > deadline or (runs is not None and self.runs >= runs):
-                return None
+        with undisturbed():
+            for found in self._all():
+                if found is not None:
+                    return self._minimised(found)
+                if time.monotonic() > deadline or (runs is not None and self.runs >= runs):
+                    return None
         self.exhausted = True
         return None
-
-    def left_over(self) -> int:
-        """How many moments are known at which something was not tried."""
-        return len(self.left)
 
     def _all(self) -> Iterator[Found | None]:
         for seed in range(_WALKS):
@@ -141,7 +141,11 @@ class Search:
             if self.runs >= last:
                 return
             other = self._run(Script(steps, self.hasty))
-            if other is not None and other.failure.kind() == found.failure.kind() and other.cost() < found.cost():
+            if (
+                other is not None
+                and other.failure.kind() == found.failure.kind()
+                and other.cost() < found.cost()
+            ):
                 yield other
 
 
@@ -166,7 +170,7 @@ class _Walk:
 
     def choose(self, run: Run, *, busy: bool) -> Event | None:
         chance = self._chance
-        if busy and (chance.random() < 0.7 or _haste(run.steps) >= self._hasty):
+        if busy and (chance.random() < _PATIENCE or _haste(run.steps) >= self._hasty):
             return None
         if len(run.steps) >= _LONGEST:
             run.stop()

@@ -13,9 +13,10 @@ import asyncio
 import inspect
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, overload
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, cast, overload
 
-from ._where import suspended_at
+from ._where import place_in_users_code, suspended_at
 
 if TYPE_CHECKING:
     from ._run import StoryLoop
@@ -61,17 +62,17 @@ class Io:
 
     def where(self) -> str:
         """Where its caller waits."""
-        return "" if self.task is None else suspended_at(self.task.get_coro())
+        return "" if self.task is None else place_in_users_code(self.task.get_coro())
 
     def events(self) -> Iterator[Event]:
         """Each of its answers and failures."""
         for answer in self.answers:
             said = f"{self.label} answers" if len(self.answers) == 1 else f"{self.label} answers {answer!r}"
-            yield Event(said, lambda answer=answer: self.future.set_result(answer), True, self.where)
+            yield Event(said, partial(self.future.set_result, answer), True, self.where)
         for failure in self.fails:
             kind = failure if isinstance(failure, type) else type(failure)
             said = f"{self.label} fails with {kind.__name__}"
-            yield Event(said, lambda failure=failure: self._fail(failure), True, self.where)
+            yield Event(said, partial(self._fail, failure), True, self.where)
 
     def _fail(self, failure: _Failure) -> None:
         error = failure(f"{self.label} fails") if isinstance(failure, type) else failure
@@ -204,7 +205,7 @@ class Story:
         line: list[Party] = []
         for number in range(count, 0, -1):
             party = self._party(f"{name} {number}", cancel, raises)
-            party.make = lambda number=number: make(number)
+            party.make = partial(make, number)
             line.append(party)
         self.lines.append(line)
 
@@ -256,13 +257,12 @@ class Story:
     def options(self) -> list[Event]:
         """The events that can happen now or never."""
         events = [
-            Event(f"{party.name} is cancelled", lambda party=party: self._cancel(party), False, party.where)
+            Event(f"{party.name} is cancelled", partial(self._cancel, party), False, party.where)
             for party in self.parties.values()
             if party.cancel and party.task is not None and not party.task.done()
         ]
-        for name in self.chances:
-            events.append(Event(name, lambda name=name: self._happens(name), False, _nowhere))
-        return events
+        chances = [Event(name, partial(self._happens, name), False, _nowhere) for name in self.chances]
+        return [*events, *chances]
 
     def unfinished(self) -> list[Party]:
         """Who has not come, or has come and not ended."""
@@ -281,7 +281,7 @@ class Story:
         return party
 
     def _arrival(self, line: list[Party]) -> Event:
-        return Event(f"{line[-1].name} comes", lambda: self._comes(line), True, _nowhere)
+        return Event(f"{line[-1].name} comes", partial(self._comes, line), True, _nowhere)
 
     def _comes(self, line: list[Party]) -> None:
         party = line.pop()
@@ -317,7 +317,7 @@ def _nowhere() -> str:
 def is_injected(error: BaseException) -> bool:
     """Whether a failure is one that a story has told, or was raised because of one."""
     if isinstance(error, BaseExceptionGroup):
-        return all(is_injected(each) for each in error.exceptions)
+        return all(map(is_injected, cast("BaseExceptionGroup[BaseException]", error).exceptions))
     current: BaseException | None = error
     while current is not None and not isinstance(current, AssertionError):
         if _INJECTED in vars(current):

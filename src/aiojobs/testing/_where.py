@@ -10,19 +10,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ("suspended_at",)
+__all__ = ("place_in_users_code", "suspended_at")
 
 _NOT_THE_USERS: Final = (str(Path(asyncio.__file__).parent), str(Path(__file__).parents[1]))
 """Folders whose frames say how something waits, and not what for."""
 
 
 def suspended_at(coro: object) -> str:
-    """The innermost frame of a chain of awaits that is neither asyncio's nor this library's, in words."""
+    """Where a coroutine waits: in its user's code if possible."""
     frames = [*_frames(coro)]
-    if not frames:
-        return "its first step"
-    users = [frame for frame in frames if not frame.f_code.co_filename.startswith(_NOT_THE_USERS)]
-    frame = (users or frames)[-1]
+    return place_in_users_code(coro) or (_place(frames[-1]) if frames else "its first step")
+
+
+def place_in_users_code(coro: object) -> str:
+    """The innermost frame of a chain of awaits that is neither asyncio's nor this library's; "" if there is none."""
+    users = [frame for frame in _frames(coro) if not frame.f_code.co_filename.startswith(_NOT_THE_USERS)]
+    return _place(users[-1]) if users else ""
+
+
+def _place(frame: FrameType) -> str:
     return f"line {frame.f_lineno} of {frame.f_code.co_filename}, in {frame.f_code.co_qualname}"
 
 

@@ -1,13 +1,13 @@
 """A pytest plugin: the fixture `jobs_scheduler`, a scheduler that fails the test for what it leaves undone.
 
 Rules of this file: the fixture is a plain one, so it works under pytest-asyncio, under anyio's plugin, and in a test
-that calls `asyncio.run`. When it looks back the loop is gone, so everything is noted while it happens. Each message says
-what to do.
+that calls `asyncio.run`. When it looks back the loop is gone, so everything is noted while it happens. Each message
+says what to do.
 
-How it works: an observer follows every job. A job that ends with `CancelledError` and was not asked to stop was cancelled
-by the end of the loop, so it was left over. A job that was asked to stop and returns instead has swallowed its
-cancellation, provided that it was told: a job may end by itself in the very turn in which it is asked, which a callback
-behind its cancellation tells apart.
+How it works: an observer follows every job. A job that ends with `CancelledError` and was not asked to stop was
+cancelled by the end of the loop, so it was left over. A job that was asked to stop and returns instead has swallowed
+its cancellation, if it was told: a job may end by itself in the very turn in which it is asked, which a callback tells
+apart that stands behind its last step.
 
 It is found by pytest through the entry point `pytest11`, and imported by nothing else.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line(
         "markers",
-        "jobs_scheduler(*, may_swallow=False, **options): arguments of the scheduler that the fixture jobs_scheduler makes",
+        "jobs_scheduler(*, may_swallow=False, **options): arguments of the scheduler of the fixture jobs_scheduler",
     )
 
 
@@ -65,7 +65,7 @@ def jobs_scheduler(
         exception_handler=lambda _, context: jobs_failures.append(context), observer=watch, **options
     )
     yield scheduler
-    if request.node.stash.get(_FAILED, True):
+    if cast("pytest.Item", request.node).stash.get(_FAILED, True):
         return
     findings = [*watch.left_over(scheduler), *map(_unreceived, jobs_failures)]
     if not may_swallow:
@@ -75,11 +75,14 @@ def jobs_scheduler(
 
 
 def _options(request: pytest.FixtureRequest) -> tuple[dict[str, Any], bool]:
-    marker = request.node.get_closest_marker("jobs_scheduler")
+    item = cast("pytest.Item", request.node)
+    marker = item.get_closest_marker("jobs_scheduler")
     options: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
     for name in _NOT_OPTIONS:
         if name in options:
-            raise pytest.UsageError(f"jobs_scheduler({name}=...): the fixture has its own; `jobs_failures` has what it was told")
+            raise pytest.UsageError(
+                f"jobs_scheduler({name}=...): the fixture has its own; `jobs_failures` has what it was told"
+            )
     return options, bool(options.pop("may_swallow", False))
 
 
@@ -120,9 +123,9 @@ class _Watch:
     def swallowed(self) -> list[str]:
         """The jobs that went on although they were asked to stop."""
         return [
-            f"{job!r} swallowed its cancellation: it was asked to stop, caught CancelledError and returned. Raise it "
-            "again (`except asyncio.CancelledError: ...; raise`), or use `finally`; where returning is meant, mark the "
-            "test with `@pytest.mark.jobs_scheduler(may_swallow=True)`."
+            f"{job!r} swallowed its cancellation: it was asked to stop, caught CancelledError and returned. Raise "
+            "it again (`except asyncio.CancelledError: ...; raise`), or use `finally`; where returning is meant, mark "
+            "the test with `@pytest.mark.jobs_scheduler(may_swallow=True)`."
             for job in self._swallowed
         ]
 
@@ -134,4 +137,3 @@ def _unreceived(context: aiojobs.ExceptionContext) -> str:
         f"{context['message']}: {context['exception']!r} of {whose} reached nobody. Wait for the job where the test "
         "expects this, or ask for the fixture `jobs_failures`, look at it, and empty it."
     )
-
