@@ -5,7 +5,7 @@
 
 States == {"pending", "active", "closing", "done", "closed"}
 
-Events == {"start", "finish", "cancel", "close"}
+Events == {"start", "finish", "cancel", "close", "expire"}
 
 Moves == {
     <<"pending", "start", "active">>,
@@ -13,6 +13,7 @@ Moves == {
     <<"active", "finish", "done">>,
     <<"active", "cancel", "closed">>,
     <<"active", "close", "closing">>,
+    <<"active", "expire", "closing">>,
     <<"closing", "finish", "closed">>,
     <<"closing", "cancel", "closed">>}
 

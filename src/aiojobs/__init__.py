@@ -13,6 +13,7 @@ from ._exceptions import JobClosed, PendingQueueFull
 from ._job import IllegalTransition, Job
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent, State
 from ._scheduler import ExceptionHandler, Scheduler
+from ._shutdown_report import ShutdownReport, Tally
 
 __version__ = "2.0.0"
 
@@ -30,7 +31,9 @@ __all__ = (
     "PhaseEvent",
     "Record",
     "Scheduler",
+    "ShutdownReport",
     "State",
+    "Tally",
     "create_scheduler",
 )
 

@@ -18,6 +18,9 @@ While the phase is open three facts hold between any two calls (``violations`` w
 * the queue is never longer than its limit (``LIMIT-3``);
 * nobody is blocked unless the queue is full (``LIMIT-4``).
 
+A limit that is lowered stops nothing: ``surplus`` says how many more hold a slot than may, and while it is not 0 an
+end starts nothing (``LIMIT-7``).
+
 So whenever a slot or a place falls free, at most one job starts and at most one blocked call moves up,
 and both happen at once: ``ended`` and ``withdrawn`` return the ``Next`` step, with the numbers already
 adjusted to it. There is no moment at which a slot is free beside a job that waits.
@@ -81,16 +84,18 @@ class Admission:
         pending_limit: how many jobs may wait in the queue (``P``); 0 for no limit.
     """
 
-    __slots__ = ("blocked", "limit", "pending", "pending_limit", "phase", "running")
+    __slots__ = ("blocked", "limit", "pending", "pending_limit", "phase", "running", "surplus")
 
     limit: int | None
-    """``L``. Never changes."""
+    """``L``. Only ``set_limit`` changes it."""
     pending_limit: int
     """``P``. Never changes."""
     phase: Phase
     """Only ``move`` changes it."""
     running: int
-    """Slots taken: ``0 <= running``, and ``running <= limit`` if there is one."""
+    """Slots taken: ``0 <= running``, and ``running <= limit + surplus`` if there is a limit."""
+    surplus: int
+    """How many slots more than the limit are taken since it was lowered: ``0 <= surplus``."""
     pending: int
     """Places taken in the queue: ``0 <= pending``, and ``pending <= pending_limit`` unless that is 0."""
     blocked: int
@@ -101,6 +106,7 @@ class Admission:
         self.pending_limit = pending_limit
         self.phase = Phase.OPEN
         self.running = 0
+        self.surplus = 0
         self.pending = 0
         self.blocked = 0
 
@@ -119,10 +125,30 @@ class Admission:
         self.blocked += 1
         return Verdict.BLOCK
 
+    def would_block(self) -> bool:
+        """Whether a call that may wait would have to."""
+        if self.phase is not _OPEN or self.limit is None or self.running < self.limit:
+            return False
+        return self.pending_limit != 0 and self.pending >= self.pending_limit
+
+    def set_limit(self, limit: int | None) -> None:
+        """Change ``L``; until ``resume`` answers that nothing follows, more may start (``set_limit``)."""
+        self.limit = limit
+        self.surplus = 0 if limit is None else max(0, self.running - limit)
+
+    def resume(self) -> Next:
+        """What follows when the limit has been raised; asked again until it is nothing (``set_limit``)."""
+        if self.pending == 0 or (self.limit is not None and self.running >= self.limit):
+            return _NOTHING
+        self.running += 1
+        return self.ended()  # a free slot is handed on like one whose job has ended
+
     def ended(self) -> Next:
         """A running job has really ended and gives its slot back (``end_active_*``, ``end_closing_*``)."""
-        if self.pending == 0 or self.phase is not _OPEN:
+        if self.pending == 0 or self.surplus or self.phase is not _OPEN:
             self.running -= 1
+            if self.surplus:
+                self.surplus -= 1
             return _NOTHING
         if self.blocked == 0:
             self.pending -= 1
@@ -170,11 +196,11 @@ class Admission:
         full = self.limit is not None and self.running >= self.limit
         queue_full = self.pending_limit != 0 and self.pending >= self.pending_limit
         broken = {
-            "LIMIT-1": self.limit is not None and self.running > self.limit,
+            "LIMIT-1": self.limit is not None and self.running > self.limit + self.surplus,
             "LIMIT-2": self.pending > 0 and not full,
             "LIMIT-3": queue_full and self.pending > self.pending_limit,
             "LIMIT-4": self.blocked > 0 and not queue_full,
             "SHUT-1": self.phase is not _OPEN and (self.pending > 0 or self.blocked > 0),
-            "BOOK-1": min(self.running, self.pending, self.blocked) < 0,
+            "BOOK-1": min(self.running, self.pending, self.blocked, self.surplus) < 0,
         }
         return [requirement for requirement, is_broken in broken.items() if is_broken]

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ._admission import Verdict
 from ._calling import resolve
 from ._core import Core
-from ._events import ACCEPT
 from ._job import Job
 from ._lifecycle import Event, Outcome, Phase, State
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from contextvars import Context
+
+    from ._terms import Terms
 
 __all__ = ("Backpressure",)
 
@@ -44,12 +45,31 @@ class Backpressure:
         self._core = core
 
     async def spawn(
-        self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None
+        self,
+        coro: Coroutine[Any, Any, _T],
+        name: str | None,
+        context: Context | None,
+        terms: Terms | None,
     ) -> Job[_T]:
         """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
-        core = self._core
-        job: Job[_T] = Job(coro, core, name, copy_context() if context is None else context)
+        job: Job[_T] = Job(coro, self._core, name, copy_context() if context is None else context)
         del coro  # what is raised while it is closed may hold this frame (BOOK-3)
+        place = self.join(job, terms)
+        try:
+            await place
+        except BaseException:
+            self.withdraw(place, job)
+            raise
+        try:
+            return self.arrive(place, job)
+        finally:
+            del job  # a traceback of an eager first step may hold this frame (BOOK-3)
+
+    def join(self, job: Job[Any], terms: Terms | None = None) -> asyncio.Future[None]:
+        """Stand at the end of the line; what is to be waited for."""
+        core = self._core
+        if terms is not None:
+            core.terms[job] = terms
         try:
             place: asyncio.Future[None] = core.bound.loop.create_future()
         except BaseException:
@@ -58,14 +78,22 @@ class Backpressure:
         core.admission.offer(True)
         core.places[place] = job
         core.reporting.remember_caller(job)
-        try:
-            await place
-        except BaseException:
-            self._withdraw(place, job)
-            raise
+        return place
+
+    def arrive(
+        self, place: asyncio.Future[None], job: Job[_T], is_wanted: Callable[[], bool] | None = None
+    ) -> Job[_T]:
+        """The caller has woken, and its job is launched.
+
+        Whether it `is_wanted` is asked in the last moment in which it can be withdrawn.
+        """
+        core = self._core
         if core.admission.phase is not Phase.OPEN:
-            self._withdraw(place, job)
+            self.withdraw(place, job)
             raise core.refusal(Verdict.REFUSE)
+        if is_wanted is not None and not is_wanted():
+            self.withdraw(place, job)
+            raise asyncio.CancelledError
         del core.arriving[job]
         failure = None
         if core.waiting and core.waiting[0] is job and job.owner is not None:
@@ -81,12 +109,13 @@ class Backpressure:
                 del job, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
         return job
 
-    def _withdraw(self, place: asyncio.Future[None], job: Job[Any]) -> None:
+    def withdraw(self, place: asyncio.Future[None], job: Job[Any]) -> None:
         """A blocked spawn was cancelled or refused: outside, or with its job accepted (``SPAWN-1``)."""
         core = self._core
         if core.places.pop(place, None) is not None:
             core.admission.give_up()
             core.disown(job)
+            core.reconsider()
             return
         if job in core.arriving:
             del core.arriving[job]
@@ -115,10 +144,13 @@ class Backpressure:
 
     def admit(self) -> None:
         """Accept the job of the call that has waited longest, on the call's behalf: the end of a first half."""
+        self._core.bound.call_out("a waiter", resolve, self.accept_first(), None)
+
+    def accept_first(self) -> asyncio.Future[None]:
+        """The same without telling the caller; what is to be resolved for that."""
         core = self._core
         place, job = core.places.popitem(last=False)
         core.queue.join(job)
         core.arriving[job] = None
-        if core.untold is not None:
-            core.untold.append((job, ACCEPT, None, job.current))
-        core.bound.call_out("a waiter", resolve, place, None)
+        core.note_acceptance(job, core.terms.get(job))
+        return place

@@ -157,6 +157,10 @@ class BoundLoop:
         """Call foreign code through the gate; None if it has raised, which has been told (``BOOK-4``)."""
         return call_out(self.loop, what, function, *args)
 
+    def now(self) -> float:
+        """The time of its clock, in seconds; 0 if it can't tell."""
+        return call_out(self.loop, "time of the loop", time_of, self.loop) or 0.0
+
     def soon(self, callback: Callable[..., object], *args: Any) -> None:
         """Have the loop call something of this package's own soon, in the middle of an action."""
         call_out(self.loop, "call_soon of the loop", schedule, self.loop, callback, *args)
@@ -171,6 +175,11 @@ class BoundLoop:
 def get_debug(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether it is in debug mode."""
     return loop.get_debug()
+
+
+def time_of(loop: asyncio.AbstractEventLoop) -> float:
+    """What its clock says."""
+    return loop.time()
 
 
 def schedule(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any) -> None:

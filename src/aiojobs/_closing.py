@@ -28,7 +28,7 @@ No second cancellation: a job that swallowed the first one is reported, and its 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from ._callgraph import CALL_GRAPH, link_each, unlink_each
@@ -38,6 +38,7 @@ from ._job import Job
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent
 from ._reporting import shield_timeout, timeout
 from ._shields import Shields
+from ._shutdown_report import ShutdownReport, dropped_work, report_on
 
 __all__ = ("Closing",)
 
@@ -48,7 +49,26 @@ _CLOSE, _NEVER_STARTED = Event.CLOSE, Outcome.NEVER_STARTED
 class Closing:
     """The closing of one scheduler, and the waiting for the end of everything."""
 
-    __slots__ = ("_closers", "_core", "_deadline", "_drainers", "_shields")
+    __slots__ = (
+        "_began",
+        "_closers",
+        "_core",
+        "_deadline",
+        "_drainers",
+        "_endless",
+        "_left",
+        "_shields",
+        "report",
+    )
+
+    report: ShutdownReport | None
+    """What closing has done to jobs; None until it is over."""
+    _began: float
+    """When closing began, by the loop's clock."""
+    _left: list[Job[Any]]
+    """The jobs that were there then; kept until the report on them (``SHUT-7``)."""
+    _endless: list[Job[Any]]
+    """Those of them that draining does not wait for."""
 
     _closers: dict[asyncio.Future[bool], None]
     """Who waits for the end of closing, in order of arrival."""
@@ -63,14 +83,21 @@ class Closing:
         self._closers = {}
         self._drainers = {}
         self._deadline = None
+        self.report = None
+        self._began = 0.0
+        self._left = []
+        self._endless = []
 
-    def check(self, verb: str) -> None:
+    def check(self, verb: str, spares: Collection[Job[Any]] = ()) -> None:
         """Closing needs the scheduler's own loop, unless that is dead and there is nothing to wait for.
+
+        `spares` are jobs that the caller would not wait for.
 
         Raises:
             RuntimeError: the loop is another one, or a job closes its own scheduler (``WAIT-4``).
         """
         core = self._core
+        core.reporting.refuse_observer()
         bound = core.bound
         is_empty = self._is_idle() and not core.queue and not core.places
         if bound.loop is not None and bound.loop.is_closed() and is_empty:
@@ -80,7 +107,8 @@ class Closing:
         if task is None:
             return
         # The task of a coroutine that begins while it is being shielded is not known yet.
-        if self._shields.runs(task) or any(core.runs(job, task) for job in core.slots):
+        runner = next((job for job in core.slots if core.runs(job, task)), None)
+        if self._shields.runs(task) or (runner is not None and runner not in spares):
             raise RuntimeError(
                 f"a job can't {verb} its own scheduler, which would have to wait for the job itself: "
                 "let the code that owns the scheduler do it"
@@ -103,19 +131,40 @@ class Closing:
         """Wait until nothing is left, or closing begins, or `within` seconds have passed."""
         core = self._core
         deadline = None if within is None else core.bound.loop.time() + within
-        while core.admission.phase is _OPEN and not self._is_idle():
+        while core.admission.phase is _OPEN and not self._is_drained():
             if not await self._wait_among(self._drainers, deadline):
                 return
 
+    async def idle(self) -> None:
+        """Wait until nothing is left, or closing is over."""
+        self.check("wait for", self.spared())
+        await self.drain(None)
+        if self._core.admission.phase is _CLOSING:
+            await self._wait_among(self._closers)
+
     def consider(self) -> None:
         """Something has ended: if nothing is left, those who wait for that are told."""
-        if self._is_idle():
-            if self._core.admission.phase is _CLOSING:
-                self._finish()
+        if self._core.admission.phase is _CLOSING and self._is_idle():
+            self._finish()
+        if self._is_drained():
             self._wake(self._drainers)
+
+    def spared(self) -> list[Job[Any]]:
+        """The jobs that draining does not wait for (``SHUT-8``)."""
+        return [
+            job
+            for job, terms in self._core.terms.items()
+            if not terms.drains and job not in self._core.arriving
+        ]
 
     def _is_idle(self) -> bool:
         return not (self._core.slots or self._shields.inners)
+
+    def _is_drained(self) -> bool:
+        admission = self._core.admission
+        if self._shields.inners or admission.blocked:
+            return False
+        return admission.running + admission.pending == self._core.endless
 
     async def _wait_among(
         self, waiters: dict[asyncio.Future[bool], None], deadline: float | None = None
@@ -158,6 +207,11 @@ class Closing:
         """Step 1: nothing starts any more, and everything that is left is asked to stop."""
         core = self._core
         make_room()
+        self._began = core.bound.now()
+        if core.admission.phase is not _OPEN:
+            return  # whatever told the time has closed the scheduler
+        self._left = [job for job in core if job not in core.arriving]
+        self._endless = self.spared() if core.endless else []
         blocked = list(core.places.items())
         dropped = core.queue.clear()
         # To free what they let go of may run anything.
@@ -168,6 +222,8 @@ class Closing:
         for job in dropped:
             job.fire(_CLOSE)
             job.let_go(_NEVER_STARTED, None)
+            if core.terms:
+                core.part_with(job)
         # Those that have ended unseen end by that, and not by being asked.
         asked = dict.fromkeys(
             job for job in core.slots if not core.has_ended_unseen(job) and job.fire(_CLOSE)
@@ -180,8 +236,7 @@ class Closing:
             core.close_coroutine(coro, job)
             core.say_farewell(job, (coro, None, None), None)
         held = coro = None  # as in close_coroutine
-        if core.untold is not None:
-            core.reporting.tell_observer()
+        core.told()
         self._ask_all(asked)
         for job in dropped:
             core.tell(job)
@@ -227,19 +282,27 @@ class Closing:
         self._finish()
         within = core.close_within
         for job in late_jobs:
-            core.reporting.report(job, timeout(job, within))
+            if core.is_first_late(job):
+                core.reporting.report(job, timeout(job, within))
         for inner in late_shielded:
             core.reporting.report(None, shield_timeout(inner, within))
 
     def _finish(self) -> None:
         """Closing is over."""
         core = self._core
+        seconds = core.bound.now() - self._began
+        if core.admission.phase is not _CLOSING:
+            return  # as in `_begin`
         deadline, self._deadline = self._deadline, None
+        report = self.report = report_on(self._left, seconds)
+        is_to_be_told = dropped_work(report, self._endless)
+        self._left = self._endless = []
         core.move(PhaseEvent.SETTLED)
         if deadline is not None:
             core.bound.call_out("a timer", cancel, deadline)
-        if core.untold is not None:
-            core.reporting.tell_observer()
+        core.told()
+        if is_to_be_told:
+            core.reporting.warn(report)
         self._wake(self._closers)
 
     def _wake(self, waiters: Iterable[asyncio.Future[bool]], value: bool = True) -> None:

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from asyncio import Future, get_running_loop
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from contextvars import Context, copy_context
 from types import CoroutineType
@@ -46,17 +46,18 @@ from typing import Any, Protocol, TypeVar, cast
 from . import _validate
 from ._admission import Admission, Next, Verdict
 from ._callgraph import CALL_GRAPH, unlink
-from ._calling import BoundLoop, make_room, name_of, tell
+from ._calling import BoundLoop, cancel, close_coro, make_room, name_of, resolve, tell
 from ._events import ACCEPT
 from ._exceptions import PendingQueueFull
-from ._job import Callbacks, Caller, Job
+from ._job import FAILURES, Callbacks, Caller, Job
 from ._lifecycle import Event, Outcome, PhaseEvent, State
 from ._ownership import claim, foreign, qualified_name, release
 from ._queue import Queue
 from ._reporting import Reporting, Untold
 from ._tasks import is_within
+from ._terms import Terms, context_for
 
-__all__ = ("Core", "Failure", "Line", "Starter", "Tasks")
+__all__ = ("Clock", "Core", "Failure", "Line", "Starter", "Tasks")
 
 _T = TypeVar("_T")
 
@@ -66,6 +67,7 @@ _NOTHING, _START_NEXT, _ADMIT = Next.NOTHING, Next.START, Next.ADMIT
 _PENDING = State.PENDING
 _GIVE_SLOT, _CLOSE, _FINISH = Event.START, Event.CLOSE, Event.FINISH
 _RETURNED, _RAISED, _NEVER_STARTED = Outcome.RETURNED, Outcome.RAISED, Outcome.NEVER_STARTED
+_CANCELLED, _TIMED_OUT = Outcome.CANCELLED, Outcome.TIMED_OUT
 
 Failure = tuple[BaseException, Any]
 """What was raised, and its traceback."""
@@ -115,6 +117,14 @@ class Tasks(Protocol):
         ...
 
 
+class Clock(Protocol):
+    """What keeps the time of jobs that have a limit."""
+
+    def start(self, job: Job[Any]) -> None:
+        """The time of a job begins, if it has a limit."""
+        ...
+
+
 class Line(Protocol):
     """The callers that wait outside, because the queue is full."""
 
@@ -124,6 +134,10 @@ class Line(Protocol):
 
     def admit(self) -> None:
         """Accept the job of the one that has waited longest: the end of a first half."""
+        ...
+
+    def accept_first(self) -> Future[None]:
+        """The same without telling the caller; what is to be resolved for that."""
         ...
 
 
@@ -142,7 +156,9 @@ class Core:
         "arriving",
         "bound",
         "callbacks",
+        "clock",
         "close_within",
+        "endless",
         "is_special",
         "line",
         "on_idle",
@@ -152,6 +168,7 @@ class Core:
         "slots",
         "starter",
         "tasks",
+        "terms",
         "untold",
         "waiters",
         "waiting",
@@ -172,6 +189,10 @@ class Core:
     arriving: dict[Job[Any], None]
     """Jobs that were accepted for one of them whose call has not returned yet."""
     callbacks: dict[Job[Any], Callbacks]
+    terms: dict[Job[Any], Terms]
+    """What was agreed about those jobs with which anything was."""
+    endless: int
+    """How many of the jobs in ``slots`` and ``queue`` draining does not wait for: ``0 <= endless``."""
     untold: Untold | None
     """That of ``reporting``: asked for at every step of every job."""
     is_special: bool
@@ -182,8 +203,9 @@ class Core:
     starter: Starter
     tasks: Tasks
     line: Line
+    clock: Clock
     on_idle: Callable[[], None] | None
-    """Called when no job is left that holds a slot; None while nobody wants to know."""
+    """Called when no job may be left to wait for; None while nobody wants to know."""
 
     def __init__(
         self, admission: Admission, bound: BoundLoop, reporting: Reporting, close_within: float | None
@@ -198,6 +220,8 @@ class Core:
         self.places = OrderedDict()
         self.arriving = {}
         self.callbacks = {}
+        self.terms = {}
+        self.endless = 0
         self.untold = reporting.untold
         self.is_special = self.untold is not None
         self.waiters = {}
@@ -208,10 +232,19 @@ class Core:
             for job in (*self.slots, *self.queue, *self.places.values()):
                 release(job.coro)
 
+    def __iter__(self) -> Iterator[Job[Any]]:
+        """The jobs that have not ended, in spawn order, as they are now (``BOOK-2``)."""
+        return iter([*self.slots, *self.queue])
+
     # --- Coming in -----------------------------------------------------------------------------------
 
     def enter(  # noqa: C901, PLR0912 - a call less is a call less, at every job
-        self, coro: Coroutine[Any, Any, _T], name: str | None, context: Context | None, may_block: bool
+        self,
+        coro: Coroutine[Any, Any, _T],
+        name: str | None,
+        context: Context | None,
+        may_block: bool,
+        terms: Terms | None = None,
     ) -> Job[_T] | None:
         """Carry out the verdict on a coroutine; None if its caller has to wait outside.
 
@@ -221,9 +254,10 @@ class Core:
             claim(coro)  # what most callers come to; the same in short
         else:
             self.check_offer(coro, name, context)
-        is_special = self.is_special or context is not None
+        is_special = self.is_special or context is not None or terms is not None
         if is_special:
-            _make_room_for(coro)
+            self._check_moment(coro)
+            context = context_for(terms, context)
         job: Job[_T] = Job(coro, self, name, context)
         verdict = self.admission.offer(False)
         if verdict is _QUEUE:
@@ -231,7 +265,7 @@ class Core:
                 job.context = copy_context()
             self.queue.join(job)
             if is_special:
-                self.note_acceptance(job)
+                self.note_acceptance(job, terms)
                 self._tell_of_acceptance(job)
             return job
         if verdict is not _START:
@@ -241,7 +275,7 @@ class Core:
             raise self.refusal(verdict)
         self.slots[job] = None
         if is_special:
-            self.note_acceptance(job)
+            self.note_acceptance(job, terms)
         job.fire(_GIVE_SLOT)
         failure = self._start_with_care(job) if is_special or self.waiting else self.starter.launch(job)
         if failure is None and job.owner is not None:
@@ -256,6 +290,7 @@ class Core:
                     del self.slots[job]
                     job.fire(_FINISH)
                     job.let_go(_RAISED, failure)
+                    self.part_with(job)
                     self.admission.ended()
             raise failure[0]
         finally:
@@ -275,6 +310,16 @@ class Core:
         claim(coro)
         self.bind(loop)
 
+    def _check_moment(self, coro: Any) -> None:
+        """Refuse an observer, and whoever leaves no room on the stack for what follows, while nothing has changed."""
+        try:
+            self.reporting.refuse_observer()
+            make_room()
+        except RuntimeError:
+            release(coro)
+            self.bound.call_out("close of a coroutine", close_coro, coro)
+            raise
+
     def bind(self, loop: Any) -> None:
         """The loop of the first use; nothing changes on any other."""
         if self.bound.loop is None:
@@ -289,16 +334,35 @@ class Core:
             return PendingQueueFull(f"{limits} are taken; await spawn() to wait for one")
         return RuntimeError("Scheduling a new job after closing")
 
-    def note_acceptance(self, job: Job[Any]) -> None:
-        """Note for the observer that there is a new job."""
+    def note_acceptance(self, job: Job[Any], terms: Terms | None) -> None:
+        """Note the terms of a new job, and for the observers that there is one."""
+        if terms is not None:
+            self.terms[job] = terms
+            self.endless += not terms.drains
         if self.untold is not None:
             self.untold.append((job, ACCEPT, None, job.current))
+
+    def part_with(self, job: Job[Any]) -> Terms | None:
+        """A job that was accepted has come to its end, and what was agreed about it with it."""
+        terms = self.terms.pop(job, None)
+        if terms is not None:
+            self.endless -= not terms.drains
+        return terms
+
+    def told(self) -> None:
+        """An action is whole: the observers are told of it."""
+        if self.untold is not None:
+            self.reporting.tell_observers()
+
+    def reconsider(self) -> None:
+        """Where jobs are left that draining does not wait for, any step may have been the last to be waited for."""
+        if self.endless and self.on_idle is not None:
+            self.on_idle()
 
     def _tell_of_acceptance(self, job: Job[Any]) -> None:
         """A new job, as far as anybody takes an interest."""
         self.reporting.remember_caller(job)
-        if self.untold is not None:
-            self.reporting.tell_observer()
+        self.told()
 
     def _start_with_care(self, job: Job[Any]) -> Failure | None:
         """Launch a job behind those started before it, or when its context is free."""
@@ -319,14 +383,18 @@ class Core:
 
     # --- Ending --------------------------------------------------------------------------------------
 
-    def ended(  # noqa: C901 - a call less is a call less, at every job
+    def ended(  # noqa: C901, PLR0912 - a call less is a call less, at every job
         self, job: Job[Any], event: Event, outcome: Outcome, result: object, received: bool = False
     ) -> None:
         """A running job has really ended: complete its registries, wake who waits, start the next, report."""
         # To free what a job lets go of may run anything: it is held to the end of the first half, here or by its run.
-        held = None
+        held = terms = None
         if outcome is not _RETURNED or self.is_special or foreign:
             held = (job.coro, job.task, job.context)
+        if self.terms:
+            terms = self.part_with(job)
+            if terms is not None and terms.failure is not None and outcome is _CANCELLED:
+                outcome, result = _TIMED_OUT, (terms.failure, None)
         task = job.task if CALL_GRAPH else None
         job.fire(event)
         del self.slots[job]
@@ -343,14 +411,16 @@ class Core:
         # Whole: from here on it calls out.
         if CALL_GRAPH and (job.waiters is not None or self.callbacks or self.waiters):
             self.show_callers(unlink, job, task)
+        if terms is not None and terms.timer is not None:
+            self.bound.call_out("a timer", cancel, terms.timer)
         if held is not None or gone:
             self.say_farewell(job, held, gone)
-        held = task = None
+        held = task = terms = None
         if job.waiters is not None or self.callbacks:
             self.tell(job, received=received)
-        unreceived = outcome is _RAISED and job.waiters is None and not received
+        unreceived = outcome is not _RETURNED and outcome in FAILURES and job.waiters is None and not received
         if following is None:
-            if not self.slots and self.on_idle is not None:
+            if self.on_idle is not None and (self.endless or not self.slots):
                 self.on_idle()
         elif (
             self.waiting or following in self.arriving or (self.is_special and self.starter.begins_at_once())
@@ -363,6 +433,8 @@ class Core:
             self.starter.fail_soon(following, failure)
             del failure
         following = None  # what its task raised may hold this frame (BOOK-3)
+        if self.endless:
+            self.reconsider()
         if unreceived:
             self.reporting.report_failure(job)
 
@@ -387,8 +459,7 @@ class Core:
                 job.given_name = self.bound.call_out("get_name of a task", name_of, task)
         for departed in gone or ():
             self.disown(departed)
-        if self.untold is not None:
-            self.reporting.tell_observer()
+        self.told()
 
     def tell(self, job: Job[Any], received: bool = False) -> None:
         """Wake those who wait for a job that has ended."""
@@ -413,10 +484,37 @@ class Core:
         except BaseException as exc:  # noqa: BLE001 - a task of somebody's own may object
             tell(self.bound.loop, "the call graph", exc)
 
+    # --- Another limit -------------------------------------------------------------------------------
+
+    def set_limit(self, limit: int | None) -> None:
+        """Change the limit, and start as many as it lets in, in order (``LIMIT-7``)."""
+        self.reporting.refuse_observer()
+        make_room()
+        gone = self.line.forget_gone()
+        places: list[Future[None]] = []
+        self.admission.set_limit(limit)
+        while (next_ := self.admission.resume()) is not _NOTHING:
+            following = self.queue.pop()
+            self.slots[following] = None
+            self.waiting.append(following)
+            following.fire(_GIVE_SLOT)
+            if next_ is not _START_NEXT:
+                places.append(self.line.accept_first())
+                gone += self.line.forget_gone()
+        # Whole: from here on it calls out.
+        for departed in gone:
+            self.disown(departed)
+        for place in places:
+            self.bound.call_out("a waiter", resolve, place, None)
+        self.told()
+        self.starter.soon()
+        self.reconsider()
+
     # --- Asking to stop ------------------------------------------------------------------------------
 
     def ask_to_stop(self, job: Job[Any]) -> None:
         """``close`` was asked of a job that has not ended (``CLOSE-1``, ``CLOSE-3``, ``START-2``)."""
+        self.reporting.refuse_observer()
         if job.current is _PENDING:
             self.stop_pending(job)
             return
@@ -424,8 +522,7 @@ class Core:
         if job in self.arriving:
             self.stop_arriving(job)
         elif not self.see_end(job) and job.fire(_CLOSE):
-            if self.untold is not None:
-                self.reporting.tell_observer()
+            self.told()
             self.tasks.stop(job)
 
     def see_end(self, job: Job[Any]) -> bool:
@@ -447,6 +544,8 @@ class Core:
         job.fire(_CLOSE)
         self.queue.leave(job)
         job.let_go(_NEVER_STARTED, None)
+        if self.terms:
+            self.part_with(job)
         gone = self.line.forget_gone()
         if self.admission.withdrawn() is _ADMIT:
             self.line.admit()
@@ -461,6 +560,15 @@ class Core:
         del coro  # as in close_coroutine
         if job.waiters is not None or self.callbacks:
             self.tell(job)
+        self.reconsider()
+
+    def is_first_late(self, job: Job[Any]) -> bool:
+        """Whether a job that should have stopped by now has yet to be told late; from now on it has (``SHUT-2``)."""
+        terms = self.terms.get(job)
+        if terms is None:
+            return True
+        is_first, terms.is_told_late = not terms.is_told_late, True
+        return is_first
 
     def stop_arriving(self, job: Job[Any]) -> None:
         """A job that has a slot, but no task since its spawn has not returned, never runs either (``SPAWN-1``)."""
@@ -474,6 +582,7 @@ class Core:
         """Close the coroutine of a job that was never accepted, and forget whose it was."""
         coro: Any = job.coro
         job.coro = qualified_name(coro)
+        self.terms.pop(job, None)
         if foreign:
             release(coro)
         try:
@@ -513,13 +622,3 @@ class Core:
     def unreceived(self, job: Job[Any]) -> None:
         """A job has failed, and nobody is left to receive that (``EXC-1``)."""
         self.reporting.report_failure(job)
-
-
-def _make_room_for(coro: Any) -> None:
-    """Refuse a coroutine while nothing has changed, if the stack is too full for all that is to be called."""
-    try:
-        make_room()
-    except RecursionError:
-        release(coro)
-        coro.close()
-        raise

@@ -67,12 +67,16 @@ from ._callgraph import CALL_GRAPH, link, link_each, unlink, unlink_each, waits_
 from ._calling import BoundLoop, call_out, cancel, shown, tell
 from ._exceptions import JobClosed
 from ._lifecycle import INITIAL, SEEN_AS_CLOSED, TRANSITIONS, Event, Outcome, State
+from ._ownership import qualified_name
 
-__all__ = ("FOR_THE_OWNER", "Callbacks", "IllegalTransition", "Job", "Owner")
+__all__ = ("FAILURES", "FOR_THE_OWNER", "Callbacks", "IllegalTransition", "Job", "Owner")
 
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
 _PENDING = State.PENDING
 _RETURNED, _RAISED = Outcome.RETURNED, Outcome.RAISED
+
+FAILURES: Final = (_RAISED, Outcome.TIMED_OUT)
+"""The outcomes that are exceptions, which somebody has to receive (``EXC-1``)."""
 
 _T_co = TypeVar("_T_co", covariant=True)
 
@@ -245,7 +249,7 @@ class Job(Generic[_T_co]):
         A failure stays open until one of them has received it, unless somebody has already.
         """
         waiters = cast("dict[asyncio.Future[bool], Caller]", self.waiters)
-        if received or self._outcome is not _RAISED:
+        if received or self._outcome is _RETURNED or self._outcome not in FAILURES:
             self.waiters = None
         for waiter in waiters:
             try:
@@ -263,7 +267,7 @@ class Job(Generic[_T_co]):
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the job ended: returned, raised, cancelled or never started; None before (``WAIT-5``)."""
+        """How the job ended: returned, raised, cancelled, timed out or never started; None before (``WAIT-5``)."""
         return self._outcome
 
     @property
@@ -307,6 +311,15 @@ class Job(Generic[_T_co]):
         if self.task is not None:
             self.task.set_name(name)
 
+    @property
+    def qualname(self) -> str:
+        """The qualified name of its coroutine, for labels and reports: every job has one, and many have the same.
+
+        Of what is no coroutine of Python's own and bears no name it is that of its type.
+        """
+        coro = self.coro
+        return str.__str__(coro) if isinstance(coro, str) else qualified_name(coro)
+
     def __repr__(self) -> str:
         state = self.current.value
         seen = f"closed state={state}" if self.closed and state != "closed" else state
@@ -344,7 +357,7 @@ class Job(Generic[_T_co]):
         """
         if self._outcome is _RETURNED:
             return None
-        if self._outcome is _RAISED:
+        if self._outcome in FAILURES:
             return cast("BaseException", self.kept[0])
         return self._raise_why_no_result()
 
@@ -490,7 +503,7 @@ class Job(Generic[_T_co]):
         finally:
             if timer is not None:
                 call_out(loop, "a timer", cancel, timer)
-        if in_time and receive:
+        if in_time and receive and not (ask and self._outcome is Outcome.TIMED_OUT):
             self.waiters = None
         else:
             self._leave(waiter, owner)
@@ -512,14 +525,14 @@ class Job(Generic[_T_co]):
             unlink(self.task, caller)
         if not self.waiters:
             self.waiters = None
-            if self._outcome is _RAISED:
+            if self._outcome in FAILURES:
                 owner.unreceived(self)
 
     def _raise_why_no_result(self) -> NoReturn:
         try:
             if self._outcome is None:
                 raise asyncio.InvalidStateError(f"{shown(self)} has not ended: wait for it first")
-            if self._outcome is _RAISED:
+            if self._outcome in FAILURES:
                 exception, original = self.kept
                 BaseException.with_traceback(exception, original)
                 raise exception

@@ -52,15 +52,18 @@ _RETURNED, _RAISED, _CANCELLED = Outcome.RETURNED, Outcome.RAISED, Outcome.CANCE
 class Launching:
     """Makes the tasks of one scheduler's jobs."""
 
-    __slots__ = ("_core", "following")
+    __slots__ = ("_core", "_is_at_it", "following")
 
+    _is_at_it: bool
+    """Whether what waits is being launched: what comes to that meanwhile has its turn, and no stack of its own."""
     following: Following
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._is_at_it = False
         self.following = Following(core)
 
-    def launch(self, job: Job[Any]) -> Failure | None:  # noqa: C901, PLR0912 - a call less is a call less, at every job
+    def launch(self, job: Job[Any]) -> Failure | None:  # noqa: C901, PLR0912, PLR0915 - a call less is a call less, at every job
         """Make the task of a job that has started; what that raises is returned.
 
         A task that begins at once runs the first step in here, and the job may have ended on return.
@@ -74,6 +77,8 @@ class Launching:
         run: Any = None
         task: Any = None
         try:
+            if context is not None and core.terms:
+                core.clock.start(job)
             run = _run(job, core, following, coro)
             try:
                 run.__qualname__ = coro.__qualname__.plain
@@ -166,11 +171,15 @@ class Launching:
     def all(self) -> None:
         """Launch in the order of starting, up to a job whose caller has yet to wake (``LIMIT-5``)."""
         waiting, arriving = self._core.waiting, self._core.arriving
+        if self._is_at_it:
+            return
+        self._is_at_it = True
         while waiting and waiting[0] not in arriving:
             job = waiting.popleft()
             if job.owner is not None:
                 self._launch_late(job)
             del job
+        self._is_at_it = False
 
     def _launch_late(self, job: Job[Any]) -> None:
         """Launch a job whose caller is not waiting for that."""

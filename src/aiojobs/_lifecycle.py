@@ -34,7 +34,7 @@ __all__ = [
     "State",
 ]
 
-SPEC_DIGEST: Final = "sha256:8259aad96ec64a95007dc4713fdd8bc83983f2e10a571b5fa1abef21f4e06e69"
+SPEC_DIGEST: Final = "sha256:b3dd8d017e23f32cbd343e9ac5ecd5b659c88b71c4f158bb5da9cbdd103aaf60"
 """The digest of the files that this one was generated from."""
 
 
@@ -72,6 +72,9 @@ class Event(StrEnum):
     CLOSE = "close"
     """Someone asked the job to stop."""
 
+    EXPIRE = "expire"
+    """The time that the job was given is over."""
+
 
 class Outcome(StrEnum):
     """How a job ended."""
@@ -84,6 +87,9 @@ class Outcome(StrEnum):
 
     CANCELLED = "cancelled"
     """The coroutine ended with `CancelledError`."""
+
+    TIMED_OUT = "timed_out"
+    """Its time was over, and it stopped for that: the coroutine ended with `CancelledError`."""
 
     NEVER_STARTED = "never_started"
     """The job was closed while it was pending. None of its code has run."""
@@ -119,30 +125,35 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State | None]]] = {
         Event.FINISH: None,
         Event.CANCEL: None,
         Event.CLOSE: State.CLOSED,
+        Event.EXPIRE: None,
     },
     State.ACTIVE: {
         Event.START: None,
         Event.FINISH: State.DONE,
         Event.CANCEL: State.CLOSED,
         Event.CLOSE: State.CLOSING,
+        Event.EXPIRE: State.CLOSING,
     },
     State.CLOSING: {
         Event.START: None,
         Event.FINISH: State.CLOSED,
         Event.CANCEL: State.CLOSED,
         Event.CLOSE: State.CLOSING,
+        Event.EXPIRE: State.CLOSING,
     },
     State.DONE: {
         Event.START: None,
         Event.FINISH: None,
         Event.CANCEL: None,
         Event.CLOSE: State.DONE,
+        Event.EXPIRE: None,
     },
     State.CLOSED: {
         Event.START: None,
         Event.FINISH: None,
         Event.CANCEL: None,
         Event.CLOSE: State.CLOSED,
+        Event.EXPIRE: None,
     },
 }
 """What each event does to a job in each state."""

@@ -36,7 +36,7 @@ from typing import Any, NoReturn
 
 from ._calling import shown
 
-__all__ = ("Claimed", "claim", "foreign", "qualified_name", "release")
+__all__ = ("Claimed", "check", "claim", "foreign", "qualified_name", "release")
 
 _PROBE = object()
 
@@ -95,6 +95,21 @@ def claim(coro: Any) -> None:
         except (RuntimeError, ValueError):
             pass
     _refuse(coro, type(name) is Claimed)
+
+
+def check(coro: Any) -> None:
+    """What ``claim`` would refuse is refused, and nothing is claimed.
+
+    Raises:
+        RuntimeError: as ``claim``.
+    """
+    if type(coro) is CoroutineType:
+        name = coro.__qualname__
+        claim(coro)
+        coro.__qualname__ = name
+    else:
+        _claim_foreign(coro)
+        release(coro)
 
 
 def _claim_foreign(coro: Any) -> None:

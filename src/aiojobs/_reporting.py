@@ -1,4 +1,4 @@
-"""What a scheduler tells: its observer of every step, its exception handler of what nobody received.
+"""What a scheduler tells: its observers of every step, its exception handler of what nobody received.
 
 The rules of this file
 ----------------------
@@ -7,8 +7,9 @@ It knows nothing of slots, queues or order. It tells when the registries are com
 
 How it works
 ------------
-*The observer* is told in order: whoever changes something adds to ``untold``, and whoever completes an action has
-all of it told (``tell_observer``).
+*Observers* are told in order: whoever changes something adds to ``untold``, and whoever completes an action has
+all of it told (``tell_observers``). One that is being told can't change anything: the others, and what it will be
+told next, would be behind.
 
 *Where a job was spawned* is remembered in debug mode only, so it has no place in the job (``EXC-2``).
 """
@@ -16,16 +17,19 @@ all of it told (``tell_observer``).
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from ._calling import BoundLoop, exits, shown, stop_loop
 from ._events import ExceptionContext, Observer, Record
 from ._job import Job
+from ._lifecycle import Outcome
 
 __all__ = (
     "Reporting",
@@ -37,43 +41,71 @@ __all__ = (
 )
 
 Untold = deque[tuple[Job[Any] | None, Any, Any, Any]]
-"""Job, event, source and destination of each step that the observer has yet to be told of, in order."""
+"""Job, event, source and destination of each step that the observers have yet to be told of, in order."""
+
+_LOGGER = logging.getLogger("aiojobs")
 
 _OWN_FILES = os.path.join(os.path.dirname(__file__), "")  # noqa: PTH118, PTH120 - pathlib is much to import
 """Where the frames of this package come from."""
 
 
 class Reporting:
-    """Tells the observer and the exception handler of one scheduler.
+    """Tells the observers and the exception handler of one scheduler.
 
     Arguments:
         bound: the scheduler's loop.
         handle: hands an `ExceptionContext` to the handler; may raise.
-        observer: the user's, or None.
+        observers: the user's, in the order in which they are told.
     """
 
-    __slots__ = ("_bound", "_handle", "_observer", "_spawned_at", "untold")
+    __slots__ = ("_bound", "_handle", "_is_at_it", "_observers", "_spawned_at", "is_telling", "untold")
 
     untold: Untold | None
-    """None if nobody observes. Empty whenever other code runs, but the observer's own."""
+    """None if nobody observes. Empty whenever other code runs, but an observer's own."""
+    is_telling: bool
+    """Whether an observer is being called, which may look and must not change anything (``SEE-1``)."""
 
     def __init__(
-        self, bound: BoundLoop, handle: Callable[[ExceptionContext], object], observer: Observer | None
+        self, bound: BoundLoop, handle: Callable[[ExceptionContext], object], observers: tuple[Observer, ...]
     ) -> None:
         self._bound = bound
         self._handle = handle
-        self._observer = observer
+        self._observers = observers
         self._spawned_at: WeakKeyDictionary[Job[Any], traceback.StackSummary] = WeakKeyDictionary()
-        self.untold = None if observer is None else deque()
+        self.is_telling = self._is_at_it = False
+        self.untold = deque() if observers else None
 
-    def tell_observer(self) -> None:
-        """Tell the observer, in order, of what has been done since it was told last."""
+    def tell_observers(self) -> None:
+        """Tell each observer, in order, of what has been done since they were told last."""
+        if self._is_at_it:
+            return  # whoever tells goes on until there is nothing left
+        self._is_at_it = True
         while self.untold:
-            self._bound.call_out("observer", self._observe, *self.untold.popleft())
+            record = self._bound.call_out("time of the loop", self._record, *self.untold.popleft())
+            for observer in self._observers:
+                self._bound.call_out("observer", self._call, observer, record)
+        self._is_at_it = False
 
-    def _observe(self, job: Job[Any] | None, event: Any, source: Any, dest: Any) -> None:
-        observer = cast("Observer", self._observer)
-        observer(Record(job, event, source, dest, self._bound.loop.time()))
+    def _record(self, job: Job[Any] | None, event: Any, source: Any, dest: Any) -> Record:
+        return Record(job, event, source, dest, self._bound.loop.time())
+
+    def _call(self, observer: Observer, record: Record) -> None:
+        self.is_telling = True
+        try:
+            observer(record)
+        finally:
+            self.is_telling = False
+
+    def refuse_observer(self) -> None:
+        """Called before anything is changed.
+
+        Raises:
+            RuntimeError: an observer is being called: the others are yet to be told of what it looks at.
+        """
+        if self.is_telling:
+            raise RuntimeError(
+                "an observer can't change the scheduler that it observes: have it do so later, with loop.call_soon()"
+            )
 
     def report(self, job: Job[Any] | None, context: ExceptionContext) -> None:
         """Hand a context to the exception handler, with the place where the job was spawned, if that is known."""
@@ -82,8 +114,9 @@ class Reporting:
         self._bound.call_out("call_exception_handler", self._handle, context)
 
     def report_failure(self, job: Job[Any]) -> None:
-        """A job has failed and nobody was there to receive it (``EXC-1``)."""
-        self.report(job, _about(job, "Job processing failed", job.kept[0]))
+        """A job has failed, or its time was over, and nobody was there to receive that (``EXC-1``)."""
+        message = "Job processing failed" if job.outcome is Outcome.RAISED else "Job timed out"
+        self.report(job, _about(job, message, job.kept[0]))
 
     def report_cleanup(self, job: Job[Any], exc: BaseException) -> None:
         """Closing a coroutine that will not run has raised (``START-2``)."""
@@ -91,6 +124,11 @@ class Reporting:
             stop_loop(self._bound.loop, exc)
         else:
             self.report(job, _about(job, "Closing a coroutine failed", exc))
+
+    def warn(self, report: object) -> None:
+        """Closing has dropped work that had been accepted (``SHUT-7``)."""
+        warning = partial(_LOGGER.warning, extra={"shutdown_report": report})
+        self._bound.call_out("logging", warning, "Closing dropped accepted work: %s", report)
 
     def remember_caller(self, job: Job[Any]) -> None:
         """Keep the stack that led to this package, which is not itself of interest; in debug mode only."""

@@ -10,8 +10,9 @@ likes.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, cast
 
@@ -27,6 +28,10 @@ from ._launching import Launching
 from ._lifecycle import Phase
 from ._reporting import Reporting
 from ._shields import Shields
+from ._shutdown_report import ShutdownReport
+from ._terms import agreed
+from ._threads import Threads
+from ._timing import Timing
 
 __all__ = ("ExceptionHandler", "Scheduler")
 
@@ -51,7 +56,9 @@ class Scheduler(Collection[Job[Any]]):
         exception_handler: called with the scheduler and an `ExceptionContext` for every failure that nobody
             received; None for the loop's own handler. A plain function: nobody would await an ``async def``.
         observer: called with a `Record` for every acceptance, transition and change of phase; a plain function
-            too. It must not call back into the scheduler.
+            too. One, or several that are told in order. What would change the scheduler raises in it (``SEE-1``).
+            One that has a method ``attach`` is given the scheduler by it, when that is made: it should keep no more
+            than a weak reference.
 
     Raises:
         TypeError, ValueError: an argument makes no sense; the message names it (``SPAWN-3``).
@@ -65,31 +72,53 @@ class Scheduler(Collection[Job[Any]]):
         limit: int | None = 100,
         pending_limit: int = 10000,
         exception_handler: ExceptionHandler | None = None,
-        observer: Observer | None = None,
+        observer: Observer | Iterable[Observer] | None = None,
     ) -> None:
         close_within = _validate.seconds("close_timeout", close_timeout)
         wait_within = _validate.seconds("wait_timeout", wait_timeout)
         _validate.check_count("limit", limit, least=1, none_means="no limit")
         _validate.check_count("pending_limit", pending_limit, least=0)
         _validate.check_function("exception_handler", exception_handler, or_none=True)
-        _validate.check_function("observer", observer, or_none=True)
+        observers = _validate.functions("observer", observer)
         bound = BoundLoop(self)
-        reporting = Reporting(bound, self.call_exception_handler, observer)
+        reporting = Reporting(bound, self.call_exception_handler, observers)
         core = self.__core = Core(Admission(limit, pending_limit), bound, reporting, close_within)
         shields = self.__shields = Shields(core)
         self.__closing = Closing(core, shields)
-        self.__outside = core.line = Backpressure(core)
+        core.line = line = Backpressure(core)
+        self.__outside = Threads(core, line)
+        core.clock = Timing(core)
         core.starter = launching = Launching(core)
         core.tasks = launching.following
         # As given; what nobody lives to wait for is no deadline.
         self.__given = close_timeout, wait_timeout, wait_within, exception_handler
+        for told in observers:
+            attach = getattr(told, "attach", None)
+            if attach is not None:
+                attach(self)
 
     # --- What a user sees -------------------------------------------------------------------------
 
     @property
     def limit(self) -> int | None:
-        """How many jobs may run at once; None for no limit."""
+        """How many jobs may run at once; None for no limit. ``set_limit`` changes it."""
         return self.__core.admission.limit
+
+    def set_limit(self, limit: int | None) -> None:
+        """Change how many jobs may run at once, at least 1; None for no limit (``LIMIT-7``).
+
+        Raising it starts as many pending jobs as fit, in order, before this returns. Lowering it stops nothing:
+        nothing starts until enough jobs have ended. After closing has begun only the number changes.
+
+        Raises:
+            TypeError, ValueError: `limit` makes no sense.
+            RuntimeError: the scheduler has a loop, and this is not called in it; or an observer calls it.
+        """
+        _validate.check_count("limit", limit, least=1, none_means="no limit")
+        core = self.__core
+        if core.bound.loop is not None:
+            core.bound.check()
+        core.set_limit(limit)
 
     @property
     def pending_limit(self) -> int:
@@ -115,6 +144,16 @@ class Scheduler(Collection[Job[Any]]):
     def pending_count(self) -> int:
         """How many jobs wait for a slot (``BOOK-1``)."""
         return self.__core.admission.pending
+
+    @property
+    def blocked_count(self) -> int:
+        """How many callers of ``spawn`` wait for a place in the queue."""
+        return self.__core.admission.blocked
+
+    @property
+    def shutdown_report(self) -> ShutdownReport | None:
+        """What closing has done to accepted jobs; None until it is over (``SHUT-7``)."""
+        return self.__closing.report
 
     @property
     def phase(self) -> Phase:
@@ -152,7 +191,7 @@ class Scheduler(Collection[Job[Any]]):
 
     def __iter__(self) -> Iterator[Job[Any]]:
         """The jobs that have not ended, in spawn order, as they are now (``BOOK-2``)."""
-        return iter([*self.__core.slots, *self.__core.queue])
+        return iter(self.__core)
 
     def __contains__(self, obj: object) -> bool:
         core = self.__core
@@ -170,21 +209,33 @@ class Scheduler(Collection[Job[Any]]):
         name: str | None = None,
         *,
         context: contextvars.Context | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the time of the job, not of this call
+        drain: bool = True,
     ) -> Job[_T]:
         """Run `coro` as a job: at once if a slot is free, else when its turn comes (``LIMIT-5``).
 
         Waits while the queue is full (``LIMIT-4``); cancelling that leaves nothing behind (``SPAWN-1``).
         The job runs in a copy of the caller's context, or in `context` itself (``SPAWN-4``).
 
+        Arguments:
+            coro: what to run.
+            name: for people; None for the name of the job's task.
+            context: to run in.
+            timeout: seconds that the job may run, from its start. Then it is asked to stop; if it does, its
+                outcome is ``timed_out``, and whoever waits for it gets ``TimeoutError`` (``SPAWN-6``).
+            drain: False for a job that never ends by itself: ``wait_and_close`` and ``idle`` do not wait for it
+                (``SHUT-8``).
+
         Raises:
             TypeError: an argument is of the wrong kind; `coro` is untouched.
             RuntimeError: `coro` was started before or belongs to another job, or the loop is another
                 one, and it is untouched; or closing has begun, and it has been closed (``SPAWN-2``).
         """
-        job = self.__core.enter(coro, name, context, True)
+        terms = None if timeout is None and drain is True else agreed(timeout, drain)
+        job = self.__core.enter(coro, name, context, True, terms)
         if job is not None:
             return job
-        blocked = self.__outside.spawn(coro, name, context)
+        blocked = self.__outside.line.spawn(coro, name, context, terms)
         del coro  # what is raised while it is closed may hold this frame (BOOK-3)
         return await blocked
 
@@ -194,6 +245,8 @@ class Scheduler(Collection[Job[Any]]):
         name: str | None = None,
         *,
         context: contextvars.Context | None = None,
+        timeout: float | None = None,
+        drain: bool = True,
     ) -> Job[_T]:
         """As ``spawn``, for callers that can't wait (``SPAWN-5``).
 
@@ -201,7 +254,23 @@ class Scheduler(Collection[Job[Any]]):
             PendingQueueFull: ``spawn`` would have waited; `coro` has been closed.
             TypeError, RuntimeError: as ``spawn``.
         """
-        return cast("Job[_T]", self.__core.enter(coro, name, context, False))
+        terms = None if timeout is None and drain is True else agreed(timeout, drain)
+        return cast("Job[_T]", self.__core.enter(coro, name, context, False, terms))
+
+    def spawn_threadsafe(
+        self, coro: Coroutine[Any, Any, _T], name: str | None = None
+    ) -> concurrent.futures.Future[Job[_T]]:
+        """As ``spawn``, for callers in any other thread than that of the scheduler's loop (``SPAWN-7``).
+
+        The future that is returned gives the job, or what ``spawn`` would have raised. It can be cancelled until
+        the job is accepted, which withdraws a blocked spawn, and not afterwards.
+
+        Raises:
+            TypeError: an argument is of the wrong kind; `coro` is untouched.
+            RuntimeError: the scheduler has no loop yet, or this is its thread, and `coro` is untouched; or the loop
+                is closed, and so is `coro`.
+        """
+        return self.__outside.spawn(coro, name)
 
     # --- Shielding --------------------------------------------------------------------------------
 
@@ -219,7 +288,20 @@ class Scheduler(Collection[Job[Any]]):
 
     # --- Closing ----------------------------------------------------------------------------------
 
-    async def close(self) -> None:
+    async def idle(self) -> None:
+        """Wait until every job and every shielded awaitable has ended, and stay open (``SHUT-8``).
+
+        Those added meanwhile are waited for too, blocked callers included, and jobs spawned with ``drain=False``
+        are not. Returns as well when the scheduler has closed.
+
+        Raises:
+            RuntimeError: a job waits for its own scheduler (``WAIT-4``), unless it has ``drain=False``; or the loop
+                is another one.
+        """
+        if self.phase is not Phase.CLOSED:
+            await self.__closing.idle()
+
+    async def close(self) -> ShutdownReport:
         """Stop every job and every shielded awaitable, and wait until they have (``SHUT-1`` … ``SHUT-5``).
 
         Returns when nothing runs any more, or ``close_timeout`` seconds after all of them were asked to
@@ -227,30 +309,34 @@ class Scheduler(Collection[Job[Any]]):
         books until it ends. Never raises the exception of a job. Cancelling the caller leaves closing
         under way; another ``close()`` waits for the same end.
 
+        Returns what it has done to jobs (``SHUT-7``); the logger ``aiojobs`` has a warning if work was dropped.
+
         Raises:
             RuntimeError: a job closes its own scheduler (``WAIT-4``), or the loop is another one.
         """
-        if self.phase is Phase.CLOSED:
-            return
-        self.__closing.check("close")
-        await self.__closing.close()
+        if self.phase is not Phase.CLOSED:
+            self.__closing.check("close")
+            await self.__closing.close()
+        return cast("ShutdownReport", self.shutdown_report)
 
-    async def wait_and_close(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in aiojobs 1.4
+    async def wait_and_close(self, timeout: float | None = None) -> ShutdownReport:  # noqa: ASYNC109 - as in aiojobs 1.4
         """Wait until every job and every shielded awaitable has ended, then close (``SHUT-4``).
 
-        Those added meanwhile are waited for too. `timeout` is in seconds; None means ``wait_timeout``.
-        Cancelled while it waits, it leaves the scheduler open.
+        Those added meanwhile are waited for too; jobs spawned with ``drain=False`` are not (``SHUT-8``). `timeout` is
+        in seconds; None means ``wait_timeout``. Cancelled while it waits, it leaves the scheduler open.
+
+        Returns what closing has done to jobs, as ``close`` does.
 
         Raises:
             RuntimeError: as ``close``.
             TypeError, ValueError: `timeout` makes no sense.
         """
         within = _validate.seconds("timeout", timeout)
-        if self.phase is Phase.CLOSED:
-            return
-        self.__closing.check("wait for")
-        await self.__closing.drain(self.__given[2] if timeout is None else within)
-        await self.__closing.close()
+        if self.phase is not Phase.CLOSED:
+            self.__closing.check("wait for")
+            await self.__closing.drain(self.__given[2] if timeout is None else within)
+            await self.__closing.close()
+        return cast("ShutdownReport", self.shutdown_report)
 
     async def __aenter__(self) -> Self:
         return self

@@ -69,10 +69,11 @@ class Shields:
             raise RuntimeError(
                 f"{shown(core.bound.owner)} is bound to a different event loop than {shown(arg)}"
             )
-        if self._is_closed():
+        if self._is_closed() or core.reporting.is_telling:
             if is_coroutine:
                 release(arg)
                 core.bound.call_out("close of a coroutine", close_coro, arg)
+            core.reporting.refuse_observer()
             raise RuntimeError("Shielding an awaitable after closing")
         core.bind(loop)
         inner = self._begin(arg) if is_coroutine else asyncio.ensure_future(arg)

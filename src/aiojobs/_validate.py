@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+from collections.abc import Callable, Iterable
 from types import CoroutineType
+from typing import Any, cast
 
 from ._calling import shown
 
@@ -17,8 +19,10 @@ __all__ = (
     "check_context",
     "check_coroutine",
     "check_count",
+    "check_flag",
     "check_function",
     "check_name",
+    "functions",
     "seconds",
 )
 
@@ -64,6 +68,25 @@ def check_function(argument: str, value: object, *, or_none: bool = False) -> No
                 f"{argument} must be a plain function, got {shown(value)}: nobody would await what it returns; "
                 "let it create a task, or spawn a job in another scheduler"
             )
+
+
+def functions(argument: str, value: object) -> tuple[Callable[..., object], ...]:
+    """One function, or several; None for none of them."""
+    if value is None:
+        return ()
+    if callable(value) or isinstance(value, str) or not isinstance(value, Iterable):
+        check_function(argument, value, or_none=True)
+        return (cast("Callable[..., object]", value),)
+    several: list[Any] = [*value]
+    for function in several:
+        check_function(argument, function)
+    return tuple(several)
+
+
+def check_flag(argument: str, value: object) -> None:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument} must be True or False, got {shown(value)}")
 
 
 def check_name(value: object) -> None:

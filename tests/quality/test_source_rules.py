@@ -475,12 +475,22 @@ FOREIGN_METHODS = {
 # Functions that are handed to the gate, and called by nothing else.
 BY_THE_GATE = {
     "_launching": {"_receive", "_receive_later"},
-    "_reporting": {"Reporting._observe", "Reporting._remember_stack"},
+    "_reporting": {"Reporting._call", "Reporting._record", "Reporting._remember_stack"},
     "_shields": {"_Shielded.hand_on"},
     "_tasks": {"cancel_current", "rename"},
 }
 # The gate's own module has more of them.
-OF_THE_GATE = {"cancel", "close_coro", "failure_of", "get_debug", "is_done", "name_of", "resolve", "schedule"}
+OF_THE_GATE = {
+    "cancel",
+    "close_coro",
+    "failure_of",
+    "get_debug",
+    "is_done",
+    "name_of",
+    "resolve",
+    "schedule",
+    "time_of",
+}
 
 # Where foreign code is called without a guard, and why it can do no harm there.
 UNGUARDED = {
@@ -488,7 +498,6 @@ UNGUARDED = {
     "_closing.Closing._arm": "all that a callback of the loop does",
     "_closing.Closing._wait_among": "nothing has changed but who waits, which is undone",
     "_closing.Closing.drain": "nothing has changed yet",
-    "_core._make_room_for": "nothing has changed yet, and the coroutine is Python's own or its caller's",
     "_following.Following.follow": "inside the guard of launch",
     "_following.Following.has_ended_unseen": "a task of exactly asyncio's class is asked, not changed",
     "_job.Job._expire": "the end of a timer's callback",
@@ -508,6 +517,14 @@ UNGUARDED = {
     "_shields._Shielded.__init__": "nothing has changed yet",
     "_shields._Shielded._on_inner_done": "a future of the loop's own making is asked, not changed",
     "_shields._Shielded.new_outer": "the end of what its caller asked for",
+    "_threads.Threads._arrived": "the caller's future, which is told last; what its callbacks raise is logged there",
+    "_threads.Threads._cancelled": "the end of a callback",
+    "_threads.Threads._enter": "before anything has changed, or the caller's future, which is told last",
+    "_threads.Threads._wait": "a future of the loop's own making, and the caller's: what its callbacks raise is logged",
+    "_threads.Threads.spawn": "nothing has changed yet",
+    "_threads._fail": "the caller's future, which is told last",
+    "_timing.Timing._allow": "all that a callback of the loop does",
+    "_timing.Timing.start": "inside the guard of launch",
 }
 
 

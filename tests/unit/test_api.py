@@ -47,7 +47,9 @@ def test_the_public_names_are_these_and_each_exists():
         "PhaseEvent",
         "Record",
         "Scheduler",
+        "ShutdownReport",
         "State",
+        "Tally",
         "create_scheduler",
     }
     assert all(hasattr(aiojobs, name) for name in aiojobs.__all__)
@@ -101,6 +103,8 @@ NONE = inspect.Parameter.empty
                 ("coro", "POSITIONAL_OR_KEYWORD", NONE),
                 ("name", "POSITIONAL_OR_KEYWORD", None),
                 ("context", "KEYWORD_ONLY", None),
+                ("timeout", "KEYWORD_ONLY", None),
+                ("drain", "KEYWORD_ONLY", True),
             ],
         ),
         (
@@ -109,9 +113,17 @@ NONE = inspect.Parameter.empty
                 ("coro", "POSITIONAL_OR_KEYWORD", NONE),
                 ("name", "POSITIONAL_OR_KEYWORD", None),
                 ("context", "KEYWORD_ONLY", None),
+                ("timeout", "KEYWORD_ONLY", None),
+                ("drain", "KEYWORD_ONLY", True),
             ],
         ),
         (Scheduler.shield, [("arg", "POSITIONAL_OR_KEYWORD", NONE)]),
+        (
+            Scheduler.spawn_threadsafe,
+            [("coro", "POSITIONAL_OR_KEYWORD", NONE), ("name", "POSITIONAL_OR_KEYWORD", None)],
+        ),
+        (Scheduler.set_limit, [("limit", "POSITIONAL_OR_KEYWORD", NONE)]),
+        (Scheduler.idle, []),
         (Scheduler.close, []),
         (Scheduler.wait_and_close, [("timeout", "POSITIONAL_OR_KEYWORD", None)]),
         (Scheduler.call_exception_handler, [("context", "POSITIONAL_OR_KEYWORD", NONE)]),
@@ -326,8 +338,11 @@ async def test_a_job_tells_its_outcome_and_nobody_has_to_wait_for_it():
     running = cancelled.outcome, dropped.outcome
     await dropped.close()
     await cancelled.close()
+    timed_out = await scheduler.spawn(forever(), timeout=1)
+    with pytest.raises(TimeoutError):
+        await timed_out
     assert running == (None, None)
-    assert [job.outcome for job in (returned, raised, cancelled, dropped)] == list(Outcome)
+    assert [job.outcome for job in (returned, raised, cancelled, timed_out, dropped)] == list(Outcome)
     assert (returned.result(), returned.exception()) == (1, None)
     assert raised.exception() is error
     with pytest.raises(ValueError, match="mine"):
@@ -482,8 +497,8 @@ def test_the_errors_are_what_existing_code_catches():
     ("enum", "members"),
     [
         (State, ["pending", "active", "closing", "done", "closed"]),
-        (Event, ["start", "finish", "cancel", "close"]),
-        (Outcome, ["returned", "raised", "cancelled", "never_started"]),
+        (Event, ["start", "finish", "cancel", "close", "expire"]),
+        (Outcome, ["returned", "raised", "cancelled", "timed_out", "never_started"]),
         (Phase, ["open", "closing", "closed"]),
         (aiojobs.PhaseEvent, ["close", "settled"]),
     ],

@@ -1,289 +1,176 @@
-"""What the observer is told: every acceptance, transition and phase, once, in order, with its time."""
+"""Observers are told of everything, in order, with the outcome set; they look, and change nothing."""
 
 import asyncio
-from contextlib import suppress
 
 import pytest
 
-from aiojobs import Event, Phase, PhaseEvent, Record, Scheduler, State
+from aiojobs import Scheduler
 from aiojobs.testing import settle
-from support.observing import Complaints, Recorder
-from unit.bodies import Body, books, fails, forever, returns
+from support.observing import Recorder
+from unit.bodies import begin, books, fails, forever, returns
 
-EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")
-
-
-def told(observer, **names):
-    """The records as short lines: whose, what, from where to where."""
-    known = {job: name for name, job in names.items()}
-    return [
-        f"{known.get(record.job, 'scheduler')}: {record.event} {record.source or '-'} {record.dest}"
-        for record in observer.calls
-    ]
+pytestmark = pytest.mark.requirement("SEE-1")
 
 
-async def test_a_record_has_job_event_states_and_time_and_is_immutable():
-    observer = Recorder()
-    scheduler = Scheduler(observer=observer)
-    await asyncio.sleep(2)
-    job = await scheduler.spawn(returns())
-    accept, start = observer.calls
-    assert accept == Record(job, "accept", None, State.PENDING, 2)
-    assert start == (job, Event.START, State.PENDING, State.ACTIVE, 2)
-    assert Record._fields == ("job", "event", "source", "dest", "time")
-    with pytest.raises(AttributeError):
-        accept.time = 3
-    await scheduler.close()
+async def test_several_observers_are_told_in_order_and_one_that_raises_keeps_nothing_from_the_others():
+    told = []
 
+    def observer(name):
+        def observe(record):
+            told.append((name, str(record.event)))
+            if name == "a":
+                raise LookupError(name)
 
-@EVERYWHERE
-async def test_the_records_of_a_job_that_returns():
-    observer = Recorder()
-    scheduler = Scheduler(observer=observer)
+        return observe
+
+    scheduler = Scheduler(observer=[observer("a"), observer("b")])
     job = await scheduler.spawn(returns())
     await job
-    assert told(observer, job=job) == [
-        "job: accept - pending",
-        "job: start pending active",
-        "job: finish active done",
+    assert told == [(name, event) for event in ("accept", "start", "finish") for name in "ab"]
+    loop = asyncio.get_running_loop()
+    assert [str(complaint["exception"]) for complaint in loop.complaints] == ["a"] * 3
+    loop.complaints.clear()
+    await scheduler.close()
+    loop.complaints.clear()
+    assert told[6:] == [(name, event) for event in ("close", "settled") for name in "ab"]
+
+
+async def test_the_outcome_and_the_result_are_there_when_the_end_is_told():
+    seen = []
+
+    def observe(record):
+        if record.job is not None:
+            seen.append((str(record.dest), record.job.outcome, record.job.done()))
+
+    scheduler = Scheduler(limit=1, observer=observe, exception_handler=Recorder())
+    for coro in (returns(1), fails(ValueError("mine"))):
+        await scheduler.spawn(coro)
+        await settle()
+    running = await scheduler.spawn(forever())
+    pending = await scheduler.spawn(forever())
+    await pending.close()
+    await running.close()
+    ends = [entry for entry in seen if entry[0] in ("done", "closed")]
+    assert ends == [
+        ("done", "returned", True),
+        ("done", "raised", True),
+        ("closed", "never_started", True),
+        ("closed", "cancelled", True),
     ]
 
 
-@EVERYWHERE
-async def test_the_records_of_jobs_that_fail_are_cancelled_or_never_start():
-    observer = Recorder()
-    scheduler = Scheduler(limit=1, observer=observer, exception_handler=Recorder())
-    failed = await scheduler.spawn(fails(ValueError()))
-    await settle()
-    closed = await scheduler.spawn(forever())
-    dropped = await scheduler.spawn(forever())
-    await dropped.close()
-    await closed.close()
-    assert told(observer, failed=failed, closed=closed, dropped=dropped) == [
-        "failed: accept - pending",
-        "failed: start pending active",
-        "failed: finish active done",
-        "closed: accept - pending",
-        "closed: start pending active",
-        "dropped: accept - pending",
-        "dropped: close pending closed",
-        "closed: close active closing",
-        "closed: cancel closing closed",
-    ]
+ACTS = {
+    "spawn": lambda scheduler, job: begin(scheduler.spawn(returns())),
+    "spawn_nowait": lambda scheduler, job: scheduler.spawn_nowait(returns()),
+    "shield": lambda scheduler, job: scheduler.shield(returns()),
+    "shield a future": lambda scheduler, job: scheduler.shield(asyncio.get_running_loop().create_future()),
+    "set_limit": lambda scheduler, job: scheduler.set_limit(7),
+    "close": lambda scheduler, job: begin(scheduler.close()),
+    "wait_and_close": lambda scheduler, job: begin(scheduler.wait_and_close()),
+    "idle": lambda scheduler, job: begin(scheduler.idle()),
+    "job.close": lambda scheduler, job: begin(job.close()),
+}
 
 
-@pytest.mark.requirement("CLOSE-3")
-async def test_a_no_op_is_no_transition():
-    observer = Recorder()
-    scheduler, body = Scheduler(observer=observer), Body(swallows=1)
-    job = await scheduler.spawn(body.run())
-    await settle()
-    for _ in range(3):
-        with pytest.raises(TimeoutError):
-            await job.close(timeout=1)
-    body.finish()
-    await job
-    await job.close()
-    assert told(observer, job=job) == [
-        "job: accept - pending",
-        "job: start pending active",
-        "job: close active closing",
-        "job: finish closing closed",
-    ]
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+async def test_an_observer_that_would_change_the_scheduler_is_refused_and_nothing_changes(act):
+    refused, before = [], None
 
+    def observe(record):
+        nonlocal before
+        if record.event == "start" and not refused:
+            before = books(scheduler), scheduler.limit, scheduler.phase
+            try:
+                result = act(scheduler, record.job)
+            except RuntimeError as error:
+                refused.append(error)
+            else:
+                refused.append(result.exception())
+            assert (books(scheduler), scheduler.limit, scheduler.phase) == before
 
-@pytest.mark.requirement("LIMIT-2", "LIMIT-4", "LIMIT-5")
-async def test_the_end_of_a_job_is_told_before_the_start_of_the_next_and_that_before_who_moves_up():
-    observer = Recorder()
-    scheduler, body = Scheduler(limit=1, pending_limit=1, observer=observer), Body()
-    first = await scheduler.spawn(body.run())
-    second = await scheduler.spawn(forever())
-    call = asyncio.create_task(scheduler.spawn(forever()))
+    scheduler = Scheduler(observer=observe)
+    job = await scheduler.spawn(forever())
     await settle()
-    observer.calls.clear()
-    body.finish()
-    await settle()
-    third = call.result()
-    assert told(observer, first=first, second=second, third=third) == [
-        "first: finish active done",
-        "second: start pending active",
-        "third: accept - pending",
-    ]
+    [error] = refused
+    assert "an observer can't change the scheduler that it observes" in str(error)
+    assert "loop.call_soon()" in str(error)
+    assert job.state == "active"
     await scheduler.close()
 
 
-@pytest.mark.requirement("SHUT-1", "SHUT-2")
-async def test_the_records_of_a_shutdown():
-    observer = Recorder()
-    scheduler = Scheduler(
-        limit=2, pending_limit=1, observer=observer, close_timeout=3, exception_handler=Recorder()
-    )
-    good, late = Body(), Body(swallows=9)
-    jobs = {
-        "good": await scheduler.spawn(good.run()),
-        "late": await scheduler.spawn(late.run()),
-        "dropped": await scheduler.spawn(forever()),
-    }
-    refused = asyncio.create_task(scheduler.spawn(returns()))
+async def test_what_an_observer_has_done_later_is_done():
+    def observe(record):
+        if record.event == "start":
+            asyncio.get_running_loop().call_soon(scheduler.set_limit, 7)
+
+    scheduler = Scheduler(observer=observe)
+    await scheduler.spawn(returns())
     await settle()
-    observer.calls.clear()
+    assert scheduler.limit == 7
     await scheduler.close()
-    late.finish()
+
+
+async def test_a_handler_that_changes_the_scheduler_while_observers_are_told_does_not_mix_up_their_order():
+    """The handler of the loop is told of what an observer raised, and is no observer."""
+    told, loop = {"a": [], "b": []}, asyncio.get_running_loop()
+
+    def observer(name):
+        def observe(record):
+            told[name].append(str(record.event))
+            if name == "a" and told[name] == ["accept"]:
+                raise LookupError(name)
+
+        return observe
+
+    loop.set_exception_handler(lambda *_: scheduler.spawn_nowait(returns()))
+    scheduler = Scheduler(observer=[observer("a"), observer("b")])
+    await scheduler.spawn(returns())
     await settle()
-    assert told(observer, **jobs) == [
-        "scheduler: close open closing",
-        "dropped: close pending closed",
-        "good: close active closing",
-        "late: close active closing",
-        "good: cancel closing closed",
-        "scheduler: settled closing closed",
-        "late: finish closing closed",
-    ]
-    phases = [record for record in observer.calls if record.job is None]
-    assert [type(record.event) for record in phases] == [PhaseEvent, PhaseEvent]
-    assert [type(record.dest) for record in phases] == [Phase, Phase]
-    assert [record.time for record in phases] == [0, 3]
-    await asyncio.gather(refused, return_exceptions=True)
-
-
-@pytest.mark.requirement("SHUT-3")
-async def test_each_phase_is_told_once_however_often_it_is_closed():
-    observer = Recorder()
-    scheduler = Scheduler(observer=observer)
-    await asyncio.gather(scheduler.close(), scheduler.close(), scheduler.wait_and_close())
+    loop.complaints.clear()
+    assert told["a"] == told["b"]
+    assert sorted(told["a"]) == sorted(["accept", "start", "finish"] * 2)
     await scheduler.close()
-    assert told(observer) == ["scheduler: close open closing", "scheduler: settled closing closed"]
 
 
-@pytest.mark.requirement("SPAWN-1", "SPAWN-2", "SPAWN-5")
-async def test_nothing_is_told_of_what_was_refused():
-    observer = Recorder()
-    scheduler = Scheduler(limit=1, pending_limit=1, observer=observer)
+async def test_an_observer_is_given_its_scheduler_if_it_asks_for_it():
+    class Watching(Recorder):
+        def attach(self, scheduler):
+            self.scheduler = scheduler
+
+    watching = Watching()
+    scheduler = Scheduler(observer=(watching, print))
+    assert watching.scheduler is scheduler
+
+
+@pytest.mark.requirement("SPAWN-3")
+def test_each_of_several_observers_is_checked():
+    with pytest.raises(TypeError, match="^observer must be callable, got 1"):
+        Scheduler(observer=[print, 1])
+    assert Scheduler(observer=[]).phase == "open"
+
+
+@pytest.mark.requirement("WAIT-5")
+async def test_every_job_has_a_qualified_name_at_every_time():
+    scheduler = Scheduler(limit=1)
+    first, second = await scheduler.spawn(returns(), "x"), await scheduler.spawn(forever())
+    assert (first.qualname, second.qualname) == ("returns", "forever")
+    assert type(first.qualname) is str
+    await scheduler.close()
+    assert (first.qualname, second.qualname, type(second.qualname)) == ("returns", "forever", str)
+
+
+@pytest.mark.requirement("LIMIT-4")
+async def test_blocked_callers_are_counted():
+    scheduler = Scheduler(limit=1, pending_limit=1)
     for _ in range(2):
         await scheduler.spawn(forever())
-    call = asyncio.create_task(scheduler.spawn(returns()))
+    calls = [asyncio.ensure_future(scheduler.spawn(forever())) for _ in range(3)]
+    assert scheduler.blocked_count == 0
     await settle()
-    observer.calls.clear()
-    call.cancel()
-    with pytest.raises(asyncio.QueueFull):
-        scheduler.spawn_nowait(returns())
-    with pytest.raises(TypeError):
-        scheduler.spawn_nowait(None)
+    assert scheduler.blocked_count == 3
+    calls[1].cancel()
     await settle()
-    assert observer.calls == []
+    assert scheduler.blocked_count == 2
     await scheduler.close()
-    observer.calls.clear()
-    with pytest.raises(RuntimeError):
-        scheduler.spawn_nowait(returns())
-    assert observer.calls == []
-
-
-@pytest.mark.requirement("SPAWN-1")
-async def test_the_records_of_a_job_whose_task_could_not_be_made():
-    observer, loop = Recorder(), asyncio.get_running_loop()
-
-    def factory(loop, coro, **options):
-        raise OSError("no more tasks")
-
-    scheduler = Scheduler(observer=observer)
-    before = loop.get_task_factory()
-    loop.set_task_factory(factory)
-    with pytest.raises(OSError, match="no more tasks"):
-        await scheduler.spawn(returns())
-    loop.set_task_factory(before)
-    job = observer.calls[0].job
-    assert told(observer, job=job) == [
-        "job: accept - pending",
-        "job: start pending active",
-        "job: finish active done",
-    ]
-
-
-@pytest.mark.requirement("LIMIT-1", "LIMIT-2", "BOOK-1")
-async def test_the_records_alone_tell_how_many_run_and_wait():
-    """Counting records gives what the scheduler says of itself, at every boundary of a long mixed story."""
-    observer = Recorder()
-    scheduler = Scheduler(limit=3, pending_limit=4, observer=observer, exception_handler=Recorder())
-    counts = {"pending": 0, "active": 0, "closing": 0, "done": 0, "closed": 0}
-
-    def count():
-        for record in observer.calls:
-            if record.job is not None:
-                counts[record.dest] += 1
-                if record.source is not None:
-                    counts[record.source] -= 1
-        observer.calls.clear()
-        assert (counts["active"] + counts["closing"], counts["pending"]) == books(scheduler)[:2]
-
-    calls = []
-    for number in range(40):
-        make = [returns, lambda: fails(KeyError()), lambda: asyncio.sleep(0.5), forever][number % 4]
-        calls.append(asyncio.create_task(scheduler.spawn(make())))
-        await settle(number % 3)
-        count()
-        for job in list(scheduler)[number % 5 :: 5]:
-            with suppress(KeyError):
-                await job.close()
-            count()
-    await scheduler.wait_and_close(timeout=5)
-    count()
-    await asyncio.gather(*calls, return_exceptions=True)
-    assert counts["pending"] == counts["active"] == counts["closing"] == 0
-
-
-@pytest.mark.requirement("EXC-2")
-@pytest.mark.parametrize("error", [ValueError("o"), asyncio.CancelledError("o"), GeneratorExit("o")])
-async def test_an_observer_that_raises_changes_nothing_and_the_loop_hears_of_its_error(error):
-    observer = Recorder(raises=error)
-    scheduler = Scheduler(limit=1, pending_limit=1, observer=observer)
-    with Complaints() as complaints:
-        first, second = await scheduler.spawn(forever()), await scheduler.spawn(returns("second"))
-        call = asyncio.create_task(scheduler.spawn(forever()))
-        await settle()
-        await first.close()
-        assert await second == "second"
-        await settle()
-        assert books(scheduler) == (1, 0, 0)
-        await scheduler.close()
-    assert scheduler.phase == "closed"
-    assert call.result().outcome == "cancelled"
-    assert complaints.calls == [
-        {"message": "Unhandled error in observer of a scheduler", "exception": error}
-    ] * len(observer.calls)
-    assert len(observer.calls) == 13
-
-
-@pytest.mark.requirement("EXC-2", "LIMIT-6")
-@pytest.mark.parametrize("interrupt", [SystemExit, KeyboardInterrupt])
-def test_an_observer_that_exits_stops_the_loop_and_every_step_under_way_is_finished(steps, interrupt):
-    observer = Recorder(raises=interrupt("o"))
-    scheduler = Scheduler(limit=1, observer=observer)
-
-    async def main():
-        jobs = [await scheduler.spawn(returns(1)), await scheduler.spawn(returns(2))]
-        answers = [await job for job in jobs]
-        await scheduler.close()
-        return answers
-
-    task = asyncio.ensure_future(main())
-    interrupts = 0
-    while not task.done() or not steps.quiet():
-        try:
-            steps.turn()
-        except interrupt:
-            interrupts += 1
-    assert task.result() == [1, 2]
-    assert interrupts == len(observer.calls) == 8
-    assert books(scheduler) == (0, 0, 0)
-
-
-@pytest.mark.requirement("COST-1")
-async def test_without_an_observer_nothing_is_made_for_it(monkeypatch):
-    import aiojobs._reporting
-
-    monkeypatch.setattr(aiojobs._reporting, "Record", None)
-    scheduler = Scheduler(limit=1)
-    jobs = [await scheduler.spawn(returns()), await scheduler.spawn(forever())]
-    await jobs[1].close()
-    await scheduler.close()
-    assert [job.done() for job in jobs] == [True, True]
+    assert scheduler.blocked_count == 0
+    assert [type(call.exception()) for call in (calls[0], calls[2])] == [RuntimeError] * 2

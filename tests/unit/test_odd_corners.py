@@ -301,33 +301,47 @@ async def test_a_name_that_cannot_be_asked_for_is_shown_as_that(factory):
     assert [str(complaint["exception"]) for complaint in complaints.calls] == ["no names"]
 
 
-async def test_a_job_that_its_observer_stops_before_it_has_a_task_takes_its_first_step_and_stops():
-    stopped, scheduler = [], None
+def complaining_about(event, stop):
+    """An observer that raises when told of an event, and the loop's handler for it, which calls back."""
+    told = []
 
     def observer(record):
-        if record.event == "start" and not stopped:
-            stopped.append(record.job.close())
-            stopped[0].send(None)
+        if record.event == event and not told:
+            told.append(record.job)
+            raise LookupError(event)
 
-    scheduler = Scheduler(observer=observer, close_timeout=5)
+    asyncio.get_running_loop().set_exception_handler(lambda *_: stop(told[0]))
+    return observer
+
+
+async def test_a_job_that_is_stopped_before_it_has_a_task_takes_its_first_step_and_stops():
+    closing = []
+
+    def stop(job):
+        closing.append(job.close())
+        closing[-1].send(None)
+
+    scheduler = Scheduler(observer=complaining_about("start", stop), close_timeout=5)
     body = Body()
     job = await scheduler.spawn(body.run())
     await settle()
-    stopped[0].close()
+    closing[0].close()
+    asyncio.get_running_loop().complaints.clear()
     assert (job.outcome, body.log) == ("cancelled", ["started", "cancelled", "ended"])
 
 
-async def test_a_job_that_its_observer_stops_when_it_is_accepted_never_runs():
-    def observer(record):
-        if record.event == "accept":
-            closing.append(scheduler.close())
-            closing[-1].send(None)
-
+async def test_a_job_whose_scheduler_is_closed_when_it_is_accepted_stops():
     closing = []
-    scheduler = Scheduler(limit=1, observer=observer, close_timeout=5)
+
+    def stop(_job):
+        closing.append(scheduler.close())
+        closing[-1].send(None)
+
+    scheduler = Scheduler(limit=1, observer=complaining_about("accept", stop), close_timeout=5)
     body = Body()
     job = await scheduler.spawn(body.run())
     await settle()
+    asyncio.get_running_loop().complaints.clear()
     assert (job.outcome, scheduler.phase) == ("cancelled", "closed")
     assert body.cancellations == 1
 

@@ -177,7 +177,8 @@ def test_a_job_that_starts_behind_one_whose_caller_sleeps_takes_its_first_step_w
     assert (job.state, body.log) == ("closing", [])
     steps.settle()
     assert body.log == CLEAN
-    assert closing.result() is None
+    assert closing.done()
+    assert closing.exception() is None
     assert call.done()
     if how == "shutdown":
         with pytest.raises(RuntimeError, match="after closing"):

@@ -62,7 +62,7 @@ async def test_every_cell_of_the_table_is_obeyed_by_a_real_job(state, event):
     else:
         assert job.fire(event) is (dest is not state)
         assert job.state is dest
-        core(scheduler).reporting.tell_observer()
+        core(scheduler).reporting.tell_observers()
         assert [record[:4] for record in observer.calls] == (
             [] if dest is state else [(job, event, state, dest)]
         )
@@ -75,13 +75,13 @@ def test_the_table_is_total_and_says_what_the_design_says():
         state: [str(dest) if dest else "-" for dest in (TRANSITIONS[state][event] for event in Event)]
         for state in State
     }
-    assert list(Event) == ["start", "finish", "cancel", "close"]
+    assert list(Event) == ["start", "finish", "cancel", "close", "expire"]
     assert lines == {
-        "pending": ["active", "-", "-", "closed"],
-        "active": ["-", "done", "closed", "closing"],
-        "closing": ["-", "closed", "closed", "closing"],
-        "done": ["-", "-", "-", "done"],
-        "closed": ["-", "-", "-", "closed"],
+        "pending": ["active", "-", "-", "closed", "-"],
+        "active": ["-", "done", "closed", "closing", "closing"],
+        "closing": ["-", "closed", "closed", "closing", "closing"],
+        "done": ["-", "-", "-", "done", "-"],
+        "closed": ["-", "-", "-", "closed", "-"],
     }
 
 

@@ -1,0 +1,144 @@
+"""What a shutdown did to the jobs that had been accepted (``SHUT-7``): plain numbers, and the line for the log.
+
+Pure: it looks at jobs that have ended, and at what of those that have not was promised.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NoReturn, cast
+
+from ._job import Job
+from ._lifecycle import Outcome
+
+__all__ = ("ShutdownReport", "Tally", "dropped_work", "report_on")
+
+_KINDS: Final = ("finished", "cancelled", "never_started", "timed_out", "late")
+_KIND_OF: Final = {
+    id(Outcome.RETURNED): "finished",
+    id(Outcome.RAISED): "finished",
+    id(Outcome.CANCELLED): "cancelled",
+    id(Outcome.NEVER_STARTED): "never_started",
+    id(Outcome.TIMED_OUT): "timed_out",
+    id(None): "late",
+}
+"""By identity, since the hash of an enum's member is computed in Python, and there may be many jobs."""
+_MOST_NAMES: Final = 5
+
+
+class Tally:
+    """Numbers of jobs, by what became of them while their scheduler closed. It can't be changed.
+
+    Attributes:
+        finished: returned or raised, asked to stop or not.
+        cancelled: ended with a cancellation.
+        never_started: were dropped from the queue; none of their code has run.
+        timed_out: stopped because their own time was over.
+        late: had not stopped by the deadline.
+    """
+
+    __slots__ = _KINDS
+
+    finished: int
+    cancelled: int
+    never_started: int
+    timed_out: int
+    late: int
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        for kind in _KINDS:
+            object.__setattr__(self, kind, counts.get(kind, 0))
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(getattr(self, kind) for kind in _KINDS)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} can't be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} can't be changed")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ({kind: getattr(self, kind) for kind in _KINDS},)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._shown()})"
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, kind) for kind in _KINDS)
+
+    def _shown(self) -> str:
+        return ", ".join(f"{kind}={getattr(self, kind)}" for kind in _KINDS)
+
+
+class ShutdownReport(Tally):
+    """What a shutdown did to the jobs that were accepted and had not ended when it began (``SHUT-7``).
+
+    A job whose ``spawn`` was still blocked, and was refused by the shutdown, was not accepted.
+
+    Attributes:
+        seconds: how long closing took, by the loop's clock.
+        by_qualname: the same numbers for each `Job.qualname`.
+    """
+
+    __slots__ = ("by_qualname", "seconds")
+
+    seconds: float
+    by_qualname: Mapping[str, Tally]
+
+    def __init__(self, counts: Mapping[str, int], seconds: float, by_qualname: Mapping[str, Tally]) -> None:
+        super().__init__(counts)
+        object.__setattr__(self, "seconds", seconds)
+        object.__setattr__(self, "by_qualname", MappingProxyType(dict(by_qualname)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        counts = {kind: getattr(self, kind) for kind in _KINDS}
+        return type(self), (counts, self.seconds, dict(self.by_qualname))
+
+    def _values(self) -> tuple[Any, ...]:
+        return (*super()._values(), self.seconds, dict(self.by_qualname))
+
+    def _shown(self) -> str:
+        return f"{super()._shown()}, seconds={self.seconds:.3g}"
+
+    def __str__(self) -> str:
+        names = sorted(self.by_qualname.items(), key=lambda item: -item[1].total)
+        shown = [f"{name}: {_in_words(tally)}" for name, tally in names[:_MOST_NAMES]]
+        if len(names) > _MOST_NAMES:
+            shown.append(f"{len(names) - _MOST_NAMES} more")
+        return f"{_in_words(self)} in {self.seconds:.3g} s" + (f" ({'; '.join(shown)})" if shown else "")
+
+
+def report_on(jobs: Iterable[Job[Any]], seconds: float) -> ShutdownReport:
+    """The report on these jobs, at the end of closing."""
+    left = list(jobs)
+    found = Counter([(job.coro, id(job.outcome)) for job in left if job.owner is None])
+    found.update([(job.qualname, id(None)) for job in left if job.owner is not None])
+    whole: Counter[str] = Counter()
+    names: dict[str, Counter[str]] = {}
+    for (coro, outcome), number in found.items():
+        kind = _KIND_OF[outcome]
+        whole[kind] += number
+        names.setdefault(str.__str__(cast("str", coro)), Counter())[kind] += number
+    return ShutdownReport(whole, seconds, {name: Tally(counts) for name, counts in names.items()})
+
+
+def dropped_work(report: ShutdownReport, endless: Iterable[Job[Any]]) -> bool:
+    """Whether work was dropped that somebody counted on: all but that of jobs which never end by themselves."""
+    stopped = sum(job.outcome in (Outcome.CANCELLED, Outcome.NEVER_STARTED) for job in endless)
+    return report.late > 0 or report.cancelled + report.never_started > stopped
+
+
+def _in_words(tally: Tally) -> str:
+    counts = [(getattr(tally, kind), kind.replace("_", " ")) for kind in _KINDS]
+    return ", ".join(f"{number} {kind}" for number, kind in counts if number) or "nothing was left"

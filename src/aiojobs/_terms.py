@@ -1,0 +1,54 @@
+"""What was agreed about a job beyond the ordinary: how long it may run, and whether draining waits for it.
+
+Most jobs have no terms, and pay nothing for those that do. A job that has some runs in a context of its own, so that
+whoever launches it takes the careful path anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context, copy_context
+
+from . import _validate
+
+__all__ = ("Terms", "agreed", "context_for")
+
+
+class Terms:
+    """The terms of one job."""
+
+    __slots__ = ("drains", "failure", "is_told_late", "timeout", "timer")
+
+    timeout: float | None
+    """Seconds from its start; None for no limit (``SPAWN-6``)."""
+    drains: bool
+    """Whether draining waits for its end (``SHUT-8``)."""
+    timer: asyncio.TimerHandle | None
+    """What comes next: the end of its time, or, when that is over, the moment when it is late."""
+    failure: TimeoutError | None
+    """Set when its time was over and it was asked to stop for that: what it comes to if it does."""
+    is_told_late: bool
+    """Whether it was reported as late, which happens once."""
+
+    def __init__(self, timeout: float | None, drains: bool) -> None:
+        self.timeout = timeout
+        self.drains = drains
+        self.timer = None
+        self.failure = None
+        self.is_told_late = False
+
+
+def agreed(timeout: object, drain: object) -> Terms | None:
+    """The terms that these arguments of ``spawn`` make; None if they are the ordinary ones.
+
+    Raises:
+        TypeError, ValueError: one of them makes no sense (``SPAWN-3``).
+    """
+    within = _validate.seconds("timeout", timeout)
+    _validate.check_flag("drain", drain)
+    return Terms(within, bool(drain)) if within is not None or not drain else None
+
+
+def context_for(terms: Terms | None, context: Context | None) -> Context | None:
+    """The context of a job with these terms, which is always one of its own."""
+    return copy_context() if context is None and terms is not None else context

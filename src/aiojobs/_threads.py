@@ -1,0 +1,127 @@
+"""``spawn`` for callers in other threads (``SPAWN-7``).
+
+The rules of this file
+----------------------
+Nothing of a scheduler is touched but in its loop's own thread. What the caller holds is a
+``concurrent.futures.Future``, which can be cancelled until the job is accepted and not afterwards: a caller whose
+cancellation succeeded has no job, and one whose cancellation was refused will get it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import _ownership, _validate
+from ._calling import shown
+from ._job import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from ._backpressure import Backpressure
+    from ._core import Core
+
+__all__ = ("Threads",)
+
+_T = TypeVar("_T")
+
+
+class Threads:
+    """The callers in other threads than that of one scheduler's loop."""
+
+    __slots__ = ("_core", "line")
+
+    line: Backpressure
+    """Where callers wait outside, those of the loop's own thread included."""
+
+    def __init__(self, core: Core, line: Backpressure) -> None:
+        self._core = core
+        self.line = line
+
+    def spawn(self, coro: Coroutine[Any, Any, _T], name: str | None) -> Future[Job[_T]]:
+        """Have the loop spawn a coroutine; the job, as soon as there is one.
+
+        Raises:
+            TypeError: an argument is of the wrong kind.
+            RuntimeError: there is no loop yet, or this is its thread, or `coro` was started before or belongs to
+                somebody; or the loop is closed, and `coro` has been closed too.
+        """
+        _validate.check_coroutine(coro)
+        _validate.check_name(name)
+        loop = self._core.bound.loop
+        if loop is None:
+            scheduler = shown(self._core.bound.owner)
+            raise RuntimeError(
+                f"{scheduler} has no loop yet: it is bound by what is first spawned in its own thread"
+            )
+        if _runs_here(loop):
+            raise RuntimeError(
+                "this is the thread of the scheduler's own loop: call spawn() or spawn_nowait()"
+            )
+        _ownership.check(coro)
+        future: Future[Job[_T]] = Future()
+        try:
+            loop.call_soon_threadsafe(self._enter, future, coro, name)
+        except BaseException:
+            coro.close()
+            raise
+        return future
+
+    def _enter(self, future: Future[Any], coro: Coroutine[Any, Any, Any], name: str | None) -> None:
+        """Spawn in the loop's own thread, in the context of the caller."""
+        core = self._core
+        may_block = core.admission.would_block()
+        if not may_block and not future.set_running_or_notify_cancel():
+            coro.close()
+            return
+        try:
+            job = core.enter(coro, name, None, may_block)
+            if job is None:
+                self._wait(future, Job(coro, core, name, copy_context()))
+        except BaseException as exc:  # noqa: BLE001 - it is the caller's, in another thread
+            _fail(future, exc)
+        else:
+            if job is not None:
+                future.set_result(job)
+
+    def _wait(self, future: Future[Any], job: Job[Any]) -> None:
+        """Wait outside, without a task, on behalf of a caller who may cancel that."""
+        place = self.line.join(job)
+        place.add_done_callback(partial(self._arrived, future, job))
+        future.add_done_callback(partial(self._cancelled, place))
+
+    def _cancelled(self, place: asyncio.Future[None], future: Future[Any]) -> None:
+        """The caller has its answer, or has given up; in whose thread, nobody knows."""
+        if future.cancelled():
+            with suppress(RuntimeError):  # a loop that is closed lets nobody in any more
+                self._core.bound.loop.call_soon_threadsafe(place.cancel)
+
+    def _arrived(self, future: Future[Any], job: Job[Any], place: asyncio.Future[None]) -> None:
+        """A place has fallen free, or closing has begun, or the caller has given up."""
+        if place.cancelled():
+            self.line.withdraw(place, job)
+            return
+        try:
+            self.line.arrive(place, job, future.set_running_or_notify_cancel)
+        except BaseException as exc:  # noqa: BLE001 - it is the caller's, in another thread
+            _fail(future, exc)
+        else:
+            future.set_result(job)
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+def _fail(future: Future[Any], exc: BaseException) -> None:
+    """Give the caller an exception, unless that one has cancelled."""
+    if future.running() or future.set_running_or_notify_cancel():
+        future.set_exception(exc)

@@ -1,0 +1,229 @@
+"""Spawning from another thread: the loop's thread does it, and a cancellation that succeeded leaves nothing."""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import threading
+
+import pytest
+
+from aiojobs import Scheduler
+from aiojobs.testing import settle
+from unit.bodies import Counting, books, fails, forever, is_closed, returns
+
+pytestmark = [pytest.mark.requirement("SPAWN-7"), pytest.mark.loops("stock", "uvloop")]
+
+
+def in_thread(function, *args):
+    """Call a function in a thread of its own, and wait for that one: nothing else runs meanwhile."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *args).result()
+
+
+async def bound(**settings):
+    scheduler = Scheduler(**settings)
+    await (await scheduler.spawn(returns()))
+    return scheduler
+
+
+async def test_the_future_gives_the_job():
+    scheduler = await bound()
+    future = in_thread(scheduler.spawn_threadsafe, returns("result"), "named")
+    assert not future.done()
+    await settle()
+    job = future.result(timeout=0)
+    assert (await job, job.get_name()) == ("result", "named")
+    await scheduler.close()
+
+
+@pytest.mark.requirement("SPAWN-4")
+async def test_the_job_runs_in_a_copy_of_the_context_of_the_caller():
+    variable = contextvars.ContextVar("variable", default="loop")
+    scheduler = await bound(limit=1, pending_limit=1)
+
+    async def reads():
+        return variable.get()
+
+    def call():
+        variable.set("thread")
+        return [scheduler.spawn_threadsafe(reads()) for _ in range(3)]
+
+    futures = in_thread(call)
+    await settle()
+    assert [future.result(timeout=0).result() for future in futures] == ["thread"] * 3
+    await scheduler.close()
+
+
+@pytest.mark.requirement("LIMIT-4", "LIMIT-5")
+async def test_a_blocked_one_waits_in_its_place_without_a_task():
+    scheduler, counting = await bound(limit=1, pending_limit=1), Counting()
+    gate = asyncio.get_running_loop().create_future()
+    await scheduler.spawn(counting("running", until=gate))
+    await scheduler.spawn(counting("pending"))
+    future = in_thread(scheduler.spawn_threadsafe, counting("thread"))
+    await settle()
+    later = asyncio.ensure_future(scheduler.spawn(counting("later")))
+    tasks = len(asyncio.all_tasks())
+    await settle()
+    assert (scheduler.blocked_count, future.done()) == (2, False)
+    assert len(asyncio.all_tasks()) == tasks
+    gate.set_result(None)
+    await settle()
+    assert counting.ran == ["running", "pending", "thread", "later"]
+    assert future.result(timeout=0).outcome == "returned"
+    assert later.done()
+    await scheduler.close()
+
+
+@pytest.mark.requirement("SPAWN-1")
+@pytest.mark.parametrize("moment", ["before the loop sees it", "blocked", "as a place falls free"])
+async def test_a_cancellation_that_succeeds_leaves_nothing(moment):
+    scheduler, counting = await bound(limit=1, pending_limit=1), Counting()
+    gate, coro = asyncio.get_running_loop().create_future(), counting("thread")
+    await scheduler.spawn(counting("running", until=gate))
+    await scheduler.spawn(forever())
+    future = in_thread(scheduler.spawn_threadsafe, coro)
+    if moment != "before the loop sees it":
+        await settle()
+    if moment == "as a place falls free":
+        gate.set_result(None)
+        while scheduler.blocked_count:  # noqa: ASYNC110 - a loop pass is what is counted
+            await asyncio.sleep(0)
+    assert in_thread(future.cancel)
+    await settle()
+    assert is_closed(coro)
+    assert (scheduler.blocked_count, counting.ran) == (0, ["running"])
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result(timeout=0)
+    await scheduler.close()
+    assert books(scheduler) == (0, 0, 0)
+
+
+async def test_a_cancellation_that_comes_before_a_free_slot_is_seen_runs_nothing():
+    scheduler, counting = await bound(), Counting()
+    coro = counting("thread")
+    future = in_thread(scheduler.spawn_threadsafe, coro)
+    assert in_thread(future.cancel)
+    await settle()
+    assert (is_closed(coro), counting.ran, books(scheduler)) == (True, [], (0, 0, 0))
+    await scheduler.close()
+
+
+async def test_a_job_that_was_accepted_cannot_be_cancelled_by_the_future():
+    scheduler = await bound(limit=1)
+    await scheduler.spawn(forever())
+    future = in_thread(scheduler.spawn_threadsafe, forever())
+    await settle()
+    assert not in_thread(future.cancel)
+    assert future.result(timeout=0).state == "pending"
+    await scheduler.close()
+
+
+@pytest.mark.requirement("SPAWN-2")
+@pytest.mark.parametrize("when", ["closed", "blocked"])
+async def test_a_closed_scheduler_refuses_by_the_future(when):
+    scheduler, coro = await bound(limit=1, pending_limit=1), forever()
+    for _ in range(2):
+        await scheduler.spawn(forever())
+    if when == "closed":
+        await scheduler.close()
+    future = in_thread(scheduler.spawn_threadsafe, coro)
+    await settle()
+    await scheduler.close()
+    await settle()
+    with pytest.raises(RuntimeError, match="after closing"):
+        future.result(timeout=0)
+    assert is_closed(coro)
+
+
+@pytest.mark.requirement("SPAWN-2")
+async def test_who_cancels_when_the_scheduler_has_closed_is_cancelled():
+    scheduler = await bound(limit=1, pending_limit=1)
+    for _ in range(2):
+        await scheduler.spawn(forever())
+    future = in_thread(scheduler.spawn_threadsafe, forever())
+    await settle()
+    closing = asyncio.ensure_future(scheduler.close())
+    await asyncio.sleep(0)
+    assert in_thread(future.cancel)
+    await settle()
+    assert (closing.done(), future.cancelled(), scheduler.blocked_count) == (True, True, 0)
+
+
+@pytest.mark.requirement("SPAWN-3")
+async def test_what_the_loop_finds_wrong_comes_by_the_future():
+    scheduler, coro = await bound(), returns()
+    await scheduler.spawn(coro)
+    with pytest.raises(RuntimeError, match="belongs to another job"):
+        in_thread(scheduler.spawn_threadsafe, coro)
+    twice = returns()
+    first, second = (in_thread(scheduler.spawn_threadsafe, twice) for _ in range(2))
+    await settle()
+    assert first.result(timeout=0).outcome == "returned"
+    with pytest.raises(RuntimeError, match="belongs to another job"):
+        second.result(timeout=0)
+    await scheduler.close()
+
+
+@pytest.mark.requirement("SPAWN-3")
+async def test_wrong_arguments_are_told_to_the_caller_at_once():
+    scheduler = await bound()
+    with pytest.raises(TypeError, match="coro must be a coroutine"):
+        in_thread(scheduler.spawn_threadsafe, returns)
+    coro = returns(1)
+    with pytest.raises(TypeError, match="name must be a str"):
+        in_thread(scheduler.spawn_threadsafe, coro, 5)
+    with pytest.raises(RuntimeError, match="the thread of the scheduler's own loop"):
+        scheduler.spawn_threadsafe(coro)
+    with pytest.raises(RuntimeError, match="has no loop yet"):
+        Scheduler().spawn_threadsafe(coro)
+    assert await (await scheduler.spawn(coro)) == 1
+    await scheduler.close()
+
+
+def test_a_loop_that_is_closed_takes_nothing_and_the_coroutine_is_closed_too():
+    scheduler, coro = Scheduler(), returns()
+
+    async def main():
+        await scheduler.spawn(returns())
+        await scheduler.close()
+
+    asyncio.run(main())
+    with pytest.raises(RuntimeError, match="closed"):
+        scheduler.spawn_threadsafe(coro)
+    assert is_closed(coro)
+
+
+async def test_a_task_that_cannot_be_made_fails_the_future():
+    scheduler, loop = await bound(), asyncio.get_running_loop()
+
+    def no_tasks(*_, **__):
+        raise OSError("no tasks")
+
+    future = in_thread(scheduler.spawn_threadsafe, fails(ValueError("mine")))
+    loop.set_task_factory(no_tasks)
+    await asyncio.sleep(0)
+    loop.set_task_factory(None)
+    await settle()
+    with pytest.raises(OSError, match="no tasks"):
+        future.result(timeout=0)
+    assert books(scheduler) == (0, 0, 0)
+    await scheduler.close()
+
+
+async def test_many_threads_at_once_each_get_their_job():
+    scheduler = await bound(limit=3, pending_limit=2)
+    results = []
+
+    def call(number):
+        results.append(scheduler.spawn_threadsafe(returns(number)).result(timeout=30).qualname)
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    while len(results) < len(threads):  # noqa: ASYNC110 - other threads set no event of this loop
+        await asyncio.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert results == ["returns"] * 50
+    await scheduler.wait_and_close()
