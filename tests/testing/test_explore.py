@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import gc
 import logging
 import random
 import re
@@ -11,7 +12,7 @@ import time
 import pytest
 
 import aiojobs
-from aiojobs.testing import CannotExplore, Counterexample, NotExhausted, VirtualLoop, explore
+from aiojobs.testing import CannotExplore, Counterexample, NotExhausted, VirtualLoop, _run, _search, explore
 from aiojobs.testing._search import Search
 
 
@@ -304,7 +305,7 @@ def test_a_test_that_is_cancelled_fails():
     assert str(failing(test)).startswith("the test raised CancelledError")
 
 
-def test_a_loop_that_spins_is_found_although_its_states_are_one():
+def test_a_loop_that_spins_is_found_although_its_states_are_one(monkeypatch):
     async def test(story):
         async def spins():
             while True:  # noqa: ASYNC110  to wait like this is the fault
@@ -313,6 +314,7 @@ def test_a_loop_that_spins_is_found_although_its_states_are_one():
         story.task("spins", spins())
         await story.rest()
 
+    monkeypatch.setattr(_search, "_WALKS", 0)
     for hasty in (0, 1):
         assert re.match(
             r"the loop spins: turn after turn, and nothing changes(.|\n)*spins: line \d+ of .*test_explore.py",
@@ -505,6 +507,105 @@ def test_what_a_run_leaves_suspended_is_let_go_in_silence():
                 await story.rest()
 
     assert "a check is False" in str(failing(test))
+
+
+def test_what_was_not_begun_when_the_test_failed_does_not_complain_later():
+    async def test(story):
+        scheduler = aiojobs.Scheduler(limit=1)
+        await scheduler.spawn(story.io("call"))
+        await scheduler.spawn(story.io("call"))
+        raise LookupError
+
+    failing(test)
+    gc.collect()
+
+
+def test_an_asynchronous_generator_that_is_dropped_is_closed_in_the_story():
+    async def test(story):
+        log = []
+
+        async def numbers():
+            try:
+                yield 1
+            finally:
+                await story.io("closing")
+                log.append("closed")
+
+        async for _ in numbers():
+            break
+        await story.rest()
+        return "-".join(log)
+
+    assert outcomes(test) == {"closed"}
+
+
+def test_what_will_not_end_is_left_alone_after_a_while():
+    class Stubborn:
+        asked = 0
+
+        def close(self):
+            self.asked += 1
+            raise RuntimeError("coroutine ignored GeneratorExit")
+
+    stubborn = Stubborn()
+    _run._close(stubborn)
+    assert stubborn.asked == 20
+
+
+def test_a_task_that_has_not_begun_stands_nowhere():
+    async def test(story):
+        log = []
+
+        async def client():
+            log.append("began")
+            await asyncio.sleep(1)
+
+        story.task("client", client, cancel=True)
+        await story.rest()
+        assert log
+
+    assert "  2. client is cancelled, at once, before the program has come to rest\n  3." in str(
+        failing(test)
+    )
+
+
+def test_a_failure_that_does_not_come_again_is_no_counterexample():
+    left = []
+
+    async def test(story):
+        left.append(1)
+        assert len(left) != 5
+
+    with pytest.raises(CannotExplore, match="AssertionError: but not when the same steps are done again"):
+        explore()(test)()
+
+
+def test_the_collector_is_left_as_it_was():
+    async def test(story):
+        assert not gc.isenabled()
+
+    explore()(test)()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        explore()(test)()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_a_story_is_made_shorter_only_so_long(monkeypatch):
+    async def test(story):
+        for name in "ab":
+            story.task(name, lambda name=name: story.io(name))
+        story.may("it turns", lambda: None)
+        await story.rest()
+        raise LookupError
+
+    found = Search(test, 1).look(60, None)
+    monkeypatch.setattr(_search, "_MINIMISING", 0)
+    long = Search(test, 1).look(60, None)
+    assert found.cost() < long.cost()
 
 
 def test_logs_are_those_of_the_story_that_failed(caplog):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from ._virtual_loop import VirtualLoop
 from ._waiting import settle
@@ -65,17 +65,16 @@ class _Driven:
         self.suspensions += 1
         if self.suspensions != self._moment.number:
             return
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
         if self._moment.when == WAITING:
-            asyncio.get_running_loop().call_soon(self._cancel, asyncio.current_task())
+            asyncio.get_running_loop().call_soon(self._cancel, task)
         elif asyncio.isfuture(awaited):
             # The callback of the task comes after this one: it finds that it was cancelled.
-            task = asyncio.current_task()
             awaited.add_done_callback(lambda _: self._cancel(task))
 
-    def _cancel(self, task: asyncio.Task[Any] | None) -> None:
-        if task is not None and not task.done():
-            self.place = suspended_at(self._coro)
-            task.cancel()
+    def _cancel(self, task: asyncio.Task[Any]) -> None:
+        self.place = suspended_at(self._coro)
+        task.cancel()
 
 
 def cancel_at_every_await(

@@ -193,12 +193,14 @@ class _Telling:
 def _tell(name: str, test: Test, found: Found, search: Search) -> None:
     __tracebackhide__ = True
     failure, story = _told(test, found.steps)
+    if failure is None:
+        raise CannotExplore(f"{found.kind}: but not when the same steps are done again, {found.steps}")
     steps = "\n".join(f"        {_literal(step)}," for step in found.steps)
     listed = f"[\n{steps}\n    ]" if steps else "[]"
     raise Counterexample(
-        f"{_headline(failure or found.failure)}\n\n{story}\n\nFound after {search.runs} runs. To see it again:\n\n"
+        f"{_headline(failure)}\n\n{story}\n\nFound after {search.runs} runs. To see it again:\n\n"
         f"def {name}_again():\n    {name}.replay({listed})\n"
-    ) from (failure or found.failure).error
+    ) from failure.error
 
 
 def _replay(test: Test, script: list[Step]) -> None:
@@ -216,7 +218,7 @@ def _told(test: Test, script: list[Step]) -> tuple[Failure | None, str]:
         run = Run(test, telling).go()
         for coroutine in _coroutines():
             # What a traceback of this run keeps is let go at any time later, and must not complain then.
-            if coroutine.cr_frame is not None and coroutine.cr_frame.f_lasti < 0 and coroutine not in before:
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED and coroutine not in before:
                 coroutine.close()
     return run.failure, _numbered(run.steps, telling.places)
 

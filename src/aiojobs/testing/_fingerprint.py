@@ -60,8 +60,11 @@ _PLAIN: Final = frozenset(
 )
 _TRUSTED: Final = sys.stdlib_module_names | {"aiojobs", "pytest", "_pytest", "pluggy", "builtins"}
 """Packages whose modules and classes have no variables on which a program under test depends."""
-_NOT_OF_FUTURES: Final = frozenset({"_loop", "_name", "_source_traceback"})
 _GIVEN_NAME: Final = re.compile(r"Task-\d+")
+
+
+_empty: Final[Callable[[Any], object]] = dict.clear if sys.version_info < (3, 13) else len
+"""For the variables of a frame: before 3.13 a copy, which would keep alive what the coroutine has let go."""
 
 
 class Unseen(Exception):  # noqa: N818  it names a situation
@@ -390,9 +393,6 @@ def _of_task(task: Any) -> _Parts:
 
 
 def _referents_of_future(future: Any) -> list[Any]:
-    written: dict[str, Any] = getattr(future, "__dict__", {})
-    if "_callbacks" in written:
-        return [value for name, value in written.items() if name not in _NOT_OF_FUTURES]
     return [
         part for part in gc.get_referents(future) if not isinstance(part, type | asyncio.AbstractEventLoop)
     ]
@@ -404,8 +404,7 @@ def _of_coroutine(coroutine: Any) -> _Parts:
         return (str(coroutine.__qualname__), "over"), []
     found = frame.f_locals
     variables = tuple(found)
-    if type(found) is dict:
-        found.clear()  # before 3.13 it is a copy, which would keep alive what the coroutine has let go
+    _empty(found)
     held = [
         part for part in gc.get_referents(coroutine) if part is not frame and type(part) is not types.CodeType
     ]

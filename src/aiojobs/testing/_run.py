@@ -178,8 +178,6 @@ class Run:
     def events(self) -> list[Event]:
         """What can happen at this moment, what must happen first."""
         story = self.story
-        if self.loop.main.done():
-            return []
         must = story.obligations()
         if self.loop.timers():
             must.append(self._time())

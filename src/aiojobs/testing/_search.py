@@ -25,7 +25,7 @@ from ._fingerprint import Fingerprints, Unseen
 from ._run import CannotExplore, Run, Step, undisturbed
 
 if TYPE_CHECKING:
-    from ._run import Failure, Test
+    from ._run import Test
     from ._story import Event
 
 __all__ = ("Found", "Script", "Search")
@@ -48,7 +48,8 @@ class Found(NamedTuple):
     """A story that fails."""
 
     steps: list[Step]
-    failure: Failure
+    kind: str
+    """What went wrong. The error itself would keep its run alive."""
 
     def cost(self) -> tuple[int, int]:
         """What is shorter is better, and then what needs less haste."""
@@ -120,7 +121,7 @@ class Search:
             gc.collect()
         run = Run(self.test, guide).go()
         self.ends += run.ended
-        return None if run.failure is None else Found(run.steps, run.failure)
+        return None if run.failure is None else Found(run.steps, run.failure.kind())
 
     def keep(self, cost: int, node: _Node) -> None:
         """Keep something for later."""
@@ -141,11 +142,7 @@ class Search:
             if self.runs >= last:
                 return
             other = self._run(Script(steps, self.hasty))
-            if (
-                other is not None
-                and other.failure.kind() == found.failure.kind()
-                and other.cost() < found.cost()
-            ):
+            if other is not None and other.kind == found.kind and other.cost() < found.cost():
                 yield other
 
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, cast, overload
 
-from ._where import place_in_users_code, suspended_at
+from ._where import place_in_users_code
 
 if TYPE_CHECKING:
     from ._run import StoryLoop
@@ -96,7 +96,7 @@ class Party:
 
     def where(self) -> str:
         """Where it is suspended."""
-        return "" if self.task is None else suspended_at(self.task.get_coro())
+        return "" if self.task is None else place_in_users_code(self.task.get_coro())
 
     def ended(self) -> bool:
         """Whether it has come and gone."""
@@ -257,7 +257,7 @@ class Story:
     def options(self) -> list[Event]:
         """The events that can happen now or never."""
         events = [
-            Event(f"{party.name} is cancelled", partial(self._cancel, party), False, party.where)
+            Event(f"{party.name} is cancelled", partial(_cancel, party, party.task), False, party.where)
             for party in self.parties.values()
             if party.cancel and party.task is not None and not party.task.done()
         ]
@@ -294,16 +294,16 @@ class Story:
     def _start(self, party: Party, coro: Coroutine[Any, Any, Any]) -> None:
         party.task = self._loop.create_task(coro, name=party.name)
 
-    def _cancel(self, party: Party) -> None:
-        party.cancel = False
-        if party.task is not None:
-            party.task.cancel()
-
     def _happens(self, name: str) -> None:
         result = self.chances.pop(name)()
         if inspect.isawaitable(result):
             party = self._party(name, cancel=False, raises=())
             self._start(party, _awaiting(result))
+
+
+def _cancel(party: Party, task: asyncio.Task[Any]) -> None:
+    party.cancel = False
+    task.cancel()
 
 
 async def _awaiting(awaitable: Awaitable[Any]) -> None:

@@ -36,9 +36,9 @@ def _frames(coro: object) -> Iterator[FrameType]:
     """The frames of a chain of awaits that has begun, outermost first."""
     current: Any = coro
     while (frame := _first(current, "cr_frame", "gi_frame", "ag_frame")) is not None:
+        if getattr(current, "cr_suspended", True) is False:
+            return  # it has not begun
         current = _first(current, "cr_await", "gi_yieldfrom", "ag_await")
-        if current is None and frame.f_lasti < 0:
-            return
         yield frame
 
 
