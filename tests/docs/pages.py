@@ -227,12 +227,13 @@ def _execute(example):
 @contextlib.contextmanager
 def _handlers_taken_back():
     """A program may say where the library's log goes; the next one has not."""
-    log = logging.getLogger("aiojobs.signals")
-    before = log.handlers[:]
+    logs = [logging.getLogger(name) for name in ("aiojobs", "aiojobs.signals")]
+    before = [log.handlers[:] for log in logs]
     try:
         yield
     finally:
-        log.handlers[:] = before
+        for log, handlers in zip(logs, before, strict=True):
+            log.handlers[:] = handlers
 
 
 def _run_program(example, loop_factory):

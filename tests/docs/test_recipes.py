@@ -610,3 +610,20 @@ async def test_the_time_that_a_job_takes_to_stop_counts_as_running_and_jobs_of_o
     gc.collect()
     assert [(str(outcome), waited, ran) for _, outcome, waited, ran in told] == [("cancelled", 0, 5)]
     assert len(watch._times) == 0
+
+
+# --- Tests: the fixture -------------------------------------------------------------------------------------
+
+TESTS_PAGE = "docs/howto/test-code-that-uses-jobs.md"
+TESTS_FILE = "test_orders.py"
+
+
+def test_the_fixture_of_the_page_fails_the_test_that_leaves_a_job(pytester):
+    pages.write_files(TESTS_PAGE, pytester.path)
+    assert (pytester.path / TESTS_FILE).exists()
+    plugins = ("-p", "aiojobs.testing.pytest_plugin", "--asyncio-mode=auto")
+    result = pytester.runpytest_inprocess(*plugins, "-o", "asyncio_default_fixture_loop_scope=function")
+    result.assert_outcomes(passed=2, errors=1)
+    said = "job 'store' (store) was left over when the test ended. Wait for it"
+    assert f"`{said} …`" in pages.text(TESTS_PAGE)
+    result.stdout.fnmatch_lines([f"{said} (*"])

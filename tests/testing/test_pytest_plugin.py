@@ -123,11 +123,11 @@ CASES = """
 FINDINGS = {
     "leaves_a_job": [
         "teardown",
-        r"<Job .* name='sleeper' coro=.*sleep.*> was left over when the test ended. Wait for",
+        r"job 'sleeper' \(sleep\) was left over when the test ended. Wait for",
     ],
     "loses_an_exception": [
         "teardown",
-        r"KeyError\('lost'\) of <Job .* reached nobody. Wait for the job where the",
+        r"KeyError\('lost'\) of job '.*' \(fails\) reached nobody. Wait for the job where the",
     ],
     "loses_a_shielded_exception": [
         "teardown",
@@ -135,7 +135,7 @@ FINDINGS = {
     ],
     "swallows_a_cancellation": [
         "teardown",
-        r"<Job .*swallows.* swallowed its cancellation: .* Raise it again",
+        r"job '.*' \(swallows\) swallowed its cancellation: .* Raise it again",
     ],
     "is_configured_too_much": [
         "setup",

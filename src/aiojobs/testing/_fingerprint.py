@@ -63,7 +63,7 @@ _TRUSTED: Final = sys.stdlib_module_names | {"aiojobs", "pytest", "_pytest", "pl
 _GIVEN_NAME: Final = re.compile(r"Task-\d+")
 
 
-_empty: Final[Callable[[Any], object]] = dict.clear if sys.version_info < (3, 13) else len
+_empty: Final[Callable[[Any], object]] = dict[str, Any].clear if sys.version_info < (3, 13) else len
 """For the variables of a frame: before 3.13 a copy, which would keep alive what the coroutine has let go."""
 
 

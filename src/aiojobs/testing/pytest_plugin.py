@@ -115,7 +115,7 @@ class _Watch:
     def left_over(self, scheduler: aiojobs.Scheduler) -> list[str]:
         """The jobs that had not ended when the test had."""
         return [
-            f"{job!r} was left over when the test ended. Wait for it (`await job`), or end the test with "
+            f"{_shown(job)} was left over when the test ended. Wait for it (`await job`), or end the test with "
             "`await jobs_scheduler.wait_and_close()`, or with `close()` to have it stopped."
             for job in [*self._left_over, *scheduler]
         ]
@@ -123,7 +123,7 @@ class _Watch:
     def swallowed(self) -> list[str]:
         """The jobs that went on although they were asked to stop."""
         return [
-            f"{job!r} swallowed its cancellation: it was asked to stop, caught CancelledError and returned. Raise "
+            f"{_shown(job)} swallowed its cancellation: it was asked to stop, caught CancelledError and returned. Raise "
             "it again (`except asyncio.CancelledError: ...; raise`), or use `finally`; where returning is meant, mark "
             "the test with `@pytest.mark.jobs_scheduler(may_swallow=True)`."
             for job in self._swallowed
@@ -132,8 +132,12 @@ class _Watch:
 
 def _unreceived(context: aiojobs.ExceptionContext) -> str:
     job = context["job"]
-    whose = "an awaitable that was shielded" if job is None else repr(job)
+    whose = "an awaitable that was shielded" if job is None else _shown(job)
     return (
         f"{context['message']}: {context['exception']!r} of {whose} reached nobody. Wait for the job where the test "
         "expects this, or ask for the fixture `jobs_failures`, look at it, and empty it."
     )
+
+
+def _shown(job: aiojobs.Job[Any]) -> str:
+    return f"job {job.get_name()!r} ({job.qualname})"
