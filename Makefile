@@ -62,7 +62,7 @@ generate: ## write the files that are derived from spec/
 check-generated: ## fail if a derived file is not what `make generate` would write
 	@$(ENV) python -m aiojobs_verification generate --check && $(ENV) python -m aiojobs_verification draw --check || sh .ci/whose $$? "Derived files are stale: run make generate and commit what it writes."
 
-lint: ## ruff, mypy --strict and pyright
+lint: ## ruff, ruff format, codespell, mypy --strict and pyright
 	@$(ENV) sh .ci/lint
 
 fuzz: ## drive the real scheduler at random until you stop it, on all cores; findings are kept in build/findings
@@ -75,7 +75,7 @@ demo: ## a small aiohttp service under load, with clients that hang up and a shu
 	@$(ENV) python -m examples.orders_demo
 
 lock: ## resolve the locks in requirements/ anew, from pyproject.toml, compat.in and bench.in (universal, hashed)
-	@$(RESOLVE) requirements/dev.lock pyproject.toml --extra dev $(UNRESOLVED)
+	@$(RESOLVE) requirements/dev.lock pyproject.toml --all-extras --group dev $(UNRESOLVED)
 	@$(RESOLVE) requirements/compat.lock requirements/compat.in --emit-build-options $(UNRESOLVED)
 	@$(RESOLVE) requirements/bench.lock requirements/bench.in $(UNRESOLVED)
 	@printf '%s packages. The next target makes its environment anew.\n' "$$(grep -c '==' requirements/*.lock | paste -s -d ' ' -)"

@@ -7,6 +7,7 @@ waiting; it hands on their results, accounts for every exception, and stops them
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 from ._events import ExceptionContext, Observer, Record
 from ._exceptions import JobClosed, PendingQueueFull
@@ -15,15 +16,21 @@ from ._lifecycle import Event, Outcome, Phase, PhaseEvent, State
 from ._scheduler import ExceptionHandler, Scheduler
 from ._shutdown_report import ShutdownReport, Tally
 
+if TYPE_CHECKING:
+    from ._snapshot import BlockedSpawn, JobSnapshot, Location, Snapshot, TaskSnapshot, Wait
+
 __version__ = "2.0.0"
 
 __all__ = (
+    "BlockedSpawn",
     "Event",
     "ExceptionContext",
     "ExceptionHandler",
     "IllegalTransition",
     "Job",
     "JobClosed",
+    "JobSnapshot",
+    "Location",
     "Observer",
     "Outcome",
     "PendingQueueFull",
@@ -32,8 +39,11 @@ __all__ = (
     "Record",
     "Scheduler",
     "ShutdownReport",
+    "Snapshot",
     "State",
     "Tally",
+    "TaskSnapshot",
+    "Wait",
     "create_scheduler",
 )
 
@@ -55,3 +65,12 @@ async def create_scheduler(
         pending_limit=pending_limit,
         exception_handler=exception_handler,
     )
+
+
+def __getattr__(name: str) -> object:
+    """What pictures are made of: most programs take none, so it is imported when it is asked for."""
+    if name in ("BlockedSpawn", "JobSnapshot", "Location", "Snapshot", "TaskSnapshot", "Wait"):
+        from . import _snapshot  # noqa: PLC0415
+
+        return getattr(_snapshot, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

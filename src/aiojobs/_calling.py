@@ -34,12 +34,15 @@ __all__ = (
     "failure_of",
     "is_a",
     "is_done",
+    "is_running",
     "make_room",
     "name_of",
     "resolve",
     "shown",
     "stop_loop",
     "tell",
+    "time_of",
+    "when_of",
 )
 
 _T = TypeVar("_T")
@@ -223,6 +226,16 @@ def cancel(task: Any) -> None:
 def is_done(task: Any) -> bool:
     """Whether it has ended."""
     return bool(task.done())
+
+
+def is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether it runs, in whatever thread."""
+    return bool(loop.is_running())
+
+
+def when_of(timer: asyncio.TimerHandle) -> float:
+    """When it will call, on the clock of its loop."""
+    return timer.when()
 
 
 def resolve(waiter: asyncio.Future[Any], value: object) -> None:

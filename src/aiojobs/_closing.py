@@ -38,7 +38,7 @@ from ._job import Job
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent
 from ._reporting import shield_timeout, timeout
 from ._shields import Shields
-from ._shutdown_report import ShutdownReport, dropped_work, report_on
+from ._shutdown_report import ShutdownReport, report_on
 
 __all__ = ("Closing",)
 
@@ -210,7 +210,7 @@ class Closing:
         self._began = core.bound.now()
         if core.admission.phase is not _OPEN:
             return  # whatever told the time has closed the scheduler
-        self._left = [job for job in core if job not in core.arriving]
+        self._left = [job for job in core if job not in core.arriving] if core.arriving else list(core)
         self._endless = self.spared() if core.endless else []
         blocked = list(core.places.items())
         dropped = core.queue.clear()
@@ -294,14 +294,13 @@ class Closing:
         if core.admission.phase is not _CLOSING:
             return  # as in `_begin`
         deadline, self._deadline = self._deadline, None
-        report = self.report = report_on(self._left, seconds)
-        is_to_be_told = dropped_work(report, self._endless)
+        report = self.report = report_on(self._left, list(core.slots), self._endless, seconds)
         self._left = self._endless = []
         core.move(PhaseEvent.SETTLED)
         if deadline is not None:
             core.bound.call_out("a timer", cancel, deadline)
         core.told()
-        if is_to_be_told:
+        if report.dropped:
             core.reporting.warn(report)
         self._wake(self._closers)
 

@@ -49,13 +49,13 @@ from ._callgraph import CALL_GRAPH, unlink
 from ._calling import BoundLoop, cancel, close_coro, make_room, name_of, resolve, tell
 from ._events import ACCEPT
 from ._exceptions import PendingQueueFull
-from ._job import FAILURES, Callbacks, Caller, Job
+from ._job import Callbacks, Caller, Job
 from ._lifecycle import Event, Outcome, PhaseEvent, State
 from ._ownership import claim, foreign, qualified_name, release
 from ._queue import Queue
 from ._reporting import Reporting, Untold
 from ._tasks import is_within
-from ._terms import Terms, context_for
+from ._terms import Terms
 
 __all__ = ("Clock", "Core", "Failure", "Line", "Starter", "Tasks")
 
@@ -254,10 +254,9 @@ class Core:
             claim(coro)  # what most callers come to; the same in short
         else:
             self.check_offer(coro, name, context)
-        is_special = self.is_special or context is not None or terms is not None
+        is_special = self.is_special or context is not None
         if is_special:
             self._check_moment(coro)
-            context = context_for(terms, context)
         job: Job[_T] = Job(coro, self, name, context)
         verdict = self.admission.offer(False)
         if verdict is _QUEUE:
@@ -418,7 +417,7 @@ class Core:
         held = task = terms = None
         if job.waiters is not None or self.callbacks:
             self.tell(job, received=received)
-        unreceived = outcome is not _RETURNED and outcome in FAILURES and job.waiters is None and not received
+        unreceived = (outcome is _RAISED or outcome is _TIMED_OUT) and job.waiters is None and not received
         if following is None:
             if self.on_idle is not None and (self.endless or not self.slots):
                 self.on_idle()

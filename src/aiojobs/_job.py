@@ -69,13 +69,13 @@ from ._exceptions import JobClosed
 from ._lifecycle import INITIAL, SEEN_AS_CLOSED, TRANSITIONS, Event, Outcome, State
 from ._ownership import qualified_name
 
-__all__ = ("FAILURES", "FOR_THE_OWNER", "Callbacks", "IllegalTransition", "Job", "Owner")
+__all__ = ("FOR_THE_OWNER", "Callbacks", "IllegalTransition", "Job", "Owner")
 
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
 _PENDING = State.PENDING
-_RETURNED, _RAISED = Outcome.RETURNED, Outcome.RAISED
+_RETURNED, _RAISED, _TIMED_OUT = Outcome.RETURNED, Outcome.RAISED, Outcome.TIMED_OUT
 
-FAILURES: Final = (_RAISED, Outcome.TIMED_OUT)
+_FAILURES: Final = (_RAISED, _TIMED_OUT)
 """The outcomes that are exceptions, which somebody has to receive (``EXC-1``)."""
 
 _T_co = TypeVar("_T_co", covariant=True)
@@ -158,12 +158,12 @@ class Job(Generic[_T_co]):
 
     __slots__ = {
         "__weakref__": "",
-        "_outcome": "How it ended; set by `let_go`, once.",
         "after": "Who stands behind it in the queue; for the queue alone, and absent while it is in none.",
         "before": "Who stands before it there, likewise.",
         "context": "For its owner: what to start in, if not in a copy of the starter's own.",
         "coro": "For its owner: the coroutine; after the end only its name.",
         "current": "For its owner: the state; only `fire` changes it.",
+        "ending": "For its owner: how it ended; set by `let_go`, once.",
         "given_name": "For its owner: the name that was given, if one was.",
         "kept": "For its owner: what it returned, or what it raised with its traceback.",
         "owner": "Whoever runs it; None after the end, and only then.",
@@ -174,7 +174,7 @@ class Job(Generic[_T_co]):
     before: Any
     after: Any
     current: State
-    _outcome: Outcome | None
+    ending: Outcome | None
     """None as long as the state is not terminal."""
     kept: Any
     """Before the end it is None, or the pair of an exception and its traceback if the coroutine has failed and the
@@ -197,7 +197,7 @@ class Job(Generic[_T_co]):
         context: contextvars.Context | None,
     ) -> None:
         self.current = INITIAL
-        self._outcome = None
+        self.ending = None
         self.kept = None
         self.coro = coro
         self.task = None
@@ -233,7 +233,7 @@ class Job(Generic[_T_co]):
 
         The caller holds coroutine and task until the registries are complete: to free them may run anything.
         """
-        self._outcome = outcome
+        self.ending = outcome
         self.kept = result
         coro = self.coro
         self.coro = coro.__qualname__ if type(coro) is CoroutineType else type(coro).__qualname__
@@ -249,7 +249,7 @@ class Job(Generic[_T_co]):
         A failure stays open until one of them has received it, unless somebody has already.
         """
         waiters = cast("dict[asyncio.Future[bool], Caller]", self.waiters)
-        if received or self._outcome is _RETURNED or self._outcome not in FAILURES:
+        if received or not (self.ending is _RAISED or self.ending is _TIMED_OUT):
             self.waiters = None
         for waiter in waiters:
             try:
@@ -268,7 +268,7 @@ class Job(Generic[_T_co]):
     @property
     def outcome(self) -> Outcome | None:
         """How the job ended: returned, raised, cancelled, timed out or never started; None before (``WAIT-5``)."""
-        return self._outcome
+        return self.ending
 
     @property
     def pending(self) -> bool:
@@ -287,7 +287,7 @@ class Job(Generic[_T_co]):
 
     def done(self) -> bool:
         """Whether the job has ended, whichever way."""
-        return self._outcome is not None
+        return self.ending is not None
 
     def get_name(self) -> str | None:
         """The name given, or else that of the task; None for an unnamed job that has none.
@@ -341,7 +341,7 @@ class Job(Generic[_T_co]):
             JobClosed: the job was closed or cancelled.
             BaseException: what the coroutine raised.
         """
-        if self._outcome is _RETURNED:
+        if self.ending is _RETURNED:
             return cast("_T_co", self.kept)
         try:
             self._raise_why_no_result()
@@ -355,15 +355,15 @@ class Job(Generic[_T_co]):
             asyncio.InvalidStateError: the job has not ended.
             JobClosed: the job was closed or cancelled.
         """
-        if self._outcome is _RETURNED:
+        if self.ending is _RETURNED:
             return None
-        if self._outcome in FAILURES:
+        if self.ending in _FAILURES:
             return cast("BaseException", self.kept[0])
         return self._raise_why_no_result()
 
     def cancelled(self) -> bool:
         """Whether the job was closed or cancelled, so that it has no result (``WAIT-6``)."""
-        return self._outcome is Outcome.CANCELLED or self._outcome is Outcome.NEVER_STARTED
+        return self.ending is Outcome.CANCELLED or self.ending is Outcome.NEVER_STARTED
 
     def add_done_callback(self, fn: Callable[[Job[Any]], object]) -> None:
         """Have the loop call ``fn(job)`` soon after the job has ended, or now if it already has.
@@ -374,7 +374,7 @@ class Job(Generic[_T_co]):
             TypeError: `fn` can't be called, or nobody would await what it returns.
         """
         _validate.check_function("fn", fn)
-        if self._outcome is not None:
+        if self.ending is not None:
             asyncio.get_running_loop().call_soon(fn, self)
             return
         owner = cast("Owner", self.owner)
@@ -457,7 +457,7 @@ class Job(Generic[_T_co]):
             raise TimeoutError(
                 f"{shown(self)} did not stop within {within} s; it keeps its slot until it does"
             )
-        if self._outcome is _RAISED:
+        if self.ending is _RAISED:
             try:
                 self._raise_why_no_result()
             finally:
@@ -477,7 +477,7 @@ class Job(Generic[_T_co]):
 
         Returns whether it has ended in time; a caller that is told so, and receives, has the outcome.
         """
-        if self._outcome is not None:
+        if self.ending is not None:
             return True
         if ask and self.current is _PENDING:
             owner.ask_to_stop(self)
@@ -503,7 +503,7 @@ class Job(Generic[_T_co]):
         finally:
             if timer is not None:
                 call_out(loop, "a timer", cancel, timer)
-        if in_time and receive and not (ask and self._outcome is Outcome.TIMED_OUT):
+        if in_time and receive and not (ask and self.ending is Outcome.TIMED_OUT):
             self.waiters = None
         else:
             self._leave(waiter, owner)
@@ -525,18 +525,18 @@ class Job(Generic[_T_co]):
             unlink(self.task, caller)
         if not self.waiters:
             self.waiters = None
-            if self._outcome in FAILURES:
+            if self.ending in _FAILURES:
                 owner.unreceived(self)
 
     def _raise_why_no_result(self) -> NoReturn:
         try:
-            if self._outcome is None:
+            if self.ending is None:
                 raise asyncio.InvalidStateError(f"{shown(self)} has not ended: wait for it first")
-            if self._outcome in FAILURES:
+            if self.ending in _FAILURES:
                 exception, original = self.kept
                 BaseException.with_traceback(exception, original)
                 raise exception
-            how = "was closed before it ran" if self._outcome is Outcome.NEVER_STARTED else "was stopped"
+            how = "was closed before it ran" if self.ending is Outcome.NEVER_STARTED else "was stopped"
             raise JobClosed(f"{shown(self)} {how}")
         finally:
             exception = None

@@ -27,9 +27,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ._calling import BoundLoop, exits, shown, stop_loop
-from ._events import ExceptionContext, Observer, Record
+from ._events import ACCEPT, ExceptionContext, Observer, Record
 from ._job import Job
-from ._lifecycle import Outcome
+from ._lifecycle import TERMINAL, Event, Outcome
 
 __all__ = (
     "Reporting",
@@ -58,10 +58,21 @@ class Reporting:
         observers: the user's, in the order in which they are told.
     """
 
-    __slots__ = ("_bound", "_handle", "_is_at_it", "_observers", "_spawned_at", "is_telling", "untold")
+    __slots__ = (
+        "_bound",
+        "_handle",
+        "_is_at_it",
+        "_observers",
+        "_spawned_at",
+        "is_telling",
+        "since",
+        "untold",
+    )
 
     untold: Untold | None
     """None if nobody observes. Empty whenever other code runs, but an observer's own."""
+    since: dict[Job[Any], tuple[float, float | None]]
+    """When each job was accepted, and when it was started, by the loop's clock: as far as observers were told."""
     is_telling: bool
     """Whether an observer is being called, which may look and must not change anything (``SEE-1``)."""
 
@@ -72,6 +83,7 @@ class Reporting:
         self._handle = handle
         self._observers = observers
         self._spawned_at: WeakKeyDictionary[Job[Any], traceback.StackSummary] = WeakKeyDictionary()
+        self.since = {}
         self.is_telling = self._is_at_it = False
         self.untold = deque() if observers else None
 
@@ -87,7 +99,19 @@ class Reporting:
         self._is_at_it = False
 
     def _record(self, job: Job[Any] | None, event: Any, source: Any, dest: Any) -> Record:
-        return Record(job, event, source, dest, self._bound.loop.time())
+        record = Record(job, event, source, dest, self._bound.loop.time())
+        if job is not None:
+            self._note_time(job, record)
+        return record
+
+    def _note_time(self, job: Job[Any], record: Record) -> None:
+        """Keep since when a job has been there and has run, until it ends."""
+        if record.dest in TERMINAL:
+            self.since.pop(job, None)
+        elif record.event is ACCEPT:
+            self.since[job] = (record.time, None)
+        elif record.event is Event.START:
+            self.since[job] = (self.since.get(job, (record.time,))[0], record.time)
 
     def _call(self, observer: Observer, record: Record) -> None:
         self.is_telling = True

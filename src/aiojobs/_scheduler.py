@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
+import itertools
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from . import _validate
 from ._admission import Admission
@@ -33,13 +35,20 @@ from ._terms import agreed
 from ._threads import Threads
 from ._timing import Timing
 
-__all__ = ("ExceptionHandler", "Scheduler")
+if TYPE_CHECKING:
+    from ._snapshot import Snapshot
+
+__all__ = ("ALIVE", "ExceptionHandler", "Scheduler")
 
 _T = TypeVar("_T")
 
 ExceptionHandler: TypeAlias = (
     Callable[["Scheduler", ExceptionContext], object] | Callable[["Scheduler", dict[str, Any]], object]
 )
+
+ALIVE: Final[WeakValueDictionary[int, Scheduler]] = WeakValueDictionary()
+"""Every scheduler that somebody still refers to, in the order in which they were made."""
+_count = itertools.count()
 
 
 class Scheduler(Collection[Job[Any]]):
@@ -92,6 +101,7 @@ class Scheduler(Collection[Job[Any]]):
         core.tasks = launching.following
         # As given; what nobody lives to wait for is no deadline.
         self.__given = close_timeout, wait_timeout, wait_within, exception_handler
+        ALIVE[next(_count)] = self
         for told in observers:
             attach = getattr(told, "attach", None)
             if attach is not None:
@@ -197,6 +207,20 @@ class Scheduler(Collection[Job[Any]]):
         core = self.__core
         return obj in core.slots or (isinstance(obj, Job) and obj.owner is core and obj.is_queued())
 
+    def snapshot(self) -> Snapshot:
+        """An immutable picture of this moment: all jobs, where they are suspended, who waits for whom (``SEE-2``).
+
+        It takes time in proportion to what there is to see, and changes nothing. It is for debugging, reports and
+        pages; no job pays for it before. The names that tasks have are asked for; all else is read without running any
+        code but Python's own.
+
+        Raises:
+            RuntimeError: the scheduler's loop runs in another thread.
+        """
+        from ._seeing import see  # noqa: PLC0415 - most programs never take a picture
+
+        return see(self.__core, self.__shields)
+
     def __repr__(self) -> str:
         closed = "closed " if self.closed else ""
         return f"<Scheduler {closed}jobs={len(self)}>"
@@ -231,7 +255,9 @@ class Scheduler(Collection[Job[Any]]):
             RuntimeError: `coro` was started before or belongs to another job, or the loop is another
                 one, and it is untouched; or closing has begun, and it has been closed (``SPAWN-2``).
         """
-        terms = None if timeout is None and drain is True else agreed(timeout, drain)
+        terms = None
+        if timeout is not None or drain is not True:
+            terms, context = agreed(timeout, drain, context)
         job = self.__core.enter(coro, name, context, True, terms)
         if job is not None:
             return job
@@ -254,7 +280,9 @@ class Scheduler(Collection[Job[Any]]):
             PendingQueueFull: ``spawn`` would have waited; `coro` has been closed.
             TypeError, RuntimeError: as ``spawn``.
         """
-        terms = None if timeout is None and drain is True else agreed(timeout, drain)
+        terms = None
+        if timeout is not None or drain is not True:
+            terms, context = agreed(timeout, drain, context)
         return cast("Job[_T]", self.__core.enter(coro, name, context, False, terms))
 
     def spawn_threadsafe(
@@ -339,6 +367,9 @@ class Scheduler(Collection[Job[Any]]):
         return cast("ShutdownReport", self.shutdown_report)
 
     async def __aenter__(self) -> Self:
+        """Bind the scheduler to the running loop."""
+        core = self.__core
+        core.bind(core.bound.check())
         return self
 
     async def __aexit__(

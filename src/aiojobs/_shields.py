@@ -141,13 +141,13 @@ class Shields:
 class _Shielded:
     """An inner future and the outer ones that stand for it."""
 
-    __slots__ = ("_outers", "_shields", "arg", "inner")
+    __slots__ = ("_shields", "arg", "inner", "outers")
 
     arg: Awaitable[Any]
     """What the user gave: if it is a coroutine, the scheduler has claimed it."""
     inner: asyncio.Future[Any]
     """What is shielded: a task, or a future of the user's."""
-    _outers: dict[asyncio.Future[Any], asyncio.Task[Any] | None]
+    outers: dict[asyncio.Future[Any], asyncio.Task[Any] | None]
     """Those that callers still await, in order: one for each call of ``shield``, gone when it is cancelled. With
     the caller's task where there is a call graph: as with ``asyncio.shield`` that one waits for the inner."""
 
@@ -159,7 +159,7 @@ class _Shielded:
         """
         self.arg = arg
         self.inner = inner
-        self._outers = {}
+        self.outers = {}
         self._shields = shields
         inner.add_done_callback(self._on_inner_done)
         shields.keep(self)
@@ -171,7 +171,7 @@ class _Shielded:
         if CALL_GRAPH:
             caller = asyncio.current_task(outer.get_loop())
             link(self.inner, caller)
-        self._outers[outer] = caller
+        self.outers[outer] = caller
         outer.add_done_callback(self._forget)
         return outer
 
@@ -186,10 +186,10 @@ class _Shielded:
 
     def _forget(self, outer: asyncio.Future[Any]) -> None:
         """A caller has gone: a long run of them must not grow (``BOOK-3``)."""
-        caller = self._outers.pop(outer, None)
+        caller = self.outers.pop(outer, None)
         if CALL_GRAPH:
             unlink(self.inner, caller)
 
     def _on_inner_done(self, inner: asyncio.Future[Any]) -> None:
         failure = failure_of(inner)
-        self._shields.settle(self, [outer for outer in self._outers if not outer.done()], failure)
+        self._shields.settle(self, [outer for outer in self.outers if not outer.done()], failure)

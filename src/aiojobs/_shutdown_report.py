@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, cast
 from ._job import Job
 from ._lifecycle import Outcome
 
-__all__ = ("ShutdownReport", "Tally", "dropped_work", "report_on")
+__all__ = ("ShutdownReport", "Tally", "report_on")
 
 _KINDS: Final = ("finished", "cancelled", "never_started", "timed_out", "late")
 _KIND_OF: Final = {
@@ -87,56 +87,63 @@ class ShutdownReport(Tally):
     A job whose ``spawn`` was still blocked, and was refused by the shutdown, was not accepted.
 
     Attributes:
+        dropped: how much work that somebody counted on was not done: jobs that were cancelled, never started or late,
+            but for those of ``drain=False`` that stopped in time.
         seconds: how long closing took, by the loop's clock.
         by_qualname: the same numbers for each `Job.qualname`.
     """
 
-    __slots__ = ("by_qualname", "seconds")
+    __slots__ = ("by_qualname", "dropped", "seconds")
 
+    dropped: int
     seconds: float
     by_qualname: Mapping[str, Tally]
 
-    def __init__(self, counts: Mapping[str, int], seconds: float, by_qualname: Mapping[str, Tally]) -> None:
+    def __init__(
+        self, counts: Mapping[str, int], dropped: int, seconds: float, by_qualname: Mapping[str, Tally]
+    ) -> None:
         super().__init__(counts)
+        object.__setattr__(self, "dropped", dropped)
         object.__setattr__(self, "seconds", seconds)
         object.__setattr__(self, "by_qualname", MappingProxyType(dict(by_qualname)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         counts = {kind: getattr(self, kind) for kind in _KINDS}
-        return type(self), (counts, self.seconds, dict(self.by_qualname))
+        return type(self), (counts, self.dropped, self.seconds, dict(self.by_qualname))
 
     def _values(self) -> tuple[Any, ...]:
-        return (*super()._values(), self.seconds, dict(self.by_qualname))
+        return (*super()._values(), self.dropped, self.seconds, dict(self.by_qualname))
 
     def _shown(self) -> str:
-        return f"{super()._shown()}, seconds={self.seconds:.3g}"
+        return f"{super()._shown()}, dropped={self.dropped}, seconds={round(self.seconds, 3):g}"
 
     def __str__(self) -> str:
         names = sorted(self.by_qualname.items(), key=lambda item: -item[1].total)
         shown = [f"{name}: {_in_words(tally)}" for name, tally in names[:_MOST_NAMES]]
         if len(names) > _MOST_NAMES:
             shown.append(f"{len(names) - _MOST_NAMES} more")
-        return f"{_in_words(self)} in {self.seconds:.3g} s" + (f" ({'; '.join(shown)})" if shown else "")
+        return f"{_in_words(self)} in {round(self.seconds, 3):g} s" + (
+            f" ({'; '.join(shown)})" if shown else ""
+        )
 
 
-def report_on(jobs: Iterable[Job[Any]], seconds: float) -> ShutdownReport:
-    """The report on these jobs, at the end of closing."""
-    left = list(jobs)
-    found = Counter([(job.coro, id(job.outcome)) for job in left if job.owner is None])
-    found.update([(job.qualname, id(None)) for job in left if job.owner is not None])
+def report_on(
+    jobs: list[Job[Any]], late: list[Job[Any]], endless: Iterable[Job[Any]], seconds: float
+) -> ShutdownReport:
+    """The report on these jobs, of which some are late and some never end by themselves, at the end of closing."""
+    ended = [job for job in jobs if job.owner is None] if late else jobs
+    found = Counter([(job.coro, id(job.ending)) for job in ended])
+    found.update([(job.qualname, id(None)) for job in late])
     whole: Counter[str] = Counter()
     names: dict[str, Counter[str]] = {}
     for (coro, outcome), number in found.items():
         kind = _KIND_OF[outcome]
         whole[kind] += number
         names.setdefault(str.__str__(cast("str", coro)), Counter())[kind] += number
-    return ShutdownReport(whole, seconds, {name: Tally(counts) for name, counts in names.items()})
-
-
-def dropped_work(report: ShutdownReport, endless: Iterable[Job[Any]]) -> bool:
-    """Whether work was dropped that somebody counted on: all but that of jobs which never end by themselves."""
     stopped = sum(job.outcome in (Outcome.CANCELLED, Outcome.NEVER_STARTED) for job in endless)
-    return report.late > 0 or report.cancelled + report.never_started > stopped
+    dropped = whole["cancelled"] + whole["never_started"] + whole["late"] - stopped
+    tallies = {name: Tally(counts) for name, counts in names.items()}
+    return ShutdownReport(whole, dropped, seconds, tallies)
 
 
 def _in_words(tally: Tally) -> str:

@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 
 from . import _validate
 
-__all__ = ("Terms", "agreed", "context_for")
+__all__ = ("Terms", "agreed")
 
 
 class Terms:
@@ -38,17 +38,14 @@ class Terms:
         self.is_told_late = False
 
 
-def agreed(timeout: object, drain: object) -> Terms | None:
-    """The terms that these arguments of ``spawn`` make; None if they are the ordinary ones.
+def agreed(timeout: object, drain: object, context: Context | None) -> tuple[Terms | None, Context | None]:
+    """The terms that these arguments of ``spawn`` make, if they are not the ordinary ones, and the job's context.
 
     Raises:
         TypeError, ValueError: one of them makes no sense (``SPAWN-3``).
     """
     within = _validate.seconds("timeout", timeout)
     _validate.check_flag("drain", drain)
-    return Terms(within, bool(drain)) if within is not None or not drain else None
-
-
-def context_for(terms: Terms | None, context: Context | None) -> Context | None:
-    """The context of a job with these terms, which is always one of its own."""
-    return copy_context() if context is None and terms is not None else context
+    if within is None and drain:
+        return None, context
+    return Terms(within, bool(drain)), copy_context() if context is None else context

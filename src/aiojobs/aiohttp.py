@@ -33,7 +33,7 @@ to say. No middleware, and no wrapper around the request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack
 
@@ -72,7 +72,7 @@ class _Settings(TypedDict, total=False):
     limit: int | None
     pending_limit: int
     exception_handler: ExceptionHandler | None
-    observer: Observer | None
+    observer: Observer | Iterable[Observer] | None
 
 
 AIOJOBS_SCHEDULER: Final = AppKey("AIOJOBS_SCHEDULER", Scheduler)

@@ -46,8 +46,6 @@ STOP_SIGNALS: Final[tuple[signal.Signals, ...]] = tuple(
 
 _PULSE: Final = 0.5
 """Seconds after which a signal is noticed at the latest; see `_Handlers`."""
-_NAMED: Final = 10
-"""How many unfinished jobs the log names."""
 
 _log = logging.getLogger(__name__)
 
@@ -141,9 +139,10 @@ class Stop:
         """What to give to ``sys.exit``: 0 if every accepted job has ended by itself.
 
         Otherwise what a shell says of a process that a signal has killed, 128 plus its number; 1 if jobs were
-        left although no signal came.
+        left although no signal came. Jobs of ``drain=False`` that stopped in time are not counted.
         """
-        if not self._unfinished:
+        report = self._scheduler.shutdown_report
+        if not (self._unfinished if report is None else report.dropped):
             return 0
         return 128 + self._received[0] if self._received else 1
 
@@ -209,15 +208,8 @@ class Stop:
         try:
             await self._scheduler.close()
         finally:
-            finished = (Outcome.RETURNED, Outcome.RAISED)
+            finished = (Outcome.RETURNED, Outcome.RAISED, Outcome.TIMED_OUT)
             self._unfinished = tuple(job for job in left if job.outcome not in finished)
-            self._tell_unfinished()
-
-    def _tell_unfinished(self) -> None:
-        if self._unfinished:
-            named = ", ".join(map(repr, self._unfinished[:_NAMED]))
-            more = ", …" if len(self._unfinished) > _NAMED else ""
-            _log.warning("jobs accepted and not finished: %d (%s%s)", len(self._unfinished), named, more)
 
     def _hear(self, signum: signal.Signals, count: int, moment: float) -> None:
         """A signal was handled at that moment; the loop calls this as soon as it can."""

@@ -154,6 +154,8 @@ def section(page, heading):
     """What stands under a heading, up to the next one of the same level or above, blocks included."""
     content = text(page)
     level = heading.index(" ")
+    if f"\n{heading}\n" not in content:
+        raise LookupError(f"{page} has no heading {heading!r}")
     start = content.index(f"\n{heading}\n") + 1
     end = re.compile(rf"^#{{1,{level}}} ", re.MULTILINE).search(content, start + len(heading))
     return content[start : end.start() if end else len(content)]

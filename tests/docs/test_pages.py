@@ -154,5 +154,5 @@ def test_a_section_ends_at_the_next_heading_of_its_level():
     assert "LIMIT-1" in section
     assert "no output is shown" in section
     assert "Last" not in section
-    with pytest.raises(ValueError, match="not found"):
+    with pytest.raises(LookupError, match=r"^docs/page.md has no heading '## `Some.heading\(x\)`'$"):
         pages.section("docs/page.md", "## `Some.heading(x)`")

@@ -11,9 +11,9 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 DEV = ROOT / "requirements" / "dev.lock"
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-    "optional-dependencies"
-]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+GROUPS = PYPROJECT["dependency-groups"]
 
 
 def pins(lock):
@@ -28,21 +28,19 @@ def pins(lock):
     }
 
 
-def needed(extra):
-    """The requirements of an extra, those of the extras it includes among them."""
-    for line in EXTRAS[extra]:
-        one = Requirement(line)
-        if one.name == "aiojobs":
-            for included in one.extras:
-                yield from needed(included)
+def needed(group):
+    """The requirements of a group, those of the groups it includes among them."""
+    for entry in GROUPS[group]:
+        if isinstance(entry, str):
+            yield Requirement(entry)
         else:
-            yield one
+            yield from needed(entry["include-group"])
 
 
 def test_the_tools_of_the_verification_are_in_the_environment_of_the_project():
     metadata = tomllib.loads((ROOT / "verification" / "pyproject.toml").read_text(encoding="utf-8"))
-    own = {line for line in metadata["project"]["dependencies"] if line != "aiojobs"}
-    assert own <= set(EXTRAS["test"])
+    own = [line for line in metadata["project"]["dependencies"] if line != "aiojobs"]
+    assert own == GROUPS["verification"]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
@@ -60,7 +58,8 @@ def test_only_the_lock_of_other_peoples_packages_has_one_that_exists_as_source_o
 
 def test_the_lock_satisfies_what_the_project_asks_for():
     locked = pins(DEV)
-    unmet = [str(one) for one in needed("dev") if not one.specifier.contains(locked.get(one.name, ("0",))[0])]
+    wanted = [*needed("dev"), *(Requirement(line) for extra in EXTRAS.values() for line in extra)]
+    unmet = [str(one) for one in wanted if not one.specifier.contains(locked.get(one.name, ("0",))[0])]
     assert unmet == [], "run make lock"
 
 

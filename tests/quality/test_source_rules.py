@@ -25,8 +25,9 @@ def layers(page):
     return [{module for number, module in rows if int(number) == wanted} for wanted in numbers]
 
 
+HOUSE = "docs/explanation/architecture.md"
 # A module may import what stands in a lower layer, for type checkers too, and nothing else of this package.
-LAYERS = layers((ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8"))
+LAYERS = layers((ROOT / HOUSE).read_text(encoding="utf-8"))
 # They stand around the scheduler and are told by it, as a user's own code would be.
 AROUND = {"_calling", "aiohttp", "signals", "tracing"}
 PURE = {"_lifecycle", "_admission"}
@@ -126,6 +127,37 @@ def test_reading_is_no_assigning(innocent):
     assert writers(innocent, "current") == []
 
 
+# What the table has and nothing brings about.
+
+TABLES = (aiojobs.Event, aiojobs.Outcome, aiojobs.PhaseEvent)
+
+
+def unused(modules):
+    """Events and outcomes of the tables that no other module names: cells that can never be entered."""
+    named = {
+        ast.unparse(node)
+        for module, text in modules.items()
+        if module != "_lifecycle"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute)
+    }
+    return sorted({_dotted(member) for enum in TABLES for member in enum} - named)
+
+
+def _dotted(member):
+    return f"{type(member).__name__}.{member.name}"
+
+
+@pytest.mark.requirement("CLOSE-3")
+def test_the_library_brings_about_each_event_and_outcome_of_the_tables():
+    assert unused(MODULES) == []
+
+
+def test_an_event_that_nothing_brings_about_is_found():
+    without = {module: text.replace("Event.CANCEL", "Event.FINISH") for module, text in MODULES.items()}
+    assert unused(without) == ["Event.CANCEL"]
+
+
 # Who may import whom.
 
 
@@ -180,12 +212,12 @@ def climbing_imports(module, text):
     """Imports of what stands higher, or is in no layer at all."""
     here = rank(module)
     if here is None:
-        return [f"{module} has no place in the order of the layers"]
+        return [f"{module} has no layer: give it a row in the table of {HOUSE}"]
     findings = []
     for name in siblings(every_import(text)):
         there = rank(name) if name in MODULES or rank(name) is not None else rank("__init__")
         if there is None:
-            findings.append(f"{module} imports {name}, which has no place in the order of the layers")
+            findings.append(f"{module} imports {name}, which has no layer in the table of {HOUSE}")
         elif there >= here:
             findings.append(f"{module} imports {name}, which does not stand lower")
     return findings
@@ -323,6 +355,25 @@ def test_every_import_from_outside_is_found(module, breach, found):
 )
 def test_every_impure_import_of_the_pure_core_is_found(breach):
     assert len(impure_imports("_admission", breach)) == 1
+
+
+# What is for users.
+
+
+def without_reference(modules, pages):
+    """Public modules that have no section in the reference."""
+    named = {name for page in pages for name in re.findall(r"^##? `?aiojobs\.(\w+)`?$", page, re.MULTILINE)}
+    return sorted(module for module in modules if not module.startswith("_") and module not in named)
+
+
+def test_every_public_module_has_its_section_in_the_reference():
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs/reference").glob("*.md")]
+    assert without_reference(MODULES, pages) == []
+
+
+def test_a_public_module_without_a_section_is_found():
+    page = "# API\n\n## aiojobs.signals\n\n```python\nimport aiojobs.novelty\n```\n"
+    assert without_reference(["_core", "signals", "novelty"], [page]) == ["novelty"]
 
 
 # Sets.
@@ -481,15 +532,18 @@ BY_THE_GATE = {
 }
 # The gate's own module has more of them.
 OF_THE_GATE = {
-    "cancel",
-    "close_coro",
-    "failure_of",
-    "get_debug",
-    "is_done",
-    "name_of",
-    "resolve",
-    "schedule",
-    "time_of",
+    *(
+        "cancel",
+        "close_coro",
+        "failure_of",
+        "get_debug",
+        "is_done",
+        "is_running",
+        "name_of",
+        "resolve",
+        "schedule",
+    ),
+    *("time_of", "when_of"),
 }
 
 # Where foreign code is called without a guard, and why it can do no harm there.
@@ -520,7 +574,7 @@ UNGUARDED = {
     "_threads.Threads._arrived": "the caller's future, which is told last; what its callbacks raise is logged there",
     "_threads.Threads._cancelled": "the end of a callback",
     "_threads.Threads._enter": "before anything has changed, or the caller's future, which is told last",
-    "_threads.Threads._wait": "a future of the loop's own making, and the caller's: what its callbacks raise is logged",
+    "_threads.Threads._wait": "futures of the loop's and of the caller's; what their callbacks raise is logged",
     "_threads.Threads.spawn": "nothing has changed yet",
     "_threads._fail": "the caller's future, which is told last",
     "_timing.Timing._allow": "all that a callback of the loop does",

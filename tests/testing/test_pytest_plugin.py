@@ -127,7 +127,7 @@ FINDINGS = {
     ],
     "loses_an_exception": [
         "teardown",
-        r"KeyError\('lost'\) of job '.*' \(fails\) reached nobody. Wait for the job where the",
+        r"KeyError\('lost'\) of job.* \(fails\) reached nobody. Wait for the job where the",
     ],
     "loses_a_shielded_exception": [
         "teardown",
@@ -135,7 +135,7 @@ FINDINGS = {
     ],
     "swallows_a_cancellation": [
         "teardown",
-        r"job '.*' \(swallows\) swallowed its cancellation: .* Raise it again",
+        r"job.* \(swallows\) swallowed its cancellation: .* Raise it again",
     ],
     "is_configured_too_much": [
         "setup",

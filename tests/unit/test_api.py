@@ -34,12 +34,15 @@ from unit.bodies import Body, fails, forever, returns
 
 def test_the_public_names_are_these_and_each_exists():
     assert set(aiojobs.__all__) == {
+        "BlockedSpawn",
         "Event",
         "ExceptionContext",
         "ExceptionHandler",
         "IllegalTransition",
         "Job",
         "JobClosed",
+        "JobSnapshot",
+        "Location",
         "Observer",
         "Outcome",
         "PendingQueueFull",
@@ -48,8 +51,11 @@ def test_the_public_names_are_these_and_each_exists():
         "Record",
         "Scheduler",
         "ShutdownReport",
+        "Snapshot",
         "State",
         "Tally",
+        "TaskSnapshot",
+        "Wait",
         "create_scheduler",
     }
     assert all(hasattr(aiojobs, name) for name in aiojobs.__all__)
@@ -140,6 +146,11 @@ NONE = inspect.Parameter.empty
 )
 def test_every_signature_is_as_designed(function, expected):
     assert parameters(function) == expected
+
+
+@pytest.mark.requirement("SPAWN-5")
+def test_both_ways_to_spawn_take_the_same_arguments():
+    assert parameters(Scheduler.spawn) == parameters(Scheduler.spawn_nowait)
 
 
 @pytest.mark.parametrize("owner", [Scheduler, Job])

@@ -23,7 +23,7 @@ async def test_draining_waits_for_the_work_and_then_stops_the_loop():
         "cancelled",
         ["started", "cancelled", "ended"],
     )
-    assert (report.cancelled, report.total) == (1, 1)
+    assert (report.cancelled, report.total, report.dropped) == (1, 1, 0)
 
 
 async def test_leaving_the_context_does_the_same():

@@ -445,7 +445,7 @@ async def test_callers_of_a_shield_who_have_gone_are_not_remembered():
         outer.cancel()
     await settle()
     (shielded,) = shields(scheduler).inners.values()
-    assert len(shielded._outers) == 0
+    assert len(shielded.outers) == 0
     outer = scheduler.shield(inner)
     inner.set_result("still")
     assert await outer == "still"

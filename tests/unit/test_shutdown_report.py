@@ -34,7 +34,7 @@ async def test_every_job_that_had_not_ended_is_counted_once_and_by_name(caplog):
     with caplog.at_level(logging.WARNING, "aiojobs"):
         report = await scheduler.close()
     assert counts(report) == (1, 2, 2, 0, 1)
-    assert (report.total, report.seconds) == (6, 2)
+    assert (report.total, report.dropped, report.seconds) == (6, 5, 2)
     assert {name: counts(tally) for name, tally in report.by_qualname.items()} == {
         "Body.run": (1, 0, 0, 0, 1),
         "forever": (0, 2, 2, 0, 0),
@@ -83,7 +83,7 @@ async def test_a_loop_that_stops_in_time_is_counted_and_no_warning(caplog):
     scheduler = Scheduler()
     await scheduler.spawn(forever(), drain=False)
     report = await scheduler.close()
-    assert (counts(report), caplog.records) == ((0, 1, 0, 0, 0), [])
+    assert (counts(report), report.dropped, caplog.records) == ((0, 1, 0, 0, 0), 0, [])
 
 
 async def test_a_loop_that_is_late_is_a_warning(caplog):
@@ -156,7 +156,7 @@ async def test_a_log_that_fails_stops_nothing():
 
 def test_a_report_is_a_value_that_cannot_be_changed():
     tally = Tally({"finished": 2, "late": 1})
-    report = ShutdownReport({"finished": 2, "late": 1}, 0.5, {"work": tally})
+    report = ShutdownReport({"finished": 2, "late": 1}, 1, 0.5, {"work": tally})
     for value, name in ((tally, "late"), (report, "seconds"), (report, "by_qualname")):
         with pytest.raises(AttributeError, match="can't be changed"):
             setattr(value, name, 5)
@@ -170,5 +170,6 @@ def test_a_report_is_a_value_that_cannot_be_changed():
     assert (tally.total, report.total) == (3, 3)
     assert repr(tally) == "Tally(finished=2, cancelled=0, never_started=0, timed_out=0, late=1)"
     assert repr(report) == (
-        "ShutdownReport(finished=2, cancelled=0, never_started=0, timed_out=0, late=1, seconds=0.5)"
+        "ShutdownReport(finished=2, cancelled=0, never_started=0, timed_out=0, late=1, dropped=1, "
+        "seconds=0.5)"
     )

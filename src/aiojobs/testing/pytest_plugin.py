@@ -140,4 +140,5 @@ def _unreceived(context: aiojobs.ExceptionContext) -> str:
 
 
 def _shown(job: aiojobs.Job[Any]) -> str:
-    return f"job {job.get_name()!r} ({job.qualname})"
+    name = job.get_name()
+    return f"job ({job.qualname})" if name is None else f"job {name!r} ({job.qualname})"

@@ -25,9 +25,8 @@ with io.StringIO() as file:
     TraceWriter(file, limit=None, pending_limit=0).end()
     TraceWriter(file)  # error: mypy[call-arg] pyright[reportCallIssue]
     TraceWriter(io.BytesIO(), limit=1, pending_limit=0)  # error: mypy[arg-type] pyright[reportArgumentType]
-TraceWriter.to_file(
-    "trace.jsonl", limit=1, pending_limit=0
-)  # error: mypy[arg-type] pyright[reportArgumentType]
+to_file = TraceWriter.to_file
+to_file("trace", limit=1, pending_limit=0)  # error: mypy[arg-type] pyright[reportArgumentType]
 text: str = FORMAT
 number: int = VERSION
 asyncio.run(main())

@@ -1,5 +1,6 @@
 """What a scheduler lives among: every kind of stranger can be met, and a fault that needs one is found."""
 
+import inspect
 import random
 import sys
 
@@ -33,6 +34,20 @@ ONE_JOB = {
     "tempers": ("obedient",),
     "calls": ("close", "shut"),
 }
+
+
+def test_every_argument_of_spawn_is_given_to_some_job_of_a_random_world(monkeypatch):
+    given, options = set(), World.options
+
+    def noted(world, body):
+        given.update(said := options(world, body))
+        return said
+
+    monkeypatch.setattr(World, "options", noted)
+    for seed in range(12):
+        walk(own(), seed, random_scope(random.Random(seed)))
+    parameters = inspect.signature(own().module.Scheduler.spawn).parameters
+    assert parameters.keys() - {"self", "coro"} - given == set()
 
 
 def is_met(scope):

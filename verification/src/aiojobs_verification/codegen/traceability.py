@@ -44,6 +44,7 @@ _NAME = re.compile(r'name = "(.+)"')
 _OPERATOR = re.compile(r"([A-Z]+_[1-9][0-9]*)(?!\d)\w*")
 _DEFINITION = re.compile(_OPERATOR.pattern + r"(?= ==)")
 
+_JUDGES: Final = ("follower", "simulation", "trace_audit")
 _OURS: Final = "verification/src/aiojobs_verification"
 
 
@@ -161,7 +162,7 @@ SORTS: Final[Mapping[str, tuple[str, tuple[str, ...], _Reader]]] = {
     "tla": ("Rules of the model", ("spec/tla/*.tla",), _tla),
     "code": ("Kept by", ("src/aiojobs/**/*.py",), _python),
     "contracts": ("Contracts of the pure core", (f"{_OURS}/symbolic/proofs/expected.toml",), _list),
-    "oracle": ("Judged by", (f"{_OURS}/simulation/**/*.py", f"{_OURS}/trace_audit/**/*.py"), _python),
+    "oracle": ("Judged by", tuple(f"{_OURS}/{part}/**/*.py" for part in _JUDGES), _python),
     "tests": ("Tests", ("tests/**/test_*.py", "verification/tests/**/test_*.py"), _tests),
     "faults": ("Seeded faults", ("spec/mutants/*.toml",), _toml),
     "model faults": ("Faults of the model", ("spec/tla/fault_*.cfg",), _configuration),

@@ -56,6 +56,7 @@ _COUNTS: Final = re.compile(r"^(\d+) states generated, (\d+) distinct states fou
 _DEPTH: Final = re.compile(r"^The depth of the complete state graph search is (\d+)", re.MULTILINE)
 _ACTION: Final = re.compile(r"^<(\w+)\b.* line .*>: (\d+):(\d+)$", re.MULTILINE)
 _STATE: Final = re.compile(r"^State \d+: <(.+)>\n((?:/\\ .*\n)+)", re.MULTILINE)
+_ASSUMED: Final = re.compile(r"^Error: Assumption line (\d+), .* of module (\w+) is false\.$", re.MULTILINE)
 _VERSION: Final = re.compile(r"^TLC2 (Version .*)$", re.MULTILINE)
 
 
@@ -127,7 +128,7 @@ class Toolbox:
                 *(*_TLC_OPTIONS, "-metadir", str(own / "meta"), "-config", f"{config}.cfg", *options, module),
             ]
             done = _execute(command, own, seconds)
-            result = _result(done.returncode, done.stdout)
+            result = _result(done.returncode, done.stdout + _quoted(done.stdout, own))
             if dump is not None:
                 shutil.move(own / "graph.dot", dump)
             return result
@@ -210,6 +211,14 @@ def _result(code: int, text: str) -> Result:
         ),
         version=version[1] if version else "unknown",
     )
+
+
+def _quoted(text: str, folder: Path) -> str:
+    """The line that assumes what is false, if TLC says that there is one: it names only the place."""
+    if not (found := _ASSUMED.search(text)):
+        return ""
+    line = (folder / f"{found[2]}.tla").read_text(encoding="utf-8").splitlines()[int(found[1]) - 1]
+    return f"{found[2]}.tla:{found[1]}: {line}\nWhy it is assumed is said above that line.\n"
 
 
 def _refuted(text: str) -> str:

@@ -1,0 +1,141 @@
+"""What people read keeps to one form: lines that end, words of the field, what .editorconfig says; and the workflows
+run what is there.
+"""
+
+import re
+import subprocess
+
+import pytest
+
+from docs import pages
+
+SUFFIXES = {
+    ".css",
+    ".js",
+    ".json",
+    ".md",
+    ".py",
+    ".pyi",
+    ".tla",
+    ".toml",
+    ".cfg",
+    ".yml",
+    ".yaml",
+    ".lock",
+    ".in",
+}
+NAMELESS = {"Makefile", "LICENSE", ".editorconfig", ".gitignore"}
+LEFT_OUT = {"build", "dist", "__pycache__"}
+COLUMNS = 119
+
+
+def is_text(path):
+    parts = path.relative_to(pages.ROOT).parts
+    hidden = [part for part in parts[:-1] if part.startswith(".") and part not in {".ci", ".github"}]
+    known = path.suffix in SUFFIXES or path.name in NAMELESS or parts[0] == ".ci"
+    return path.is_file() and known and not hidden and not LEFT_OUT & set(parts)
+
+
+FILES = {
+    path.relative_to(pages.ROOT).as_posix(): path for path in sorted(pages.ROOT.rglob("*")) if is_text(path)
+}
+WRITTEN_BY_HAND = sorted(
+    name
+    for name in FILES
+    if (name.endswith(".md") and not name.startswith("tests/")) or name == "tests/README.md"
+)
+
+
+# What an editor does by itself.
+
+
+def untidy(name, content):
+    """Where a file is not what .editorconfig says; content in bytes."""
+    text = content.decode("utf-8")
+    lines = text.split("\n")
+    found = [
+        f"{name}:{number}: ends in a space"
+        for number, line in enumerate(lines, 1)
+        if line != line.rstrip(" \t")
+    ]
+    found += [f"{name}: has a carriage return"] if "\r" in text else []
+    found += [f"{name}: does not end with one newline"] if text and (lines[-1] or not lines[-2:][0]) else []
+    if not name.endswith("Makefile"):
+        found += [
+            f"{name}:{number}: has a tab" for number, line in enumerate(lines, 1) if line.startswith("\t")
+        ]
+    return found
+
+
+def test_every_text_of_the_tree_is_what_the_editor_settings_say():
+    assert [finding for name, path in FILES.items() for finding in untidy(name, path.read_bytes())] == []
+
+
+@pytest.mark.parametrize("breach", [b"x \n", b"x\r\n", b"x", b"x\n\n", b"\tx\n"])
+def test_an_untidy_text_is_found(breach):
+    assert untidy("some.py", breach)
+
+
+# Lines of prose.
+
+
+def long_lines(name, text):
+    """Lines of prose that go on beyond the last column; a row of a table can't be broken, a link neither."""
+    in_block = False
+    for number, line in enumerate(text.splitlines(), 1):
+        in_block ^= line.startswith("```")
+        free = in_block or line.startswith("|") or re.fullmatch(r"\S+|[-*] \S+|#+ `.*`", line.strip())
+        if len(line) > COLUMNS and not free:
+            yield f"{name}:{number}"
+
+
+@pytest.mark.parametrize("name", WRITTEN_BY_HAND)
+def test_lines_of_prose_end_before_column_120(name):
+    generated = name == "docs/reference/traceability.md"
+    text = re.sub(
+        r"<!-- (generated:\S+|verdict) -->.*?<!-- /\1 -->",
+        _blank,
+        FILES[name].read_text("utf-8"),
+        flags=re.DOTALL,
+    )
+    assert generated or list(long_lines(name, text)) == []
+
+
+def _blank(found):
+    return "\n" * found[0].count("\n")
+
+
+def test_a_long_line_of_prose_is_found():
+    long = "word " * 30
+    assert list(long_lines("page.md", f"short\n{long}\n1. {long}\n| {long} |\n```\n{long}\n```\n{long}")) == [
+        "page.md:2",
+        "page.md:3",
+        "page.md:8",
+    ]
+
+
+# What the workflows run.
+
+
+def runs(text):
+    return re.findall(r"^\s*- run: (.*)$", text, re.MULTILINE)
+
+
+def test_a_workflow_runs_targets_of_the_makefile_and_nothing_else():
+    makefile = FILES["Makefile"].read_text("utf-8")
+    targets = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())
+    commands = [
+        run for name, path in FILES.items() if "/workflows/" in name for run in runs(path.read_text("utf-8"))
+    ]
+    assert commands
+    assert [run for run in commands if run.split()[0] != "make" or run.split()[1] not in targets] == []
+
+
+def test_the_workflow_tests_every_tested_python():
+    matrix = re.search(
+        r"^ *python: \[(.*)\]$", FILES[".github/workflows/test.yml"].read_text("utf-8"), re.MULTILINE
+    )
+    done = subprocess.run(
+        ["sh", ".ci/pythons", "tested"], cwd=pages.ROOT, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    assert re.findall(r'"(3\.\d+)"', matrix[1]) == done.stdout.split()
