@@ -1,4 +1,4 @@
-"""Which functions a job goes through, how often, and what share of the time each takes.
+"""The functions that a job goes through: how often each is called, and its share of the time.
 
 Rules of this file: it measures the part that the workload measures and nothing else. The number of calls
 for a job is exact and the same in every run. The share of the time is not: the profiler makes every call

@@ -1,4 +1,4 @@
-"""What each guarantee costs: trees of the library that go without one, beside the library as it is.
+"""The cost of each guarantee: trees of the library that go without one, beside the library as it is.
 
 Rules of this file: a cost is what is saved by leaving something out: in time, round by round, and in machine
 instructions, which have no noise. Such a saving is small beside what a minute on a busy machine does to a

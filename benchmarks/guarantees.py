@@ -1,4 +1,4 @@
-"""What the library gives its jobs and can be made to leave out, and source trees that do.
+"""The guarantees that the library can be made to leave out, and source trees that do.
 
 Rules of this file: a row changes syntax of the library that is given by function and signature, as a seeded
 fault does (`aiojobs_verification.fault_injection.changes`). What does not fit any more is an error that names

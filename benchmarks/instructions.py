@@ -1,4 +1,4 @@
-"""How many machine instructions a job costs: a figure without noise, for whoever changes the hot path.
+"""The machine instructions of a job: a measurement without noise, for changes of the hot path.
 
 Rules of this file: valgrind counts, and is needed; it is not on the package index. A whole process is counted
 with few jobs and with many, without the collector and with hashes fixed, and the difference is shared among

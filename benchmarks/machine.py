@@ -1,4 +1,4 @@
-"""Where and on what a run was made: without that a figure says nothing."""
+"""The machine and the software of a run: without them a measurement says nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run measures: which sizes of which workloads, and in how many rounds, for each tier.
+"""The plan of a run: the sizes of the workloads, and the number of rounds, for each tier.
 
 Rules of this file: the sizes at which the goals are stated, and the contenders that they speak of, get the
 most rounds; the rest is there for the curves and for orientation, and gets few. The goals about growth are

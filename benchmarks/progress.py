@@ -1,4 +1,4 @@
-"""How far a run has come, on standard error: one line that is rewritten, or on a log a line now and then."""
+"""The progress of a run, on standard error: one line that is rewritten, or a line now and then on a log."""
 
 from __future__ import annotations
 

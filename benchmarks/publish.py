@@ -1,4 +1,4 @@
-"""What a run found, put into the documentation: the tables between marks on a page, the pictures beside it.
+"""The results of a run, put into the documentation: tables between marks on a page, pictures beside it.
 
 Rules of this file: the page says which run it was. Nothing is typed in by hand, so every figure in the tables
 was measured.

@@ -1,4 +1,4 @@
-"""A run as text: what the terminal shows, and the longer account in `build/bench/bench.md`.
+"""A run as text: the summary for the terminal, and the full report in `build/bench/bench.md`.
 
 Rules of this file: it is a pure function of a document, so a report can be made again from a file.
 """

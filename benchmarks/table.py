@@ -1,4 +1,4 @@
-"""Samples as tables: which figures there are for a cell, and how they are written."""
+"""Samples as tables: the measurements of a cell, and how they are written."""
 
 from __future__ import annotations
 

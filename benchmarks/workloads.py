@@ -1,4 +1,4 @@
-"""What is measured: the list of workloads, each with its jobs, its sizes, and its equivalent in bare asyncio.
+"""The list of workloads, each with its jobs, its sizes, and its equivalent in bare asyncio.
 
 Rules of this file: it is data, read by everything else. Adding a workload is a row here and a method of each
 contender that can do it.

@@ -1,4 +1,4 @@
-"""aiometer: one call that runs an async function on each of many arguments, so many at once.
+"""aiometer: one call that runs an async function on each of many arguments, with a limit on how many run.
 
 Rules of this file: a call is all or nothing, so what needs a job that one can name, add later or stop alone
 can't be done with it.

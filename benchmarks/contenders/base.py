@@ -1,4 +1,4 @@
-"""What a contender is: a library, or an idiom, with a method for each workload that makes sense for it."""
+"""A contender: a library, or an idiom, with a method for each workload that makes sense for it."""
 
 from __future__ import annotations
 

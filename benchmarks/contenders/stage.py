@@ -1,4 +1,4 @@
-"""What a contender is given for one run of a workload: coroutines to run, and a meter to read.
+"""The stage of a contender for one run of a workload: coroutines to run, and a meter to read.
 
 Rules of this file: it costs every contender the same. The counted coroutines are for the run that checks the
 contender; those that are measured count nothing.

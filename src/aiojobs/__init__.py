@@ -67,10 +67,13 @@ async def create_scheduler(
     )
 
 
-def __getattr__(name: str) -> object:
-    """What pictures are made of: most programs take none, so it is imported when it is asked for."""
-    if name in ("BlockedSpawn", "JobSnapshot", "Location", "Snapshot", "TaskSnapshot", "Wait"):
-        from . import _snapshot  # noqa: PLC0415
+# A type checker that saw it would take every name for one of the package.
+if not TYPE_CHECKING:
 
-        return getattr(_snapshot, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """What pictures are made of: most programs take none, so it is imported when it is asked for."""
+        if name in ("BlockedSpawn", "JobSnapshot", "Location", "Snapshot", "TaskSnapshot", "Wait"):
+            from . import _snapshot  # noqa: PLC0415
+
+            return getattr(_snapshot, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Who waits for whom, told to asyncio, whose ``print_call_graph`` and ``pstree`` show it (``WAIT-6``).
+"""The call graph: tells asyncio who waits for whom; `print_call_graph` and `pstree` show it (``WAIT-6``).
 
 From CPython 3.14 on each task knows the tasks that wait for it. asyncio finds them by itself where one task
 awaits another; a caller of ``wait`` awaits a future of its own, so it has to be said.

@@ -1,4 +1,4 @@
-"""The gate to foreign code: whatever is called through it may raise, exit or call back, and undoes nothing.
+"""The gate to foreign code: code called through it may raise, exit or call back, and undoes nothing.
 
 The rules of this file
 ----------------------
@@ -37,6 +37,7 @@ __all__ = (
     "is_running",
     "make_room",
     "name_of",
+    "plain",
     "resolve",
     "shown",
     "stop_loop",
@@ -108,6 +109,11 @@ def shown(value: object) -> str:
         return repr(value)
     except BaseException as exc:  # noqa: BLE001 - whatever it raises, it is told in the text
         return f"<{type(value).__qualname__} whose repr raised {type(exc).__qualname__}>"
+
+
+def plain(text: Any) -> str | None:
+    """A string without whatever a class of somebody's own adds to it; None for what is no string."""
+    return str.__str__(text) if issubclass(type(text), str) else None
 
 
 class BoundLoop:

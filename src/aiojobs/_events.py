@@ -1,4 +1,4 @@
-"""What the scheduler tells its observer and its exception handler: plain data, typed."""
+"""The plain, typed data that observers and exception handlers get."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs whose task may do something else beside driving them: each ends when its task does (``START-3``).
+"""Followed jobs: their task may do more than drive the coroutine, so they end with the task (``START-3``).
 
 The rules of this file
 ----------------------

@@ -34,7 +34,7 @@ __all__ = [
     "State",
 ]
 
-SPEC_DIGEST: Final = "sha256:b3dd8d017e23f32cbd343e9ac5ecd5b659c88b71c4f158bb5da9cbdd103aaf60"
+SPEC_DIGEST: Final = "sha256:5e65fdfa384ef9b28b673c6b287ce21dc3e6395b00f6a7b60c28bc1aa35cd848"
 """The digest of the files that this one was generated from."""
 
 

@@ -1,4 +1,4 @@
-"""Whose a coroutine is: it belongs to one job or shield, in whatever scheduler (``SPAWN-3``).
+"""Ownership of coroutines: each belongs to one job or shield at most, in whatever scheduler (``SPAWN-3``).
 
 The rules of this file
 ----------------------

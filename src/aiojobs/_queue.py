@@ -1,4 +1,4 @@
-"""The queue of pending jobs: first in, first out, and anyone may leave from anywhere at no more cost.
+"""The queue of pending jobs: first in, first out; a job may leave from anywhere at the same cost.
 
 The rules of this file
 ----------------------

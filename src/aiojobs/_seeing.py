@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ._calling import BoundLoop, coro_of, is_running, name_of, shown, time_of, when_of
+from ._calling import BoundLoop, coro_of, is_running, name_of, plain, shown, time_of, when_of
 from ._core import Core
 from ._job import Job
 from ._lifecycle import State
@@ -82,11 +82,6 @@ def _check_thread(bound: BoundLoop) -> None:
         )
 
 
-def plain(text: Any) -> str | None:
-    """A string without whatever a class of somebody's own adds to it; None for what is no string."""
-    return str.__str__(text) if issubclass(type(text), str) else None
-
-
 class _Seen(NamedTuple):
     """A job in the registries, with what has to be read of it in one go."""
 
@@ -136,8 +131,7 @@ class _Reading:
         idlers = self._who_waits(core.waiters)
         for awaited in seen:
             self._callers(_numbers.of(awaited.job), *_told_of(core, awaited.job))
-        while self._todo:
-            task = self._todo.pop()
+        for task in self._todo:  # grows meanwhile
             self._callers(_numbers.of(task), [task, *self._outers.get(id(task), ())])
         # All is read: from here on others are asked.
         return Snapshot(

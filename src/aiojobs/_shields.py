@@ -1,4 +1,4 @@
-"""Shielded awaitables: what ``Scheduler.shield`` keeps track of.
+"""Shielded awaitables, of which ``Scheduler.shield`` keeps track.
 
 Like ``asyncio.shield``: a caller awaits an *outer* future, and cancelling that leaves the *inner* one alone.
 Unlike it, the scheduler knows the inner one until it is done, waits for it when it drains, cancels it when it

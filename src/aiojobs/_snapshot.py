@@ -155,7 +155,8 @@ class Snapshot:
         tasks: what else takes part in the waiting.
         waits: who waits for whom: directly, or through ``gather``, ``asyncio.wait``, ``shield``, ``wait_for``,
             task groups and tasks of its own. What is between two jobs is a task here.
-        idlers: the ids of those that wait until everything has ended, in ``wait_and_close``, ``idle`` or ``close``.
+        idlers: the ids of those that wait until nothing is left, in ``idle`` or ``wait_and_close``: for all jobs that
+            drain, and blocked callers; once closing has begun, for all jobs.
     """
 
     phase: Phase
@@ -199,8 +200,12 @@ def _add(progress: _Progress, picture: Snapshot, slot: _Node, jobs: dict[int, in
             progress.lets_on(job.id, slot)
         else:
             progress.waits(job.id, slot)
+        if job.drain or picture.phase is not Phase.OPEN:
+            for idler in picture.idlers:
+                progress.waits(jobs.get(idler, idler), job.id)
+    if picture.blocked:
         for idler in picture.idlers:
-            progress.waits(jobs.get(idler, idler), job.id)
+            progress.waits(jobs.get(idler, idler), slot)
     for wait in picture.waits:
         if not wait.is_choice:
             awaited = slot if wait.awaited is None else jobs.get(wait.awaited, wait.awaited)

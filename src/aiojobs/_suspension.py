@@ -122,16 +122,15 @@ def waiting_for(
     """
     found: dict[int, tuple[asyncio.Task[Any], bool]] = {}
     seen: dict[int, object] = {}
-    todo = [(callback, False) for callback in _callbacks_of(futures, seen)]
-    todo += [(callback, False) for callback in callbacks]
-    while todo and len(seen) < _MOST:
-        callback, is_choice = todo.pop()
+    todo = [(callback, False) for callback in (*_callbacks_of(futures, seen), *callbacks)]
+    for callback, is_choice in todo:  # grows meanwhile
+        if len(seen) >= _MOST:
+            break
         onward, is_first = _leads_to(callback)
-        is_choice |= is_first
         for one in onward:
             if is_task(one):
-                found.setdefault(id(one), (cast("asyncio.Task[Any]", one), is_choice))
-        todo += [(next_, is_choice) for next_ in _callbacks_of(filter(_is_future, onward), seen)]
+                found.setdefault(id(one), (cast("asyncio.Task[Any]", one), is_choice or is_first))
+        todo += [(after, is_choice or is_first) for after in _callbacks_of(filter(_is_future, onward), seen)]
     return list(found.values())
 
 

@@ -1,4 +1,4 @@
-"""The task of a job, whoever makes it: with which keywords it is asked for, and what it says of its end.
+"""The task of a job: the keywords with which it is asked for, and what its end says.
 
 The rules of this file
 ----------------------

@@ -84,7 +84,7 @@ class Threads:
             if job is None:
                 self._wait(future, Job(coro, core, name, copy_context()))
         except BaseException as exc:  # noqa: BLE001 - it is the caller's, in another thread
-            _fail(future, exc)
+            _fail_call(future, exc)
         else:
             if job is not None:
                 future.set_result(job)
@@ -109,7 +109,7 @@ class Threads:
         try:
             self.line.arrive(place, job, future.set_running_or_notify_cancel)
         except BaseException as exc:  # noqa: BLE001 - it is the caller's, in another thread
-            _fail(future, exc)
+            _fail_call(future, exc)
         else:
             future.set_result(job)
 
@@ -121,7 +121,7 @@ def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
         return False
 
 
-def _fail(future: Future[Any], exc: BaseException) -> None:
+def _fail_call(future: Future[Any], exc: BaseException) -> None:
     """Give the caller an exception, unless that one has cancelled."""
     if future.running() or future.set_running_or_notify_cancel():
         future.set_exception(exc)

@@ -1,4 +1,4 @@
-"""The checks of arguments: each runs before anything changes, and says which argument and what would do.
+"""The checks of arguments: each runs before anything changes, and names the argument and what would do.
 
 A check returns the value to use, or raises ``TypeError`` for the wrong kind of value and ``ValueError``
 for a value that makes no sense (``SPAWN-3``). None of them runs any of the coroutine it looks at.

@@ -1,4 +1,4 @@
-"""Jobs for aiohttp applications: work that outlives its request, and is finished before the server is gone.
+"""Jobs for aiohttp applications: work that outlives its request, and ends before the server does.
 
 The rules of this file
 ----------------------
@@ -35,7 +35,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from functools import wraps
-from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypedDict, TypeVar, Unpack
 
 from ._events import Observer
 from ._job import Job
@@ -43,14 +43,18 @@ from ._scheduler import ExceptionHandler, Scheduler
 
 try:
     from aiohttp.abc import AbstractView
-    from aiohttp.web import AppKey, Application, Request
+    from aiohttp.web import AppKey, Application, Request, Response
 except ImportError as _exc:
     raise ImportError(
         "aiojobs.aiohttp needs aiohttp 3.9 or newer: pip install 'aiohttp>=3.9'", name=_exc.name
     ) from _exc
 
+if TYPE_CHECKING:
+    from ._live_page import LivePage
+
 __all__ = (
     "AIOJOBS_SCHEDULER",
+    "add_live_page",
     "atomic",
     "get_scheduler",
     "get_scheduler_from_app",
@@ -124,6 +128,24 @@ def _bequeath(app: Application, scheduler: Scheduler) -> None:
         if child is not None and _SETTINGS not in child:
             child[_INHERITED] = scheduler
             _bequeath(child, scheduler)
+
+
+def add_live_page(app: Application, path: str, page: LivePage) -> None:
+    """Have `app` answer GET requests at `path` with a page about its jobs; see `aiojobs.inspect.LivePage`.
+
+    The page has to be an observer of the scheduler: ``setup(app, observer=page)``. Its ``allow`` is asked about each
+    request, an `aiohttp.web.Request`.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: `path` makes no sense, or it is too late to add anything to `app`.
+    """
+    _check_app(app)
+
+    async def show(request: Request) -> Response:
+        answer = await page.answer(request, request.method, request.query_string)
+        return Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
+
+    app.router.add_get(path, show, allow_head=False)
 
 
 # --- For handlers -------------------------------------------------------------------------------------

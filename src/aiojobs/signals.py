@@ -1,4 +1,4 @@
-"""Stopping on a signal: no more work is taken, what was accepted is finished, and the process ends in time.
+"""Stopping on a signal: no more work is accepted, accepted work is finished, and the process ends in time.
 
 A platform that stops a program sends SIGTERM and kills it some seconds later. By default Python dies of the
 first one, and of every accepted job nothing is left, not even its ``finally``. `stop_on_signals` spends

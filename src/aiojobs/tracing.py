@@ -1,4 +1,4 @@
-"""A trace: what a scheduler did, one line of JSON for each step, for a program that audits it.
+"""Traces: the records of a scheduler as lines of JSON, for a program that audits them.
 
     with TraceWriter.to_file(path, limit=8, pending_limit=16) as trace:
         scheduler = aiojobs.Scheduler(limit=8, pending_limit=16, observer=trace)
@@ -24,7 +24,7 @@ event of a new job, which has no source. `time` is in seconds since the first li
 microseconds, and never decreases. `name` stands beside "accept" if the job was given one. A step that the
 lifecycle declares a no-op leaves no line.
 
-*Calls.* A scheduler tells of jobs, not of the calls of `spawn` that are still waiting outside. If the
+*Calls.* A scheduler tells of jobs, not of callers of `spawn` that are still blocked. If the
 header says so, `calls` are announced by the program (`TraceWriter.call`), and then every one is:
 
     {"call": "order 17", "event": "call", "time": 0.001234}

@@ -14,6 +14,7 @@ import pytest
 
 import aiojobs
 import aiojobs.aiohttp
+import aiojobs.inspect
 import aiojobs.signals
 from aiojobs._job import FOR_THE_OWNER
 from aiojobs.testing import VirtualLoop
@@ -119,6 +120,11 @@ def _exists(page, target):
     return not anchor or anchor in pages.anchors(place.relative_to(pages.ROOT).as_posix())
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md", "tests/README.md", "spec/README.md"])
+def test_every_link_of_a_page_beside_the_documentation_leads_somewhere(page):
+    assert [target for target in pages.links(page) if not _exists(page, target)] == []
+
+
 def test_every_page_is_reached_from_the_index():
     reached, new = set(), {"docs/index.md"}
     while new:
@@ -185,7 +191,7 @@ def _code(page):
 
 def test_every_module_of_the_library_is_explained_and_every_one_that_is_mentioned_exists():
     table = pages.section("docs/explanation/architecture.md", "## One direction")
-    explained = set(re.findall(r"^\| \d+ \| `(_[a-z]+)` \|", table, re.MULTILINE))
+    explained = set(re.findall(r"^\| \d+ \| `(_[a-z_]+)` \|", table, re.MULTILINE))
     there = {path.stem for path in (pages.ROOT / "src/aiojobs").glob("_*.py")} - {"__init__"}
     assert explained == there
 
@@ -210,6 +216,10 @@ def _documented():
     yield "create_scheduler", aiojobs.create_scheduler
     for name in aiojobs.aiohttp.__all__:
         yield f"aiojobs.aiohttp.{name}", getattr(aiojobs.aiohttp, name)
+    for name in sorted({*aiojobs.inspect.__all__} - {"LivePage"}):
+        yield f"aiojobs.inspect.{name}", getattr(aiojobs.inspect, name)
+    for name, value in _members(aiojobs.inspect.LivePage).items():
+        yield f"aiojobs.inspect.LivePage.{name}", value
     for name, value in _members(aiojobs.signals.Stop).items():
         yield f"aiojobs.signals.Stop.{name}", value
     for name in sorted({*aiojobs.signals.__all__} - {"Stop"}):

@@ -60,6 +60,11 @@ def untidy(name, content):
     ]
     found += [f"{name}: has a carriage return"] if "\r" in text else []
     found += [f"{name}: does not end with one newline"] if text and (lines[-1] or not lines[-2:][0]) else []
+    found += [
+        f"{name}:{number}: is left of a merge"
+        for number, line in enumerate(lines, 1)
+        if re.match(r"<{7} |>{7} |={7}$", line)
+    ]
     if not name.endswith("Makefile"):
         found += [
             f"{name}:{number}: has a tab" for number, line in enumerate(lines, 1) if line.startswith("\t")
@@ -71,7 +76,7 @@ def test_every_text_of_the_tree_is_what_the_editor_settings_say():
     assert [finding for name, path in FILES.items() for finding in untidy(name, path.read_bytes())] == []
 
 
-@pytest.mark.parametrize("breach", [b"x \n", b"x\r\n", b"x", b"x\n\n", b"\tx\n"])
+@pytest.mark.parametrize("breach", [b"x \n", b"x\r\n", b"x", b"x\n\n", b"\tx\n", b"<" * 7 + b" HEAD\n"])
 def test_an_untidy_text_is_found(breach):
     assert untidy("some.py", breach)
 
@@ -112,6 +117,50 @@ def test_a_long_line_of_prose_is_found():
         "page.md:3",
         "page.md:8",
     ]
+
+
+# Words of the field. The glossary has those that are used instead.
+
+NOT_USED = re.compile(
+    r"\bbooks?\b|\b(?:fall|falls|fallen|falling) free\b|\bmov(?:e|es|ed|ing) up\b|"
+    r"\b(?:waits?|waiting|stands?|calls|callers) outside\b(?! of)|\bincumbent|\brosters?\b|\bspecimens?\b|"
+    r"\bplanted faults?\b|\bstor(?:y|ies)\b|\bso many\b",
+    re.IGNORECASE,
+)
+GLOSSARY = "docs/reference/glossary.md"
+# These quote the specification, older versions of the text, or name what they are about.
+SPEAK_OTHERWISE = {
+    GLOSSARY,
+    "CHANGELOG.md",
+    "docs/reference/requirements.md",
+    "docs/reference/traceability.md",
+}
+USERS_PAGES = [name for name in WRITTEN_BY_HAND if not name.startswith(("spec/", "verification/"))]
+
+
+def unused_words(text):
+    """Words that the glossary does not have, outside of generated parts, code and links."""
+    plain = re.sub(r"<!-- (generated:\S+|verdict) -->.*?<!-- /\1 -->", "", text, flags=re.DOTALL)
+    plain = re.sub(r"`[^`\n]*`|\]\([^)]*\)|<a id=\"[^\"]*\">", "", plain)
+    return [found[0] for found in NOT_USED.finditer(" ".join(plain.split()))]
+
+
+@pytest.mark.parametrize("name", [name for name in USERS_PAGES if name not in SPEAK_OTHERWISE])
+def test_a_page_uses_the_words_of_the_glossary(name):
+    assert unused_words(FILES[name].read_text("utf-8")) == []
+
+
+def test_a_word_that_is_not_used_is_found():
+    page = "A slot\nfalls free, `books` and [it](books.md).\n<!-- verdict -->\nso many\n<!-- /verdict -->\nThe books."
+    assert unused_words(page) == ["falls free", "books"]
+
+
+def test_the_glossary_explains_each_term_once_and_in_order():
+    for section in ("## Jobs and schedulers", "## Verification"):
+        rows = re.findall(r"^\| \*([^*]+)\*", pages.section(GLOSSARY, section), re.MULTILINE)
+        assert rows == sorted(rows, key=lambda row: row.strip("*").lower())
+    terms = re.findall(r"^\| \*([^*]+)\*", pages.text(GLOSSARY), re.MULTILINE)
+    assert len(terms) == len(set(terms)) > 40
 
 
 # What the workflows run.

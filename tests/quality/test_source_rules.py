@@ -29,7 +29,7 @@ HOUSE = "docs/explanation/architecture.md"
 # A module may import what stands in a lower layer, for type checkers too, and nothing else of this package.
 LAYERS = layers((ROOT / HOUSE).read_text(encoding="utf-8"))
 # They stand around the scheduler and are told by it, as a user's own code would be.
-AROUND = {"_calling", "aiohttp", "signals", "tracing"}
+AROUND = {"_calling", "_history", "_live_page", "aiohttp", "inspect", "signals", "tracing"}
 PURE = {"_lifecycle", "_admission"}
 PURE_IMPORTS = {"__future__", "collections", "enum", "typing"}
 THIRD_PARTY = {"aiohttp": {"aiohttp"}}  # by module
@@ -576,7 +576,7 @@ UNGUARDED = {
     "_threads.Threads._enter": "before anything has changed, or the caller's future, which is told last",
     "_threads.Threads._wait": "futures of the loop's and of the caller's; what their callbacks raise is logged",
     "_threads.Threads.spawn": "nothing has changed yet",
-    "_threads._fail": "the caller's future, which is told last",
+    "_threads._fail_call": "the caller's future, which is told last",
     "_timing.Timing._allow": "all that a callback of the loop does",
     "_timing.Timing.start": "inside the guard of launch",
 }
@@ -817,6 +817,26 @@ def test_what_a_page_names_exists():
     known = known_names() | of_upstream
     found = {page.name: strangers(page.read_text(encoding="utf-8"), known) for page in PAGES}
     assert {name: names for name, names in found.items() if names} == {}
+
+
+def elsewhere(text, modules):
+    """Modules that a text says to have what is deliberately not in its own, and that are not there."""
+    named = re.findall(r"Deliberately not here:(.*?)(?:\n\n|\"\"\"|\Z)", text, re.DOTALL)
+    return sorted({name for said in named for name in re.findall(r"`([a-z_]+)`", said)} - modules)
+
+
+SOURCES = sorted([*SOURCE.rglob("*.py"), *(ROOT / "verification/src").rglob("*.py")])
+
+
+def test_where_something_is_said_to_be_there_is_a_module():
+    modules = {path.stem for path in SOURCES} | {path.parent.name for path in SOURCES} | {"assert"}
+    found = {path.stem: elsewhere(path.read_text(encoding="utf-8"), modules) for path in SOURCES}
+    assert {stem: names for stem, names in found.items() if names} == {}
+
+
+def test_a_module_that_is_gone_is_found():
+    text = '"""A walk.\n\nDeliberately not here: what is right (`oracle`), what happens\n(`driver`).\n\n`told`\n"""'
+    assert elsewhere(text, {"oracle"}) == ["driver"]
 
 
 def test_a_name_that_is_gone_is_found():

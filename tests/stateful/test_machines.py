@@ -1,6 +1,6 @@
 """Hypothesis machines around the real scheduler, for a few seconds (`python -m aiojobs_verification fuzz`: longer).
 
-Each machine lets random events happen to a scheduler on the virtual loop, turn by turn; a judge that knows
+Each machine lets random events happen to a scheduler on the virtual loop, turn by turn; an oracle that knows
 only the specification looks after each of them, and settles every account at the end. The events are the same
 in each run: what is new every time is the fuzzer's.
 """

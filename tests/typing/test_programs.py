@@ -99,6 +99,13 @@ def test_every_program_has_something_that_must_be_refused(tool, program):
     assert list(expected(tool, program)) != []
 
 
+def test_a_program_names_everything_that_is_public():
+    text = (HERE / "programs/names.py").read_text(encoding="utf-8")
+    assert set(re.findall(r"^    aiojobs\.(\w+),$", text, re.MULTILINE)) == {*aiojobs.__all__} - {
+        "create_scheduler"
+    }
+
+
 def test_wrong_expectations_are_noticed(found):
     assert differences("mypy", PLANTED, found["mypy"]) == [
         "5: no call-arg",

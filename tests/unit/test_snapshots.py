@@ -434,6 +434,22 @@ async def test_one_that_has_its_scheduler_drained_by_a_task_waits_for_itself(how
     await scheduler.close()
 
 
+async def test_an_endless_job_may_wait_for_the_others():
+    scheduler = Scheduler(limit=2)
+    ticker = await scheduler.spawn(scheduler.idle(), "ticker", drain=False)
+    await scheduler.spawn(forever(), "work")
+    await settle()
+    assert len(scheduler.snapshot().idlers) == 1
+    assert stuck(scheduler) == []
+    scheduler.set_limit(1)
+    await scheduler.spawn(forever(), "pending")
+    assert stuck(scheduler) == ["ticker"]  # its slot is the last one, when the work has ended
+    scheduler.set_limit(2)
+    assert stuck(scheduler) == []
+    await ticker.close()
+    await scheduler.close()
+
+
 async def test_a_job_that_waits_for_the_end_of_another_scheduler():
     scheduler, other = Scheduler(), Scheduler()
     job = await other.spawn(forever())

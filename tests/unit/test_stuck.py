@@ -4,24 +4,24 @@ import itertools
 
 import pytest
 
-from aiojobs import JobSnapshot, Phase, Snapshot, State, Wait
+from aiojobs import BlockedSpawn, JobSnapshot, Phase, Snapshot, State, Wait
 from aiojobs._snapshot import stuck_among
 
 pytestmark = pytest.mark.requirement("SEE-2")
 
 
-def job(number, place=None):
+def job(number, place=None, *, drain=True):
     state = State.ACTIVE if place is None else State.PENDING
     task = -number if place is None else None
-    return JobSnapshot(number, None, "work", state, None, None, place, (), True, None, task)
+    return JobSnapshot(number, None, "work", state, None, None, place, (), drain, None, task)
 
 
-def picture(running, pending=(), waits=(), *, limit="full", idlers=(), blocked=0):
+def picture(running, pending=(), waits=(), *, limit="full", idlers=(), blocked=0, endless=(), phase=Phase.OPEN):
     """Jobs by their numbers, tasks of jobs by the negative ones; a wait is a pair, the second None for a slot."""
-    jobs = [job(number) for number in running]
+    jobs = [job(number, drain=number not in endless) for number in running]
     jobs += [job(number, place) for place, number in enumerate(pending, 1)]
     return Snapshot(
-        phase=Phase.OPEN,
+        phase=phase,
         limit=len(running) if limit == "full" else limit,
         pending_limit=0,
         active_count=len(running),
@@ -29,7 +29,7 @@ def picture(running, pending=(), waits=(), *, limit="full", idlers=(), blocked=0
         blocked_count=blocked,
         shielded_count=0,
         jobs=tuple(jobs),
-        blocked=(),
+        blocked=(BlockedSpawn(None, "work", ()),) * blocked,
         tasks=(),
         waits=tuple(Wait(*wait) for wait in waits),
         idlers=tuple(idlers),
@@ -87,6 +87,19 @@ def test_a_blocked_spawn_waits_for_a_slot():
 def test_whoever_waits_for_the_end_of_everything_waits_for_each():
     assert stuck(picture([1, 2], waits=[(1, 50)], idlers=[50])) == [1]
     assert stuck(picture([1, 2], [3], waits=[(1, 50), (2, 3)], idlers=[50])) == [1, 2]
+
+
+def test_draining_waits_neither_for_endless_jobs_nor_closing_for_less_than_all():
+    ticker = {"idlers": [1], "endless": [1]}
+    assert stuck(picture([1, 2], **ticker)) == []
+    assert stuck(picture([1, 2], [3], **ticker)) == []
+    assert stuck(picture([1], [3], **ticker)) == [1]
+    assert stuck(picture([1, 2], phase=Phase.CLOSING, **ticker)) == [1]
+
+
+def test_draining_waits_for_blocked_callers():
+    assert stuck(picture([1], idlers=[1], endless=[1], blocked=1)) == [1]
+    assert stuck(picture([1, 2], idlers=[1], endless=[1], blocked=1)) == []
 
 
 def test_the_first_of_several_is_taken_to_come():

@@ -1,4 +1,4 @@
-"""For testing programs that use jobs: an event loop whose time is a number, and a way to let it work.
+"""For tests of programs that use jobs: an event loop with a virtual clock, and a way to let it work.
 
     loop = aiojobs.testing.VirtualLoop()
     loop.run_until_complete(main())      # an hour of sleeping takes no time at all

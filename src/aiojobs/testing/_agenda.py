@@ -1,4 +1,4 @@
-"""What a virtual loop will do, and when: the queue, the timers, and a clock that is a number.
+"""The agenda of a virtual loop: its queue, its timers, and a clock that is a number.
 
 Rules of this file: the order is asyncio's own. Ready callbacks run first in, first out; one *turn* runs
 exactly those that were ready when it began; timers that are due join the end of the queue at the start of
@@ -9,7 +9,7 @@ real program.
 How it works: an `Agenda` is the half of a loop that can be led by hand, turn by turn. It knows neither
 tasks nor what it means to run.
 
-Deliberately not here: tasks, running freely, and what to do when nothing is left to do (`virtual_loop`).
+Deliberately not here: tasks, running freely, and what to do when nothing is left to do (`_virtual_loop`).
 """
 
 from __future__ import annotations

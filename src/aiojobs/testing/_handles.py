@@ -3,7 +3,7 @@
 Rules of this file: a handle is plain data that its loop and whoever explores it may read. Its attributes
 are set once; only `cancel` changes them, and lets go at once of everything that the callback referred to.
 
-Deliberately not here: when a callback is called (`agenda`).
+Deliberately not here: when a callback is called (`_agenda`).
 """
 
 from __future__ import annotations

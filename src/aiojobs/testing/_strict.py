@@ -1,4 +1,4 @@
-"""A virtual loop that does not let an error pass that nobody has taken."""
+"""A virtual loop that fails for every error that nobody has received."""
 
 from __future__ import annotations
 

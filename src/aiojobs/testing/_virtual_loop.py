@@ -11,7 +11,7 @@ Rules of this file
 How it works
 ------------
 The loop is written against `asyncio.AbstractEventLoop`, the interface for authors of loops, and keeps its
-own queue and timers (`agenda`) instead of reaching into those of another loop. Of asyncio's non-public
+own queue and timers (`_agenda`) instead of reaching into those of another loop. Of asyncio's non-public
 names it needs one: `_set_running_loop`, which asyncio exports for authors of loops. Tasks and futures are
 asyncio's own, in C where they are in C.
 

@@ -9,6 +9,7 @@ import pytest
 from aiojobs_verification.cli import explore as command
 from aiojobs_verification.cli.commands import main
 from aiojobs_verification.simulation.search.counterexample import paste, replay, tell
+from aiojobs_verification.simulation.search.ending import wind_up
 from aiojobs_verification.simulation.search.explorer import explore
 from aiojobs_verification.simulation.search.scopes import Case
 from aiojobs_verification.simulation.search.walk import (
@@ -164,6 +165,16 @@ def test_what_a_stranger_raises_twice_is_two_things_and_told_once_each():
         assert len(thrown) > 1
         assert all(isinstance(each.error, PartyFailure) and each.told == 1 for each in thrown)
         assert world.environment.untold() == 0
+
+
+@pytest.mark.parametrize("end", ["raise", "base", "exit"])
+def test_what_a_job_came_to_is_the_answer_of_foreign_code_that_closes_it(end):
+    scope = Scope(limit=2, spawns=("nowait",), ends=(end,), parties=("create-task closes",), calls=())
+    with watching(), World(scope, own()) as world:
+        for event in [("nowait", "obedient"), ("turn",), (end, 0), ("turn",), ("nowait", "obedient")]:
+            world.apply(event)
+        assert world.bodies[0].receivers == 1
+        wind_up(world)
 
 
 def test_a_failure_of_the_library_itself_speaks_for_no_promise():

@@ -10,7 +10,7 @@ from aiojobs_verification.smt import solver
 from aiojobs_verification.smt.mutate import fate, mutants
 from aiojobs_verification.smt.proof import PROVED, REFUTED, UNKNOWN, answers, prove
 from aiojobs_verification.smt.questions import GROUPS, Questions
-from aiojobs_verification.specification.interpret import Counters, Interpreter
+from aiojobs_verification.specification.interpret import Counters, Interpreter, parameters
 from aiojobs_verification.specification.load import load
 
 FILE = "scheduler.toml"
@@ -48,16 +48,13 @@ def test_every_action_has_a_run_that_the_interpreter_can_repeat(proof, spec):
     for action, run in proof.runs.items():
         place, _, steps = run.partition(": ")
         limit, pending_limit = (part.partition("=")[2] for part in place.split(", "))
-        values = {
-            "L": 1 if limit == "None" else int(limit),
-            "P": int(pending_limit),
-            "unlimited": limit == "None",
-        }
+        values = parameters(None if limit == "None" else int(limit), int(pending_limit))
         machine = Interpreter(spec.scheduler, values)
-        state = machine.initial
+        state, name = machine.initial, ""
         for step in steps.split(" → "):
-            state = machine.step(state, step)
-        assert steps.endswith(action)
+            name, _, chosen = step.removesuffix(")").partition("(")
+            state = machine.step(state, name, int(chosen) if chosen else None)
+        assert name == action
 
 
 def test_no_proof_without_questions(proof):
@@ -67,14 +64,14 @@ def test_no_proof_without_questions(proof):
 # For each group of questions, a fault: what is replaced, by what, and which statement then fails.
 FAULTS = {
     "start": (
-        'initial = 0\ncounts = "active"',
-        'initial = 2\ncounts = "active"',
-        "invariant.within_limit",
+        'initial = 0\ncounts = "pending"',
+        'initial = 2\ncounts = "pending"',
+        "invariant.no_idle_slot",
     ),
     "kept": (
-        "phase == 'open' and free and pending == 0",
-        "phase == 'open' and pending == 0",
-        "invariant.within_limit",
+        "phase == 'open' and not free and room and blocked == 0",
+        "phase == 'open' and room and blocked == 0",
+        "invariant.no_idle_slot",
     ),
     "possible": (
         'cancelled."\nguard = "blocked > 0"',
@@ -126,9 +123,50 @@ STORIES = {
         "LIMIT-4",
     ),
     "an end lets the waiting job wait": (
-        'guard = "active > 0 and pending == 0"',
+        'guard = "active > 0 and (pending == 0 or over)"',
         'guard = "active > 0"',
         "LIMIT-2",
+    ),
+    "an end is followed by a start although the limit was lowered": (
+        'guard = "active > 0 and pending > 0 and blocked == 0 and not over"',
+        'guard = "active > 0 and pending > 0 and blocked == 0"',
+        "LIMIT-1",
+    ),
+    "raising the limit starts one and no more": (
+        'if n == 0 or running + pending + blocked <= n else n - running"',
+        'if n == 0 or running + pending + blocked <= n else 1"',
+        "LIMIT-7",
+    ),
+    "raising the limit starts one too many": (
+        'running + pending + blocked <= n else n - running"',
+        'running + pending + blocked <= n else n - running + 1"',
+        "LIMIT-1",
+    ),
+    "raising the limit moves no call up": (
+        'is = "fits if fits < blocked else blocked"',
+        'is = "0 * fits"',
+        "LIMIT-4",
+    ),
+    "lowering the limit asks jobs to stop": (
+        'effect = { L = "n" }',
+        'effect = { L = "n", active = "active - 1", closing = "closing + 1" }\nledger = { asked = 1 }',
+        "LIMIT-7",
+    ),
+    "an end sets the limit": (
+        'effect = { active = "active - 1" }\nledger',
+        'effect = { active = "active - 1", L = "L + 1" }\nledger',
+        "LIMIT-7",
+    ),
+    "the report forgets who is late": ('ledger = { late = "running" }\n', "", "SHUT-7"),
+    "the report counts who ends after it": (
+        "punctual = \"1 if phase == 'closing' else 0\"",
+        "punctual = 1",
+        "SHUT-7",
+    ),
+    "the report takes who was asked for who was dropped": (
+        'unstarted = "pending"',
+        'unstarted = "pending + active"',
+        "SHUT-7",
     ),
     "a job gives its slot back when it is asked to stop": (
         'effect = { active = "active - 1", closing = "closing + 1" }',
@@ -179,13 +217,12 @@ def test_a_fault_that_a_scheduler_could_have_is_refuted(edited, story):
 
 def test_a_counterexample_is_real(edited):
     """The state that is shown can be given to the interpreter, and there the invariant really breaks."""
-    old, new, _ = STORIES["the limit is off by one"]
+    old, new, _ = STORIES["an end lets the waiting job wait"]
     scheduler = load(edited(FILE, old, new)).scheduler
     questions = Questions(scheduler)
-    about = (question for question in questions if question.statement.place == "invariant.within_limit")
+    about = (question for question in questions if question.statement.place == "invariant.no_idle_slot")
     answer = next(answer for answer in answers(about, questions) if answer.verdict == REFUTED)
-    values = {"L": int(answer.before["L"]), "P": int(answer.before["P"]), "unlimited": False}
-    assert answer.before["unlimited"] == "False"
+    values = {name: int(answer.before[name]) for name in ("L0", "P")}
     machine = Interpreter(scheduler, values)
     before, after = (
         Counters(side["phase"], *(int(side[name]) for name in Counters._fields[1:]))
@@ -193,7 +230,7 @@ def test_a_counterexample_is_real(edited):
     )
     assert machine.holds(before)
     assert machine.step(before, answer.action) == after
-    assert "within_limit" in machine.broken(after)
+    assert "no_idle_slot" in machine.broken(after)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -220,7 +257,17 @@ def test_a_change_about_which_the_solver_gives_up_is_not_taken_for_none(spec, mo
     assert fate(before, same) == "survived"
 
 
-PLACES = ["spawn_", "give_up", "end_active_", "end_closing_", "close_", "shutdown", "settle", "define."]
+PLACES = [
+    "spawn_",
+    "give_up",
+    "end_active_",
+    "end_closing_",
+    "close_",
+    "set_limit_",
+    "shutdown",
+    "settle",
+    "define.",
+]
 
 
 def test_the_places_of_faults_are_all_places(spec):
@@ -262,9 +309,18 @@ def test_the_command_fails_and_shows_state_and_action(edited, capsys):
     old, new, _ = STORIES["the limit is off by one"]
     assert main(["prove", "--spec", str(edited(FILE, old, new))]) == FAILED
     printed = capsys.readouterr()
-    assert "REFUTED: invariant.within_limit · action spawn_start (LIMIT-1)" in printed.out
-    assert "|           | before | after spawn_start |" in printed.out
+    assert "REFUTED: step.starts_within_limit · action spawn_start (LIMIT-1)" in printed.out
+    assert "|         | before | after spawn_start |" in printed.out
     assert printed.err == ""
+
+
+def test_what_was_chosen_is_shown(edited):
+    old, new, _ = STORIES["raising the limit starts one too many"]
+    questions = Questions(load(edited(FILE, old, new)).scheduler)
+    about = (question for question in questions if question.statement.place == "step.starts_within_limit")
+    answer = next(answer for answer in answers(about, questions) if answer.verdict == REFUTED)
+    assert answer.action == "set_limit_start"
+    assert int(answer.before["n"]) > int(answer.before["L"])
 
 
 def test_the_command_keeps_its_account_and_its_story_apart(edited, capsys):
@@ -272,4 +328,4 @@ def test_the_command_keeps_its_account_and_its_story_apart(edited, capsys):
     assert main(["prove", "--spec", str(edited(FILE, old, new)), "--json"]) == FAILED
     printed = capsys.readouterr()
     assert json.loads(printed.out)["verdict"] == REFUTED
-    assert "REFUTED: invariant.within_limit" in printed.err
+    assert "REFUTED: step.starts_within_limit" in printed.err

@@ -30,7 +30,7 @@ FAULTS = {
         'trigger = "stop", source = "active"',
         CELL.format(3),
         "trigger",
-        "unknown event 'stop' (declared: start, finish, cancel, close)",
+        "unknown event 'stop' (declared: start, finish, cancel, close, expire)",
     ),
     "unknown initial state": (
         'initial = "pending"',
@@ -70,7 +70,7 @@ FAULTS = {
     "exit from a terminal state": (
         '"close",  source = "done",    dest = "="',
         '"close",  source = "done",    dest = "closed"',
-        CELL.format(9),
+        CELL.format(11),
         "source",
         "'done' is final and must not be left",
     ),
@@ -98,7 +98,7 @@ FAULTS = {
     "cell declared twice, as a transition": (
         '{ trigger = "cancel", source = "closing"',
         '{ trigger = "finish", source = "closing"',
-        CELL.format(7),
+        CELL.format(8),
         "source",
         "the cell of state 'closing' and event 'finish' is declared twice",
     ),
@@ -133,7 +133,7 @@ FAULTS = {
     "no-op that is not written as one": (
         '"close",  source = "done",    dest = "="',
         '"close",  source = "done",    dest = "done"',
-        CELL.format(9),
+        CELL.format(11),
         "dest",
         "a no-op is written '='",
     ),
@@ -229,18 +229,18 @@ FAULTS = {
         "must be a string, not 1",
     ),
     "outcome of an event that does not end the job": (
-        'event = "cancel"\n',
-        'event = "close"\n',
+        'event = "cancel"\nfrom = ["active", "closing"]',
+        'event = "close"\nfrom = ["active", "closing"]',
         "outcome.cancelled",
         "from",
         "in state 'active' the event 'close' does not end the job",
     ),
     "end without an outcome": (
         'event = "cancel"\nfrom = ["active", "closing"]',
-        'event = "cancel"\nfrom = ["active"]',
+        'event = "cancel"\nfrom = ["closing"]',
         "outcome",
         "",
-        "the end of a job by 'cancel' in state 'closing' has no outcome",
+        "the end of a job by 'cancel' in state 'active' has no outcome",
     ),
     "key given twice": (
         'initial = "pending"',

@@ -1,4 +1,4 @@
-"""`python -m aiojobs_verification audit TRACE`: does a recorded run obey the specification, and where not first?
+"""`python -m aiojobs_verification audit TRACE`: does a trace obey the specification, and where not first?
 
 `--demo` is the step of the chain of evidence: it has runs of this project recorded, audited and corrupted.
 

@@ -1,5 +1,4 @@
-"""The real scheduler in every sequence of outside events, up to stated bounds: `python -m aiojobs_verification
-explore`.
+"""`python -m aiojobs_verification explore`: the real scheduler in every sequence of outside events, in scopes.
 
 Rules of this file: a violation is a failure; so is a figure that is not the pinned one, since the explorer
 itself may have lost something; so is an action of `scheduler.toml` or a transition of `job.toml` that

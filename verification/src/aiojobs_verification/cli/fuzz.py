@@ -1,4 +1,4 @@
-"""The real scheduler at random and far: `python -m aiojobs_verification fuzz`.
+"""`python -m aiojobs_verification fuzz`: the real scheduler in random sequences of outside events.
 
 Rules of this file: with `--tier` it does a fixed number of worlds from fixed seeds, so that two runs on
 the same sources find the same; without, it goes on until it is stopped, on all cores, with seeds that

@@ -1,4 +1,4 @@
-"""`python -m aiojobs_verification mutants`: is every seeded fault found, by a link that claims its requirement?
+"""`python -m aiojobs_verification mutants`: does a link find every seeded fault of the promises it counts for?
 
 Rules of this file: a fault that survives is named and is a failure, unless the catalogue argues that it
 means the same. So is one that is stale, somebody who does not find what they are expected to find, an

@@ -47,7 +47,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _summary(proof: Proof) -> Iterator[str]:
-    yield "For every limit L ≥ 1, for none, and for every pending limit P ≥ 0:"
+    yield "For every limit L ≥ 1, for none, however it is changed, and for every pending limit P ≥ 0:"
     yield ""
     rows: list[tuple[str, ...]] = []
     for group, meaning in GROUPS.items():

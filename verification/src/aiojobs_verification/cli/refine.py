@@ -1,4 +1,4 @@
-"""Which graph of the model a scope of the exploration is held against, and what of the model the code never does.
+"""The graph of the model for each scope of the exploration, and the steps of it that the code never takes.
 
 Rules of this file: both ways. That each step of the code is one of the model is seen in each scope; that each kind
 of step of the model is taken by the code is asked of a whole tier. What the code never does is declared in
@@ -49,8 +49,10 @@ _ENDS: Final = {
 
 
 def is_modelled(scope: Scope) -> bool:
-    """Whether the model speaks of such a world: it knows no strangers."""
-    return all(set(kinds) <= PLAIN for kinds in scope.surroundings().values())
+    """Whether the model speaks of such a world: no strangers, one limit, jobs on plain terms, nobody who waits for
+    a quiet moment."""
+    plain = not scope.resizes and scope.terms == ("plain",) and not {"idle", "self-idle"} & {*scope.calls}
+    return plain and all(set(kinds) <= PLAIN for kinds in scope.surroundings().values())
 
 
 def constants(scope: Scope) -> Constants:

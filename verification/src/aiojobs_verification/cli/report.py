@@ -1,4 +1,4 @@
-"""The report: what a run of the chain of evidence showed; ``python -m aiojobs_verification report``.
+"""`python -m aiojobs_verification report`: the result of a run of the chain of evidence.
 
 How it works: `gather` reads the evidence files and the specification, `evidence.report` makes one document of
 them, and the pages are written from that document alone: ``build/report.json`` is the document itself,

@@ -1,4 +1,4 @@
-"""`python -m aiojobs_verification requirement ID …`: everything that a promise rests on, with file and line.
+"""`python -m aiojobs_verification requirement ID …`: all that a promise rests on, with file and line.
 
 Text, revision and kinds of check; the rules that state it in TOML and in TLA+; the functions that keep it; the
 tests that speak for it; the seeded faults that break it; and what the evidence of the last run says. With

@@ -1,4 +1,4 @@
-"""The chain of evidence, run: ``python -m aiojobs_verification verify --tier smoke|full``.
+"""`python -m aiojobs_verification verify --tier smoke|full`: runs the chain of evidence.
 
 How it works: what an earlier run left is removed first, so that what lies in ``build/evidence`` afterwards is
 of this run, and a run that is interrupted leaves no old verdict behind. The steps of `chain` run side by side,

@@ -1,1 +1,1 @@
-"""What is written from the specification: words, tables, pictures, TLA+ text."""
+"""Text from the specification: words, tables, pictures, TLA+ modules."""

@@ -102,8 +102,13 @@ def _parameters(spec: Spec) -> list[str]:
     return grid(("parameter", "assumed", "meaning"), rows)
 
 
+def _choices(spec: Spec) -> list[str]:
+    rows = [(f"`{name}`", _words(c.domain), c.meaning) for name, c in spec.scheduler.choices.items()]
+    return grid(("choice", "of", "meaning"), rows)
+
+
 def _counters(spec: Spec) -> list[str]:
-    rows = [(f"`{n}`", str(c.initial), c.meaning) for n, c in spec.scheduler.counters.items()]
+    rows = [(f"`{n}`", _words(c.initial), c.meaning) for n, c in spec.scheduler.counters.items()]
     rows += [(f"`{n}`", f"means {_words(d.value)}", d.meaning) for n, d in spec.scheduler.definitions.items()]
     return grid(("name", "at the beginning", "meaning"), rows)
 
@@ -112,9 +117,13 @@ def _effect(action: Action) -> str:
     return ", ".join(f"{name} := {_words(value)}" for name, value in action.effect.items())
 
 
+def _called(name: str, action: Action) -> str:
+    return name if action.choice is None else f"{name}({action.choice})"
+
+
 def _actions(spec: Spec) -> list[str]:
     rows = [
-        (f"`{name}`", action.meaning, _words(action.guard), _effect(action))
+        (f"`{_called(name, action)}`", action.meaning, _words(action.guard), _effect(action))
         for name, action in spec.scheduler.actions.items()
     ]
     return grid(("action", "meaning", "can happen when", "effect"), rows)
@@ -220,6 +229,7 @@ BLOCKS: Final[Mapping[str, Callable[[Spec], Iterable[str]]]] = {
     "phases": lambda spec: _meanings("phase", spec.scheduler.phase.states),
     "phase-events": lambda spec: _meanings("event", spec.scheduler.phase.events),
     "parameters": _parameters,
+    "choices": _choices,
     "counters": _counters,
     "actions": _actions,
     "ledger": _ledger,

@@ -10,15 +10,15 @@ model checker could only look at some.
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aiojobs_verification.specification.expressions import TLA, written
+from aiojobs_verification.specification.expressions import TLA, Node, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aiojobs_verification.specification.counters import Action, Parameter, Rule, SchedulerSpec
-    from aiojobs_verification.specification.expressions import Node
     from aiojobs_verification.specification.machine import Machine
 
 __all__ = ["counters_text", "moves_text"]
@@ -42,12 +42,13 @@ def counters_text(spec: SchedulerSpec) -> str:
     parts = [
         f"{_HEAD}{_COMMENT}\n\nEXTENDS Integers",
         *_parameters(spec),
+        *_choices(spec),
         f"VARIABLES {', '.join(spec.counters)}\n\nvars == <<{', '.join(spec.counters)}>>",
-        *(f"{_remark(d.meaning)}\n{name} == {_tla(d.value)}" for name, d in spec.definitions.items()),
+        *(_definition(name, spec) for name in spec.definitions),
         _rule("actions"),
         _initial(spec),
         *(_action(name, action, spec) for name, action in spec.actions.items()),
-        _listed("Next ==", "\\/", spec.actions),
+        _listed("Next ==", "\\/", [_happens(name, action) for name, action in spec.actions.items()]),
         "Spec == Init /\\ [][Next]_vars",
         _rule("invariants"),
         _types(spec),
@@ -102,17 +103,60 @@ def _domain(name: str, parameter: Parameter) -> str:
     return member if parameter.domain is None else f"{member} /\\ {_tla(parameter.domain)}"
 
 
-def _initial(spec: SchedulerSpec) -> str:
-    lines = [
-        f"    /\\ {name} = " + (f'"{counter.initial}"' if counter.sort == "phase" else str(counter.initial))
-        for name, counter in spec.counters.items()
+def _choices(spec: SchedulerSpec) -> list[str]:
+    return [
+        f"{_remark(f'{choice.meaning} A model checker needs to know which values are tried.')}\n"
+        f"CONSTANT {_values(name)}\nASSUME \\A {name} \\in {_values(name)} : {name} \\in Int /\\ {_tla(choice.domain)}"
+        for name, choice in spec.choices.items()
     ]
+
+
+def _values(choice: str) -> str:
+    return f"{choice}_values"
+
+
+def _definition(name: str, spec: SchedulerSpec) -> str:
+    definition = spec.definitions[name]
+    value = _tla(_applied(definition.value, spec))
+    return f"{_remark(definition.meaning)}\n{_applied(Node('name', 'int', name), spec).value} == {value}"
+
+
+def _applied(node: Node, spec: SchedulerSpec) -> Node:
+    """The expression, with each abbreviation that speaks of a choice given that choice."""
+    parts = tuple(_applied(part, spec) for part in node.parts)
+    if node.kind == "name" and (choices := _spoken_of(node, spec)) and node.value not in spec.choices:
+        return replace(node, value=f"{node.value}({', '.join(choices)})")
+    return replace(node, parts=parts)
+
+
+def _spoken_of(node: Node, spec: SchedulerSpec) -> list[str]:
+    """The choices that an expression speaks of, by abbreviations too."""
+    names = set(node.names())
+    while (
+        more := {n for name in names & {*spec.definitions} for n in spec.definitions[name].value.names()}
+        - names
+    ):
+        names |= more
+    return [name for name in spec.choices if name in names]
+
+
+def _happens(name: str, action: Action) -> str:
+    if action.choice is None:
+        return name
+    return f"\\E {action.choice} \\in {_values(action.choice)} : {name}({action.choice})"
+
+
+def _initial(spec: SchedulerSpec) -> str:
+    lines = [f"    /\\ {name} = {_tla(counter.initial)}" for name, counter in spec.counters.items()]
     return "\n".join(["Init ==", *lines])
 
 
 def _action(name: str, action: Action, spec: SchedulerSpec) -> str:
-    lines = [_remark(action.meaning), f"{name} ==", f"    /\\ {_tla(action.guard)}"]
-    lines += [f"    /\\ {counter}' = {_tla(value)}" for counter, value in action.effect.items()]
+    head = name if action.choice is None else f"{name}({action.choice})"
+    lines = [_remark(action.meaning), f"{head} ==", f"    /\\ {_tla(_applied(action.guard, spec))}"]
+    lines += [
+        f"    /\\ {counter}' = {_tla(_applied(value, spec))}" for counter, value in action.effect.items()
+    ]
     kept = [counter for counter in spec.counters if counter not in action.effect]
     if kept:
         lines.append(f"    /\\ UNCHANGED <<{', '.join(kept)}>>")

@@ -1,4 +1,4 @@
-"""Where a requirement is kept and where it is checked: every place of the source tree that names its id.
+"""Traceability: every place of the source tree that names the id of a requirement.
 
 Rules of this file
     A place is found, never listed: by what stands in the files. So a link to nothing can't exist, and a

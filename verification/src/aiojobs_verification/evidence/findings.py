@@ -1,4 +1,4 @@
-"""From what a command left behind to what it found: the readers of the chain's steps.
+"""Readers for the output of the chain's steps: from it they take what a step found.
 
 Rules of this file
     A reader is a function from `Left` (exit code, output, the file it was asked to write) to `Findings`. It

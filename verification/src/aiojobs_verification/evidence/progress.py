@@ -1,4 +1,4 @@
-"""What a person sees while the chain of evidence runs.
+"""The progress of the chain of evidence, for a person who watches.
 
 On a terminal one line is rewritten in place: which steps run, for how long, and the last thing they said.
 Anywhere else (a file, the log of a build) nothing is rewritten: a line when a step begins, a line when it

@@ -1,4 +1,4 @@
-"""The teeth of each kind of check: which seeded faults it finds by itself, for each requirement that counts on it.
+"""The teeth of each kind of check: the seeded faults that it finds by itself, for each requirement.
 
 Rules of this file: a pure function. A fault counts for a kind only if the evidence of this run, or the record of
 the last full run, says that this kind found it. Where a run that tried every seeded fault left a place without

@@ -1,4 +1,4 @@
-"""What the evidence adds up to: PASS, FAIL or INCOMPLETE, and why.
+"""The verdict of a run: PASS, FAIL or INCOMPLETE, and why.
 
 Rules of this file
     It is a pure function: no clock, no disk, no environment. The same evidence gives the same judgement.

@@ -1,1 +1,1 @@
-"""Link 8 of the chain: faults planted in table, counters, core and shell, and who finds them."""
+"""Link 8 of the chain, mutation testing: faults seeded in table, counters, core and shell, and their finders."""

@@ -1,4 +1,4 @@
-"""The natural mutant: aiojobs 1.4.0 from the package index, which the links 5 and 6 have to catch.
+"""The baseline: aiojobs 1.4.0 from the package index, which links 5 and 6 have to refuse.
 
 Rules of this file: it is the same harness with another library, and a failure if that is found to be in
 order. Which requirements it must be found to break, and in which scopes, is written down where the harness
@@ -8,7 +8,7 @@ never a pass.
 How it works: the package is fetched into ``build/baseline``, where no import by name can find it; then the
 commands ``explore --baseline`` and ``fuzz --baseline`` are run, and their accounts and stories put together.
 
-Deliberately not here: how another library is driven (`packages`, `driver`).
+Deliberately not here: how another library is driven (`packages`, `world`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pytest from within: tests that speak for some requirements, and which of them failed first.
+"""Pytest from within: runs the tests of some requirements, and says which failed first.
 
 Rules of this file: a test is run only if it claims one of the requirements in question, and every test has
 so many seconds. What counts as a failure is what pytest says; a file that can't be read as tests is no

@@ -1,9 +1,9 @@
-"""Who finds seeded faults: each finder of the chain that can be asked about one tree.
+"""The finders of seeded faults: each link of the chain that can be asked about one tree.
 
 Rules of this file: every function here runs in a process of its own whose library is the tree in question
 (`sandbox`), and answers with a plain dictionary: whether it has found something, by what, and for which
 requirements that speaks. What is found must be claimed: a test that says that it speaks for one of the
-requirements that the fault aims at, a statement of the proof that does, a story in which the judge says
+requirements that the fault aims at, a statement of the proof that does, a counterexample in which the oracle says
 so. A test that fails by accident, for another promise, has not found the fault.
 
 How it works: what these functions use is what the steps of the chain use, cut down to the question. The

@@ -1,4 +1,4 @@
-"""The operators: small faults, planted everywhere in a table or a function, one at a time.
+"""The operators: small faults, seeded everywhere in a table or a function, one at a time.
 
 Rules of this file: what an operator makes depends on the text alone, and each fault has a name that tells
 what was changed where, so that it can be argued about and found again. A function that nobody aims at, and

@@ -1,4 +1,4 @@
-"""Faults on trial: each shown to its finders, one after the other, until it is clear what became of it.
+"""Trials of seeded faults: each goes to its finders, one after the other, until one finds it.
 
 Rules of this file: the unchanged tree goes first. A fault is killed when a check that passes on the
 unchanged tree fails on the changed one and claims a requirement that the fault aims at. A check that does

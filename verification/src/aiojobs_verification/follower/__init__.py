@@ -1,4 +1,4 @@
-"""The follower: turns what a scheduler tells of itself into actions of `scheduler.toml`, and refuses what is none."""
+"""The follower: turns the records of a scheduler into actions of `scheduler.toml`, and refuses the others."""
 
 from aiojobs_verification.follower.follower import Follower
 from aiojobs_verification.follower.rules import RULES, FollowerRule

@@ -1,4 +1,4 @@
-"""The calls of `spawn` that are under way: which of them are blocked, and what each must come to.
+"""The calls of `spawn` under way: which are blocked, and how each must end.
 
 Rules of this file. A call that was made is answered at once, by its job or by an exception, or it has been blocked:
 that is known when what is told next is not about it. A blocked call is answered in the order of calls, or gives up,
@@ -112,7 +112,7 @@ class CallRegistry:
         return gone
 
     def pass_over_all(self) -> int:
-        """A place in the queue falls free, and nobody gets it; how many calls were passed over."""
+        """A place in the queue is released, and nobody gets it; how many calls were passed over."""
         gone = len(self.blocked)
         for name in [*self.blocked]:
             self._pass_over(name, "place handed on", "which is blocked")

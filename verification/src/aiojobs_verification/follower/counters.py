@@ -7,7 +7,7 @@ after it. Which job an action is about is not known here.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs_verification.follower.violation import Violation
 from aiojobs_verification.specification.interpret import Counters, NotEnabledError
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from aiojobs_verification.follower.table import ActionTable
 
 __all__ = ["CounterState"]
+
+_IDLE: Final = {"ended": "end_active_idle", "stopped": "end_closing_idle"}
+"""The action by which nobody starts, for each column in which an end is counted."""
 
 
 class CounterState:
@@ -58,6 +61,28 @@ class CounterState:
         if after is None:
             raise NotEnabledError(action, self.state)
         self._come_to(after, action)
+
+    def starts_nobody(self, column: str) -> bool:
+        """Whether an end that is counted in this column frees a slot that nobody gets."""
+        idle = _IDLE.get(column)
+        return idle is not None and self.can(idle)
+
+    def set_limit(self, limit: int) -> tuple[int, int]:
+        """How many start when the limit is set to this, and how many blocked calls move up; 0 for no limit."""
+        entries = self._table.interpreter.entries(self.state, self._choice(limit), limit)
+        return entries["started"], entries["admitted"]
+
+    def choose(self, limit: int) -> None:
+        """The limit is set."""
+        action = self._choice(limit)
+        after = self._table.steps[action](*self.state, limit)
+        assert after is not None
+        self._come_to(after, action)
+
+    def _choice(self, limit: int) -> str:
+        """The action that sets the limit to this."""
+        starts = self._table.steps["set_limit_start"](*self.state, limit) is not None
+        return "set_limit_start" if starts else "set_limit_idle"
 
     def resolve(self, column: str, gone: int) -> None:
         """Take the action that began with a record of this column and whose other records have come already.

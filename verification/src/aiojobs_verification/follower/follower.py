@@ -1,4 +1,4 @@
-"""The follower: what a scheduler tells of itself, record by record, as actions of `scheduler.toml`.
+"""The follower: replays the records of a scheduler, one by one, as actions of `scheduler.toml`.
 
 Rules of this file. What may happen is the specification's: the job's table says what a job does, the actions of
 `scheduler.toml` say what that does to the counters, their ledger entries say what else must happen in the same step,
@@ -19,6 +19,7 @@ from the ledger of that action which records it still *owes*:
     end_…_idle                       finish or cancel J
     end_…_next                       finish or cancel J, start (the head of the queue)
     end_…_refill                     the same, then accept (a call that was blocked)
+    set_limit_start                  start (the head of the queue), accept (a call that was blocked), as often as fits
     close_active                     close J
     close_pending                    close J
     close_pending_refill             close J, accept (a call that was blocked)
@@ -30,9 +31,12 @@ specification must agree with the jobs themselves, counted by state. In a shutdo
 their order, and since the counters say "asked to stop" of all active ones at once, an end in between is an
 `end_closing_idle`. That includes a job whose coroutine had failed unseen, which goes from active to done (`CLOSE-3`).
 
+Setting the limit is announced (`limit`) before what comes of it is told; how many it must be is known when something
+else is told. While more run than the limit allows since it was lowered, an end starts nobody.
+
 `spawn_block` and `give_up` leave no record. If the calls are announced, the follower knows of them: a call that is
 not answered before something else is told has been blocked. One that was cancelled gives up when its task wakes, or
-before that when a place falls free. So while calls are blocked it is in doubt whether an end is a refill until the
+before that when a place is released. So while calls are blocked it is in doubt whether an end is a refill until the
 next record: the job of a blocked call, and then those before it have given up, or anything else, and then all have.
 Whoever is passed over must have been cancelled: a live run knows whether it was (`cancelled`), a trace shows it later.
 If the calls are not announced, nobody is taken to be blocked. That accepts the same records, because a refill then
@@ -43,6 +47,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiojobs_verification.follower.calls import CallRegistry
@@ -58,6 +63,19 @@ if TYPE_CHECKING:
 __all__ = ["Follower"]
 
 
+@dataclass(slots=True)
+class _Raise:
+    """The limit is set, and this has been told since then."""
+
+    limit: int
+    """To what; 0 for no limit."""
+    started: int = 0
+    admitted: int = 0
+    """How many blocked calls have moved up."""
+    gone: int = 0
+    """How many were passed over."""
+
+
 class Follower:
     """Follows one scheduler: tell it of `record`, `call`, `returned`, `raised`, in the order of events.
 
@@ -65,22 +83,30 @@ class Follower:
         table: what can happen under the limits of this scheduler.
         calls: whether all calls of ``spawn`` are announced.
         cancelled: of a live run, whether the caller of this call was cancelled.
+        ended: of a live run, whether the coroutine of this job is known to have ended: closing may find that it has
+            ended with a cancellation of its own, which a trace shows as a job that it has not asked.
 
     Every method raises `Violation` if what it is told breaks a rule. The follower is then of no more use.
     """
 
     def __init__(
-        self, table: ActionTable, *, calls: bool, cancelled: Callable[[str], bool] | None = None
+        self,
+        table: ActionTable,
+        *,
+        calls: bool,
+        cancelled: Callable[[str], bool] | None = None,
+        ended: Callable[[int], bool] | None = None,
     ) -> None:
         self.table = table
         self.counters = CounterState(table)
         self.jobs = JobRegistry(table)
         self.calls = CallRegistry(announced=calls, cancelled=cancelled)
+        self._has_ended = ended
         self.told: Counter[str] = Counter()
         """How many records there were of each column of the ledger."""
         self.most_pending = 0
         self.choices = 0
-        """How often a job was started, or a call moved up, that was not the only one waiting."""
+        """How often a job was started, or a caller admitted, that was not the only one waiting."""
         self.dismissed = 0
         """How many jobs were dropped or asked to stop because the scheduler closed."""
         # The job whose record began the last action.
@@ -88,12 +114,15 @@ class Follower:
         # The column of the record of which it is not clear yet which action it began.
         self._doubt = ""
         self._shutting_down = False
+        # What follows when the limit is set, until something else is told.
+        self._raise: _Raise | None = None
 
     def fork(self) -> Follower:
         """The same, to go on separately."""
         twin = copy.copy(self)
         twin.counters, twin.jobs, twin.calls = self.counters.fork(), self.jobs.fork(), self.calls.fork()
         twin.told = self.told.copy()
+        twin._raise = copy.copy(self._raise)
         return twin
 
     @property
@@ -104,7 +133,7 @@ class Follower:
     @property
     def is_whole(self) -> bool:
         """Whether all of the last action has been told: not so while more may follow."""
-        return not (self.counters.owed or self._shutting_down or self._doubt)
+        return not (self.counters.owed or self._shutting_down or self._doubt or self._raise)
 
     @property
     def in_doubt(self) -> bool:
@@ -123,6 +152,7 @@ class Follower:
             "LIMIT-4": did["spawn_block"],
             "LIMIT-5": self.choices,
             "LIMIT-6": told["ended"] + told["stopped"],
+            "LIMIT-7": did["set_limit_start"] + did["set_limit_idle"],
             "SPAWN-1": did["give_up"],
             "SPAWN-2": self.calls.refusals,
             "START-2": told["dropped"],
@@ -150,11 +180,23 @@ class Follower:
         self._demand_all_told()
         self.calls.fail(name, error, self.jobs.live, self.counters)
 
+    def limit(self, limit: int | None) -> None:
+        """The limit is about to be set; None for no limit."""
+        self._hear(None)
+        self._demand_all_told()
+        self._demand_shut_down()
+        chosen = 0 if limit is None else limit
+        if chosen != self.counters.state.L:
+            self._raise = _Raise(chosen)
+
     def record(
         self, job: int | None, event: str, source: object, dest: object, name: str | None = None
     ) -> None:
         """A record of the observer; `name` is that of the call, if a job is accepted."""
-        if self.calls.announced:
+        if self._raise is not None and self._is_of_raise(job, event, name):
+            self._follow_raise(str(event), job, source, dest, name)
+            return
+        if self.calls.announced or self._raise is not None:
             self._hear(name if event == "accept" else None)
         if job is None:
             self._change_phase(event, source, dest)
@@ -180,11 +222,56 @@ class Follower:
     def _hear(self, name: str | None, *, answers: bool = False) -> None:
         """Learn about what was told before from whom this is about: the call of this name, or no call."""
         calls = self.calls
+        if self._raise is not None:
+            self._resolve_raise()
         if calls.made is not None and name != calls.made:
             calls.block(self.counters)
         elif self._doubt and not self.counters.owed and (answers or name not in calls.blocked):
             column, self._doubt = self._doubt, ""
             self.counters.resolve(column, calls.pass_over_all())
+
+    # --- The limit ---------------------------------------------------------------------------------
+
+    def _is_of_raise(self, job: int | None, event: str, name: str | None) -> bool:
+        """Whether this is told because the limit was raised: a start, or a blocked call that moves up."""
+        return job is not None and (event == "start" or (event == "accept" and name in self.calls.blocked))
+
+    def _follow_raise(self, event: str, job: int | None, source: object, dest: object, name: str | None) -> None:
+        raised = self._raise
+        assert raised is not None
+        assert job is not None
+        if event == "accept":
+            self.jobs.expect(job, source, dest)
+            self.choices += len(self.calls.blocked) > 1
+            raised.gone += self.calls.move_up(job, str(name))
+            self.jobs.add(job)
+            self.told["accepted"] += 1
+            raised.admitted += 1
+            return
+        self.jobs.find(job, event, source, dest)
+        if raised.limit and self.jobs.running() >= raised.limit:
+            refuse("limit", f"that job {job} waits: the limit is {raised.limit}")
+        self._demand_head(job)
+        self.told["started"] += 1
+        self.jobs.move(job, str(dest))
+        raised.started += 1
+
+    def _resolve_raise(self) -> None:
+        """Something else is told: as many must have started as fit, and as many moved up as then have a place."""
+        raised, self._raise = self._raise, None
+        assert raised is not None
+        for _ in range(raised.gone):
+            self.counters.take("give_up")
+        wanted = self.counters.set_limit(raised.limit)
+        if wanted != (raised.started, raised.admitted) and self.calls.blocked:
+            for _ in range(self.calls.pass_over_all()):
+                self.counters.take("give_up")
+            wanted = self.counters.set_limit(raised.limit)
+        if wanted != (raised.started, raised.admitted):
+            expected = f"{wanted[0]} to start and {wanted[1]} blocked calls to move up"
+            refuse("limit raised", f"{expected}, not {raised.started} and {raised.admitted}")
+        self.counters.choose(raised.limit)
+        self.jobs.compare(self.counters.state)
 
     # --- Jobs --------------------------------------------------------------------------------------
 
@@ -232,7 +319,7 @@ class Follower:
         """The first record of an action."""
         if column == "started":
             refuse("limit", f"that job {job} waits: no slot was given back")
-        elif column != "asked" and self.calls.blocked:
+        elif column != "asked" and self.calls.blocked and not self.counters.starts_nobody(column):
             self._doubt = column
             self.counters.owed = () if column == "dropped" else ("started",)
         else:
@@ -243,11 +330,15 @@ class Follower:
         """The start that an action owes."""
         if column != "started":
             self._demand_all_told()
+        self._demand_head(job)
+        self.counters.pay()
+
+    def _demand_head(self, job: int) -> None:
+        """A job is started: it must be the one that has waited longest."""
         head = self.jobs.head
         if job != head:
             refuse("queue order", f"job {head}, which came earlier than job {job}")
         self.choices += len(self.jobs.queue) > 1
-        self.counters.pay()
 
     def _dismiss(self, job: int, event: str, column: str) -> None:
         """A job in the shutdown."""
@@ -255,7 +346,7 @@ class Follower:
             refuse("nothing starts", f"that job {job} is dropped: closing has begun")
         elif column == "dropped" and job != self.jobs.head:
             refuse("dropped in order", f"job {self.jobs.head}, which came earlier than job {job}")
-        elif column == "ended" and event != "finish":
+        elif column == "ended" and event != "finish" and not (self._has_ended and self._has_ended(job)):
             refuse("asked first", f"that job {job} is asked to stop first")
         if column in {"ended", "stopped"}:
             self.counters.begin("stopped")

@@ -1,4 +1,4 @@
-"""The jobs that have not ended: in which state each is, and which of them wait in which order.
+"""The jobs that have not ended: their states, and the order of those that wait.
 
 Rules of this file. What may be told of a job is the job's table: source and event name a cell, the cell says the
 state after it. A job that has ended is forgotten, so that nothing grows but what the highest number was.
@@ -103,6 +103,10 @@ class JobRegistry:
             or counters.closing != by_state["closing"]
         ):
             refuse("counted", f"jobs that agree with {counters}, not {by_state}")
+
+    def running(self) -> int:
+        """How many jobs hold a slot."""
+        return self.by_state["active"] + self.by_state["closing"]
 
     def left(self) -> int:
         """How many jobs a shutdown has still to drop, or to ask to stop."""

@@ -59,6 +59,11 @@ RULES: Final[Mapping[str, FollowerRule]] = {
     "queue order": FollowerRule(
         "follower: order of arrival", ("LIMIT-5",), "a job starts before one that came earlier"
     ),
+    "limit raised": FollowerRule(
+        "scheduler.toml: action.set_limit_start",
+        ("LIMIT-7", "LIMIT-2"),
+        "the limit is set, and not as many start as fit",
+    ),
     # Calls of `spawn`.
     "called": FollowerRule(
         "scheduler.toml: balance.one_job_per_call", ("SPAWN-1",), "a job is accepted that nobody spawned"

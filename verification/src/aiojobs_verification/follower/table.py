@@ -1,4 +1,4 @@
-"""What can happen under given limits, compiled from the specification once.
+"""The actions under given limits, compiled from the specification once.
 
 How it works: guard and effects of an action are written down as one Python expression, from the same trees as those
 of `interpret`, which is asked for everything that is not asked at every record. An action of the specification is
@@ -41,7 +41,9 @@ class ActionTable:
         self.pending_limit = pending_limit
         self.interpreter = Interpreter(scheduler, parameters(limit, pending_limit))
         self.steps = {name: _step(scheduler, name, self.interpreter.values) for name in scheduler.actions}
-        """For each action a function of the counters: what they are after it, or None if it can't happen."""
+        """For each action a function of the counters, and of what it chooses if it chooses: what they are after it,
+        or None if it can't happen.
+        """
         self.owed = _debts(scheduler)
         """For each action the columns of the records that must follow its first one at once."""
         self.leading = {
@@ -69,7 +71,8 @@ def _step(
     kept = {name: Node("name", counter.sort, name) for name, counter in spec.counters.items()}
     effect = {**kept, **spec.actions[action].effect}
     after = ", ".join(text(effect[name]) for name in spec.counters)
-    source = f"lambda {', '.join(spec.counters)}: ({after}) if {text(spec.actions[action].guard)} else None"
+    given = [*spec.counters, *filter(None, [spec.actions[action].choice])]
+    source = f"lambda {', '.join(given)}: ({after}) if {text(spec.actions[action].guard)} else None"
     function: Callable[..., tuple[Any, ...] | None] = eval(source, {**values, "__builtins__": {}})  # noqa: S307
     return function
 

@@ -1,4 +1,4 @@
-"""What is found in a run that is not as it should be.
+"""The error for a run that breaks a promise.
 
 A broken promise speaks for its requirement. A crash speaks for none: the library fails with an error of its own, or
 something happens that nothing explains.

@@ -1,4 +1,4 @@
-"""The constants of the model: how much there is in it, and in which ways coroutines can end."""
+"""The constants of the model: its size, and the ways in which coroutines can end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The graph of `Jobs.tla` as TLC dumps it: which states there are, and which steps lead from one to another.
+"""The graph of `Jobs.tla` as TLC dumps it: its states, and the steps between them.
 
 Rules of this file: nothing here knows the model. A graph is dumped once for a text of the model and its constants,
 and kept in a file that is named by both, so that none is ever read for another model. Of the file only what is used

@@ -1,4 +1,4 @@
-"""The figures of `spec/tla/README.md`: tables made from the manifest, between two marks of the page.
+"""The tables of `spec/tla/README.md`, made from the manifest, between two marks of the page.
 
 Rules of this file: what stands between the marks is a function of the manifest. `check` fails if the page
 says something else, `check --draw` writes it anew.

@@ -1,4 +1,4 @@
-"""What each configuration of `spec/tla` must come to: `manifest.toml`, and the configurations themselves.
+"""The manifest: the expected result of each configuration of `spec/tla`, and the configurations.
 
 Rules of this file: every `.cfg` is in the manifest and the manifest names no other. The prefix of a file
 says what it is, and with that what is wanted of it:

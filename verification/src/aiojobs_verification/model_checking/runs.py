@@ -1,4 +1,4 @@
-"""One configuration, run by TLC and held against what it must come to.
+"""One configuration, run by TLC and compared with its expected result.
 
 Rules of this file: a rule that TLC refutes without a name is the only one that the configuration checks, or else
 it is unknown, and wrong.

@@ -1,4 +1,4 @@
-"""Reading what TLA+ tools write: values, states, configurations.
+"""Readers for the text of TLA+ tools: values, states, configurations.
 
 Rules of this file: it reads the part of the language that `spec/tla` uses, and refuses the rest by name.
 A value becomes a Python value that can be hashed: a function on 1 … n and a sequence a tuple, a set a

@@ -1,4 +1,4 @@
-"""TLC, the model checker of TLA+: where it is, one run of it, and what came of the run.
+"""TLC, the model checker of TLA+: where it is, one run of it, and the result.
 
 Rules of this file: a verdict needs two witnesses, the exit code and the text that belongs to it; anything
 else is a `TlcError`, never a verdict. Each run has a folder of its own, for the modules, the metadata and

@@ -1,4 +1,4 @@
-"""A run of the model, told as a story.
+"""A counterexample of the model, told for a person.
 
 Rules of this file: the names of the variables are those of `spec/tla/Jobs.tla`.
 

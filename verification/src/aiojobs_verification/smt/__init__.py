@@ -1,1 +1,1 @@
-"""Link 2 of the chain: the counters, proved for every limit, and the faults that a proof must refute."""
+"""Link 2 of the chain, SMT proofs: the counters, proved for every limit, and the faults that proofs refute."""

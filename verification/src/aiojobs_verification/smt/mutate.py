@@ -1,4 +1,4 @@
-"""Faults, planted in the counters one at a time: what a proof that means anything must refute.
+"""Faults, seeded in the counters one at a time, which a meaningful proof must refute.
 
 Rules of this file: a mutant differs from the specification in one place of one guard, effect, ledger entry
 or abbreviation, and is well-sorted, so that only its meaning can betray it.

@@ -34,6 +34,7 @@ UNKNOWN: Final = "unknown"
 """z3 has given up; as good as refuted."""
 
 _SCOPES: Final = tuple((limit, pending_limit) for limit in (1, 2, None) for pending_limit in (0, 1, 2))
+_CHOICES: Final = (0, 1, 2, 3)
 _DEPTH: Final = 6
 """How far a run is searched that shows that an action can happen; the longest one needed has four steps."""
 
@@ -114,7 +115,9 @@ def answers(asked: Iterable[Question], questions: Questions) -> Iterator[ProofAn
 
 
 def _answer(question: Question, questions: Questions) -> ProofAnswer:
-    names = (*questions.spec.parameters, *questions.spec.counters)
+    spec = questions.spec
+    made = [spec.actions[question.action].choice] if question.action else [*spec.choices]
+    names = (*spec.parameters, *filter(None, made), *spec.counters)
     shown = {f"before {name}": question.before.terms[name] for name in names}
     if question.after is not None:
         shown |= {f"after {name}": question.after.terms[name] for name in questions.spec.counters}
@@ -145,10 +148,10 @@ def reached(spec: SchedulerSpec) -> dict[str, str]:
     found: dict[str, str] = {}
     for limit, pending_limit in _SCOPES:
         interpreter = Interpreter(spec, parameters(limit, pending_limit))
-        for run, state in interpreter.runs(_DEPTH):
-            for action in interpreter.enabled(state):
+        for run, state in interpreter.runs(_DEPTH, _CHOICES):
+            for move in interpreter.moves(state, _CHOICES):
                 place = f"limit={limit}, pending_limit={pending_limit}"
-                found.setdefault(action, f"{place}: {' → '.join([*run, action])}")
+                found.setdefault(move.action, f"{place}: {' → '.join(map(str, [*run, move]))}")
     return {name: found[name] for name in spec.actions if name in found}
 
 

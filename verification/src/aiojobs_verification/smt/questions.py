@@ -1,14 +1,15 @@
-"""What has to be shown about the counters, as questions to a solver.
+"""The statements about the counters that have to be proved, as questions to a solver.
 
 Rules of this file. A question either looks for a state that must not exist, and is answered well by "there
 is none", or for one that must (`wanted`), and is answered well by an example: a rule that nothing ever
-meets would be true of anything. No question knows a number for a limit: L and P are unknowns, and so is
-whether there is a limit at all.
+meets would be true of anything. No question knows a number for a limit: L and P are unknowns, whatever L becomes
+is one, and 0, which is no limit, is among their values.
 
 How it works. Let I be all invariants together, `before` any state in which I holds, and `after` the state
 that an action makes of it. A statement is kept by an action if there is no `before` in which the action can
 happen and the statement is broken `after`. Since I holds at the beginning and is kept by every action, it
-holds always, and what is shown of all states in which I holds is true of every state that can be reached.
+holds always, and what is shown of all states in which I holds is true of every state that can be reached. What an
+action chooses is one more unknown, the same in all terms of a question: what is shown is shown of every choice.
 
 Deliberately not here: asking (`prove`) and z3 (`solver`).
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiojobs_verification.smt.solver import SymbolicState, Terms
+from aiojobs_verification.specification.scheduler import AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -107,7 +109,6 @@ class Questions:
         self._invariant = self.terms.every(self._term(rule.whole, self._before) for rule in rules)
         self._steps = [self._step(name, action) for name, action in spec.actions.items()]
         self._asked = [step for step in self._steps if about is None or step.name in about]
-        self._numbers = [name for name, counter in spec.counters.items() if counter.sort == "int"]
 
     def __iter__(self) -> Iterator[Question]:
         """Every question, group by group."""
@@ -210,17 +211,28 @@ class Questions:
             if counter.counts is not None:
                 yield from self._double_entry(name, counter.counts)
         for name, rule in self.spec.balances.items():
-            for step in self._asked:
-                changes = {name: self._change(step, name) for name in self._numbers}
-                broken = self.terms.no(self.terms.term(rule.holds, {**changes, **step.entries}))
-                yield self._in_step("ledger", _said("balance", name, rule), "", step, broken)
+            yield from self._balanced(_said("balance", name, rule), rule.holds)
         for step in self._asked:
             said = Statement(f"action.{step.name}", "No entry in the ledger is negative.")
             negative = self.terms.some(entry < 0 for entry in step.entries.values())
             yield self._in_step("ledger", said, "", step, negative)
-        said = Statement("counter", "All counters begin at 0, as all totals do.")
-        unequal = self.terms.some(self._initial.terms[name] != 0 for name in self._numbers)
+        said = Statement("counter", "All counters of jobs begin at 0, as all totals do.")
+        counting = [name for name, counter in self.spec.counters.items() if counter.counts is not None]
+        unequal = self.terms.some(self._initial.terms[name] != 0 for name in counting)
         yield self._at_start("ledger", said, unequal)
+
+    def _balanced(self, said: Statement, holds: Node) -> Iterator[Question]:
+        """A balance holds of totals of 0, and if it holds of any totals, then of these and one step's entries."""
+        zeros = dict.fromkeys(self.spec.ledger, self.terms.number(0))
+        yield self._at_start(
+            "ledger", said, self.terms.no(self.terms.term(holds, {**self._initial.terms, **zeros}))
+        )
+        totals = self.terms.unknowns(self.spec.ledger)
+        for step in self._asked:
+            before = self.terms.term(holds, {**step.before.terms, **totals})
+            sums = {column: total + step.entries[column] for column, total in totals.items()}
+            broken = self.terms.no(self.terms.term(holds, {**step.after.terms, **sums}))
+            yield self._in_step("ledger", said, "", step, before, broken)
 
     def _change(self, step: _Step, name: str) -> Any:
         return step.after.terms[name] - step.before.terms[name]
@@ -253,7 +265,8 @@ class Questions:
         return [step for step in steps if step.name in rule.actions]
 
     def _of_step(self, node: Node, step: _Step) -> Any:
-        return self.terms.term(node, {**step.before.terms, **step.entries})
+        after = {f"{AFTER}{name}": step.after.terms[name] for name in self.spec.counters}
+        return self.terms.term(node, {**step.before.terms, **after, **step.entries})
 
     def _enabled(self) -> Iterator[Question]:
         for name, clause in self.spec.enabled.items():
@@ -274,7 +287,7 @@ class Questions:
         yield self._in_state("stuck", said, "something can happen until then", self.terms.no(over), none)
 
     def _any_guard(self) -> tuple[Any, Any]:
-        some = self.terms.some(step.guard for step in self._steps)
+        some = self.terms.some(s.guard for s in self._steps if s.name not in self.spec.stuck.actions)
         return some, self.terms.no(some)
 
     def _liveness(self, said: Statement, rule: Liveness) -> Iterator[Question]:

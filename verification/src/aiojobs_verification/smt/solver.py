@@ -3,8 +3,8 @@
 Rules of this file: it is the only one that imports z3, and it translates the tree of `expressions` node by
 node, so that what is proved is what the interpreter runs.
 
-How it works: `SymbolicState` gives every name a term: parameters are shared by all states, counters belong to one
-state, abbreviations are built from both. `ask` looks for values that satisfy some terms.
+How it works: `SymbolicState` gives every name a term: parameters and choices are shared by all states, counters
+belong to one state, abbreviations are built from these. `ask` looks for values that satisfy some terms.
 
 Deliberately not here: which questions are asked (`prove`).
 """
@@ -41,7 +41,7 @@ def version() -> str:
 
 @dataclass(frozen=True, slots=True)
 class SymbolicState:
-    """A term for each name: parameters, counters and abbreviations."""
+    """A term for each name: parameters, choices, counters and abbreviations."""
 
     terms: Mapping[str, Any]
 
@@ -56,10 +56,14 @@ class Terms:
         self._phase, words = z3.EnumSort("phase", list(spec.phase.states), ctx=self._context)
         self._phases = dict(zip(spec.phase.states, words, strict=True))
         self._parameters = {name: self._unknown(name, p.sort) for name, p in spec.parameters.items()}
+        self._choices = {name: self._unknown(name, "int") for name in spec.choices}
         self.domain = [
-            self.term(parameter.domain, self._parameters)
-            for parameter in spec.parameters.values()
-            if parameter.domain is not None
+            self.term(domain, {**self._parameters, **self._choices})
+            for domain in (
+                *(parameter.domain for parameter in spec.parameters.values()),
+                *(choice.domain for choice in spec.choices.values()),
+            )
+            if domain is not None
         ]
 
     def any_state(self) -> SymbolicState:
@@ -71,9 +75,7 @@ class Terms:
         """The state in which a scheduler is created."""
         return self._state(
             {
-                name: self._phases[str(counter.initial)]
-                if counter.sort == "phase"
-                else self.number(counter.initial)
+                name: self.term(counter.initial, self._parameters)
                 for name, counter in self.spec.counters.items()
             }
         )
@@ -86,6 +88,10 @@ class Terms:
     def read_with(self, state: SymbolicState, abbreviations: Mapping[str, Node]) -> SymbolicState:
         """The same state, read with other abbreviations."""
         return self._state(state.terms, abbreviations)
+
+    def unknowns(self, names: Iterable[str]) -> dict[str, Any]:
+        """A number for each name, of which nothing is known."""
+        return {name: self._unknown(f"total {name}", "int") for name in names}
 
     def number(self, value: Any) -> Any:
         """A number as a term."""
@@ -144,10 +150,15 @@ class Terms:
         """The terms of the parameters."""
         return self._parameters
 
+    @property
+    def choices(self) -> Mapping[str, Any]:
+        """The terms of the choices."""
+        return self._choices
+
     def _state(
         self, counters: Mapping[str, Any], abbreviations: Mapping[str, Node] | None = None
     ) -> SymbolicState:
-        terms = {**self._parameters, **counters}
+        terms = {**self._parameters, **self._choices, **counters}
         for name, node in (abbreviations or self.spec.abbreviations).items():
             terms[name] = self.term(node, terms)
         return SymbolicState(terms)

@@ -1,5 +1,4 @@
-"""What `scheduler.toml` says, once it has been read: parameters, counters, actions, and statements about
-them.
+"""The content of `scheduler.toml`: parameters, counters, actions, and statements about them.
 
 Rules of this file: it is data. A `SchedulerSpec` is valid by construction, because only `scheduler` makes
 one from a file; who changes one (`mutate`) keeps its expressions well-sorted.
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Action",
     "Cell",
+    "Choice",
     "Column",
     "Counter",
     "Definition",
@@ -51,12 +51,21 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A number that the caller of an action chooses; `domain` is what may be chosen at all."""
+
+    meaning: str
+    domain: Node
+
+
+@dataclass(frozen=True, slots=True)
 class Counter:
     """A part of the scheduler's state; `counts` is the state of the jobs it counts, if it counts jobs."""
 
     meaning: str
     sort: Sort
-    initial: int | str
+    initial: Node
+    """Over the parameters."""
     counts: str | None
 
 
@@ -86,7 +95,7 @@ class Rule:
     when: Node | None
     holds: Node
     actions: tuple[str, ...] = ()
-    """For a rule for single steps: the actions it is about."""
+    """For a rule for single steps: the actions it is about. For `stuck`: those that it is not about."""
 
     @property
     def whole(self) -> Node:
@@ -101,6 +110,8 @@ class Action:
     """Something that can happen: when, what it changes, and what it does to single jobs and calls."""
 
     meaning: str
+    choice: str | None
+    """The number that is chosen when it happens, if one is."""
     guard: Node
     effect: Mapping[str, Node]
     ledger: Mapping[str, Node]
@@ -144,6 +155,7 @@ class SchedulerSpec:
     job_moves: Mapping[Cell, str]
     """The cells of the job's table that change a state, and where they lead."""
     parameters: Mapping[str, Parameter]
+    choices: Mapping[str, Choice]
     counters: Mapping[str, Counter]
     definitions: Mapping[str, Definition]
     ledger: Mapping[str, Column]
@@ -153,6 +165,7 @@ class SchedulerSpec:
     steps: Mapping[str, Rule]
     enabled: Mapping[str, Enabled]
     stuck: Rule
+    """When nothing can happen any more, but the actions that it names."""
     liveness: Mapping[str, Liveness]
 
     @property

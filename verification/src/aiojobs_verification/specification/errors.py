@@ -1,4 +1,4 @@
-"""What is wrong with a specification file, and where.
+"""Errors in specification files, with their places.
 
 The one rule of this file: a fault names its place. A person who edits `spec/` must be able to go from the
 message to the line without reading any Python, so every error carries the file, the table and the key, and,

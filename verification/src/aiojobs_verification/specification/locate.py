@@ -1,4 +1,4 @@
-"""Where the specification files are.
+"""Finds the specification files.
 
 In a source tree they are in `spec/` at the root of the repository; in an installed wheel the same files are
 package data at `aiojobs_verification/reference/`. The source tree wins, so that an edit is seen at once.

@@ -1,7 +1,8 @@
 """Reading the scheduler's part of the specification: `scheduler.toml`.
 
 Rules of this file. Every name is declared once and can be used in TLA+ as it is. Every expression is read
-in the scope it belongs to and has the sort that is wanted there. An action changes the phase exactly when
+in the scope it belongs to and has the sort that is wanted there; of a choice only those speak that are about
+actions which all make it. An action changes the phase exactly when
 it says by which event of the phase machine. Every cell of the job's table that changes a state is in one
 column of the ledger, the cells of a column do the same to the counters, and every state that a job can
 leave is counted by one counter.
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aiojobs_verification.specification.counters import (
     Action,
     Cell,
+    Choice,
     Column,
     Counter,
     Definition,
@@ -36,7 +38,10 @@ if TYPE_CHECKING:
 
     from aiojobs_verification.specification.job import JobSpec
 
-__all__ = ["SchedulerSpec", "read_scheduler"]
+__all__ = ["AFTER", "SchedulerSpec", "read_scheduler"]
+
+AFTER: Final = "after_"
+"""What stands before the name of a counter in a rule for steps that means its value after the step."""
 
 _RESERVED: Final = frozenset({"Init", "Next", "Spec", "TypeOK", "Invariant", "vars", "CONSTANT", "VARIABLE"})
 
@@ -54,8 +59,12 @@ class _Reader:
         self.job = job
         self.names: dict[str, Sort] = {}
         self.columns: dict[str, Sort] = {}
+        # The choices, and the abbreviations that speak of one: each with what it speaks of.
+        self.chosen: dict[str, tuple[Sort, frozenset[str]]] = {}
         self.taken: set[str] = set(_RESERVED)
         self.action_names: tuple[str, ...] = ()
+        self.choice_of: dict[str, str | None] = {}
+        self.parameter_names: dict[str, Sort] = {}
 
     def read(self) -> SchedulerSpec:
         part = self.file.table("phase")
@@ -66,6 +75,7 @@ class _Reader:
             job_initial=self.job.machine.initial,
             job_moves={Cell(state, event): dest for state, event, dest in self.job.machine.moves()},
             parameters={name: self.parameter(name, entry) for name, entry in self.named("parameter")},
+            choices={name: self.choice(name, entry) for name, entry in self.named("choice")},
             counters={name: self.counter(name, entry) for name, entry in self.named("counter")},
             definitions={name: self.definition(name, entry) for name, entry in self.named("define")},
             ledger={name: self.column(name, entry) for name, entry in self.named("ledger")},
@@ -99,29 +109,41 @@ class _Reader:
         return parse(entry, key, scope, sort)
 
     def parameter(self, name: str, entry: Table) -> Parameter:
-        self.names[name] = sort = _sort(entry)
+        self.names[name] = self.parameter_names[name] = sort = _sort(entry)
         domain = self.expression(entry, "domain", "bool") if "domain" in entry else None
         return Parameter(entry.text("meaning"), sort, domain)
 
+    def choice(self, name: str, entry: Table) -> Choice:
+        self.chosen[name] = ("int", frozenset([name]))
+        domain = self.expression(entry, "domain", "bool", {name: "int"})
+        return Choice(entry.text("meaning"), domain)
+
     def counter(self, name: str, entry: Table) -> Counter:
-        self.names[name] = sort = _sort(entry)
-        initial: int | str
-        if sort == "phase":
-            initial = entry.one_of("initial", [self.phase.initial], "initial phase")
-        else:
-            initial = entry.integer("initial")
+        initial = self.initial(entry, sort := _sort(entry))
+        self.names[name] = sort
         counts = None
         if "counts" in entry:
             counts = entry.one_of("counts", self.open_states(), "state that a job can leave")
         return Counter(entry.text("meaning"), sort, initial, counts)
+
+    def initial(self, entry: Table, sort: Sort) -> Node:
+        """What a counter is at the beginning: the first phase, or a number, which may be a parameter."""
+        if sort == "phase":
+            return Node("phase", "phase", entry.one_of("initial", [self.phase.initial], "initial phase"))
+        value = entry.raw("initial")
+        scope = Vocabulary(dict(self.parameter_names), tuple(self.phase.states))
+        return parse(entry, "initial", scope, sort, text=str(value) if type(value) is int else None)
 
     def open_states(self) -> list[str]:
         machine = self.job.machine
         return [state for state in machine.states if state not in machine.final]
 
     def definition(self, name: str, entry: Table) -> Definition:
-        value = self.expression(entry, "is", None)
-        self.names[name] = value.sort
+        value = self.expression(entry, "is", None, self.names_with(self.chosen))
+        if choices := self.speaks_of(value):
+            self.chosen[name] = (value.sort, choices)
+        else:
+            self.names[name] = value.sort
         return Definition(entry.text("meaning"), value)
 
     def column(self, name: str, entry: Table) -> Column:
@@ -149,48 +171,75 @@ class _Reader:
         return Rule(entry.text("meaning"), entry.texts("requirements"), when, holds, actions)
 
     def balance(self, entry: Table) -> Rule:
-        # Only what can be summed over a run: not parameters, not phases, not abbreviations.
-        counted: dict[str, Sort] = {n: "int" for n in self.counters() if self.names[n] == "int"}
+        # Of counters and totals alone: no parameter, no abbreviation.
+        counted: dict[str, Sort] = {name: self.names[name] for name in self.counters()}
         rule = self.rule(entry, {**counted, **self.columns})
         if rule.when is not None:
             entry.fault("a balance holds always", "when")
-        if not _is_balance(rule.holds):
-            entry.fault("a balance is one equation between sums of names", "holds")
+        if rule.holds.kind != "compare" or rule.holds.value != "==":
+            entry.fault("a balance is one equation", "holds")
         return rule
 
     def step(self, entry: Table) -> Rule:
-        actions = entry.texts("actions", optional=True) or self.action_names
+        actions = entry.texts("actions", optional=True)
+        besides = entry.texts("besides", optional=True)
+        if actions and besides:
+            entry.fault("a rule is about some actions, or about all but some", "besides")
         self.known_actions(entry, "actions", actions)
-        return self.rule(entry, {**self.names, **self.columns}, actions)
+        self.known_actions(entry, "besides", besides)
+        about = actions or tuple(name for name in self.action_names if name not in besides)
+        after: dict[str, Sort] = {f"{AFTER}{name}": self.names[name] for name in self.counters()}
+        return self.rule(entry, {**self.names_for(about), **after, **self.columns}, about)
 
     def actions(self) -> dict[str, Action]:
-        found = {name: self.action(entry) for name, entry in self.named("action")}
+        found = {name: self.action(name, entry) for name, entry in self.named("action")}
         self.action_names = tuple(found)
         return found
 
-    def action(self, entry: Table) -> Action:
+    def names_with(self, chosen: Iterable[str]) -> dict[str, Sort]:
+        """Everything that can be spoken of, these choices and abbreviations that speak of choices included."""
+        return {**self.names, **{name: self.chosen[name][0] for name in chosen}}
+
+    def names_for(self, actions: Iterable[str]) -> dict[str, Sort]:
+        """What can be spoken of where all these actions are meant: a choice, if all of them make it."""
+        choices = {self.choice_of[name] for name in actions}
+        made = choices.copy().pop() if len(choices) == 1 else None
+        return self.names_with(name for name, (_, of) in self.chosen.items() if of == {made})
+
+    def speaks_of(self, node: Node) -> frozenset[str]:
+        """The choices that an expression speaks of."""
+        return frozenset[str]().union(*(self.chosen[n][1] for n in node.names() if n in self.chosen))
+
+    def action(self, action: str, entry: Table) -> Action:
+        choice = entry.one_of("choose", self.choices(), "choice") if "choose" in entry else None
+        self.choice_of[action] = choice
+        names = self.names_for([action])
         effect: dict[str, Node] = {}
         part = entry.table("effect")
         for name in part.names():
             part.known(name, self.counters(), "counter", name)
-            effect[name] = self.expression(part, name, self.names[name])
+            effect[name] = self.expression(part, name, self.names[name], names)
         event = entry.one_of("phase_event", self.phase.events, "event") if "phase_event" in entry else None
         if (event is not None) != ("phase" in effect):
             entry.fault("the phase changes exactly when `phase_event` says by which event", "phase_event")
         return Action(
             meaning=entry.text("meaning"),
-            guard=self.expression(entry, "guard", "bool"),
+            choice=choice,
+            guard=self.expression(entry, "guard", "bool", names),
             effect=effect,
-            ledger=self.ledger_entries(entry.table("ledger", optional=True)),
+            ledger=self.ledger_entries(entry.table("ledger", optional=True), names),
             phase_event=event,
         )
 
     def counters(self) -> list[str]:
         return list(self.file.table("counter").names())
 
-    def ledger_entries(self, part: Table) -> dict[str, Node]:
+    def choices(self) -> list[str]:
+        return [name for name, (_, of) in self.chosen.items() if of == {name}]
+
+    def ledger_entries(self, part: Table, names: Mapping[str, Sort]) -> dict[str, Node]:
         entries: dict[str, Node] = {}
-        scope = Vocabulary(self.names, tuple(self.phase.states))
+        scope = Vocabulary(names, tuple(self.phase.states))
         for name in part.names():
             part.known(name, self.columns, "column of the ledger", name)
             value = part.raw(name)
@@ -203,13 +252,15 @@ class _Reader:
         how = "exactly one"
         if "how" in entry:
             how = entry.one_of("how", ["exactly one", "at least one"], "manner")
-        when = self.expression(entry, "when", "bool")
+        when = self.expression(entry, "when", "bool", self.names_for(actions))
         requirements = entry.texts("requirements")
         return Enabled(entry.text("meaning"), requirements, actions, how == "exactly one", when)
 
     def stuck(self, entry: Table) -> Rule:
         holds = self.expression(entry, "only_when", "bool")
-        rule = Rule(entry.text("meaning"), entry.texts("requirements"), None, holds)
+        without = entry.texts("without", optional=True)
+        self.known_actions(entry, "without", without)
+        rule = Rule(entry.text("meaning"), entry.texts("requirements"), None, holds, without)
         entry.end()
         return rule
 
@@ -261,13 +312,3 @@ def _end_phase(part: Table) -> None:
 
 def _sort(entry: Table) -> Sort:
     return cast("Sort", entry.one_of("sort", SORTS, "sort"))
-
-
-def _is_balance(node: Node) -> bool:
-    return node.kind == "compare" and node.value == "==" and all(_is_sum(part) for part in node.parts)
-
-
-def _is_sum(node: Node) -> bool:
-    if node.kind == "arithmetic":
-        return node.value in ("+", "-") and all(_is_sum(part) for part in node.parts)
-    return node.kind == "name"

@@ -1,1 +1,1 @@
-"""Link 4 of the chain: contracts of the pure core, confirmed over all paths by CrossHair."""
+"""Link 4 of the chain, symbolic execution: CrossHair confirms contracts of the pure core over all paths."""

@@ -1,4 +1,4 @@
-"""Every contract of the pure core, put to CrossHair, and what is believed of what it says.
+"""Every contract of the pure core, given to CrossHair, and which of its answers count.
 
 Rules of this file: CrossHair's exit code is not listened to. A contract passes if there is a line that says
 "Confirmed over all paths", and if its probe (`contracts.probes`) was refuted, which shows that some input

@@ -1,4 +1,4 @@
-"""The contracts about the pure core: which there are, what is expected of each, and whether it can be one.
+"""The contracts of the pure core: the list, the expected answers, and whether each can be a contract.
 
 Rules of this file. `expected.toml` lists every contract, and every function of its modules is listed.
 CrossHair passes over in silence what it does not take for a contract, and confirms what no input reaches. So

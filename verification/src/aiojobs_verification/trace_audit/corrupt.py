@@ -1,4 +1,4 @@
-"""Corrupted copies of a trace: what a scheduler would leave that breaks a promise, or a forger.
+"""Corrupted copies of a trace, as a broken scheduler or a forger would leave them.
 
 Rules of this file: each corruption breaks one rule, says which, and where that is certain. The copy differs from the
 trace in one respect and is looked at from that line on, so nothing has to be put right behind it: the first line that

@@ -1,4 +1,4 @@
-"""The step of the chain that speaks for recorded runs: `python -m aiojobs_verification audit --demo`.
+"""The step of the chain that audits traces of real runs: `python -m aiojobs_verification audit --demo`.
 
 How it works: runs of the real scheduler (`runs`) and of the example service under load are recorded and audited. Then
 they are corrupted (`corrupt`), and every copy must be refused for what it is. Of the recorded runs every copy is made;

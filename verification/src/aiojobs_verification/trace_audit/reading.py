@@ -1,4 +1,4 @@
-"""From the lines of a trace to what the follower is told.
+"""Reads the lines of a trace into records for the follower.
 
 Rules of this file: it knows the format and nothing of the specification. Each line has the keys of its kind and no
 others, time never goes back, jobs are numbered from 1 in the order in which they are accepted, calls that are under

@@ -1,4 +1,4 @@
-"""A recorded run, from the lines of its file to what the audit says of them.
+"""Replays a trace, from the lines of its file to the verdict of the audit.
 
 How it works: the lines are read one by one, so memory is that of the jobs that are alive. The first line that breaks
 a rule is named with the rule, the requirements it stands for, and what would have been right. Nothing after it is

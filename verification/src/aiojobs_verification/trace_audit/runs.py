@@ -1,4 +1,4 @@
-"""A run of the real scheduler that comes by everything a trace can show, the same lines every time.
+"""A run of the real scheduler that shows everything a trace can show, the same lines every time.
 
 How it works: on the deterministic loop, with a random generator that is always seeded in the same way,
 clients spawn jobs that take their time, fail, or do not want to stop; some clients lose patience, some jobs

@@ -1,1 +1,1 @@
-"""The oracle: what callers must be answered, what must be so when nothing moves, and who may be told what."""
+"""The oracle: the answers that callers must get, the invariants of a quiet loop, and who may receive what."""

@@ -1,10 +1,10 @@
-"""What callers are answered, and what the exception handler is told.
+"""The answers of the oracle: what callers and the exception handler must get.
 
 Rules of this file: an answer is compared with what really happened to the coroutine it is about. Whoever
 was cancelled gets his own cancellation and nothing else; whoever asked too late gets what is left;
 everybody else gets the end of the job, or a `TimeoutError` when his time was over.
 
-Deliberately not here: who should have been answered and was not (`quiet`).
+Deliberately not here: who should have been answered and was not (`quiescence`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _ON_CANCEL: Final = {
     "drain-for": "SHUT-4",
     "with": "SHUT-6",
     "shield": "EXC-4",
+    "idle": "SHUT-4",
 }
 """Which promise a caller relies on when it is cancelled."""
 
@@ -46,8 +47,8 @@ class Answers(Strangers):
     # Answers.
 
     def _on_nowait(self, body: Body, before: View, error: BaseException | None, at_home: bool) -> None:
-        scope, package = self.world.scope, self.world.package
-        full = scope.limit is not None and before.active >= scope.limit
+        scope, package, limit = self.world.scope, self.world.package, self.world.limit
+        full = limit is not None and before.active >= limit
         full = full and 0 < scope.pending_limit <= before.pending
         if error is not None and self.reference is not None:
             self.reference.turned_away(body, error)
@@ -94,6 +95,7 @@ class Answers(Strangers):
                 "drain-for": self._end_answer,
                 "with": self._end_answer,
                 "shield": self._shield_answer,
+                "idle": self._idle_answer,
             }[call.kind](call)
         self._demand_own_context(call.at_home, call.name)
         call.error = None  # its traceback holds the frames that hold it
@@ -125,7 +127,8 @@ class Answers(Strangers):
     def _wait_answer(self, call: Call) -> None:
         body, error = call.body, call.error
         assert body is not None
-        if call.kind == "wait-for" and isinstance(error, TimeoutError):
+        timed_out = body.fate == "timed_out" and body.caused(error)
+        if call.kind == "wait-for" and isinstance(error, TimeoutError) and not timed_out:
             self._timeout_answer(call)
             return
         self.demand(body.fate is not None, "WAIT-3", f"{call.name} answers {error!r} while {body.name} runs")
@@ -138,6 +141,9 @@ class Answers(Strangers):
             self.demand(right, "WAIT-3", f"{call.name} answers {error!r} of a job that returned")
         elif body.fate == "raised":
             self.demand(body.caused(error), "WAIT-3", f"{call.name} answers {error!r} of a job that raised")
+            self._received(call)
+        elif body.fate == "timed_out":
+            self.demand(timed_out, "SPAWN-6", f"{call.name} answers {error!r} of a job that has timed out")
             self._received(call)
         else:
             stopped = isinstance(error, self.world.package.stopped)
@@ -168,6 +174,8 @@ class Answers(Strangers):
         deadline = call.called_at + within
         if call.late:
             self.demand(error is None, "CLOSE-3", f"{call.name} of an ended job answers {error!r}")
+        elif body.fate == "timed_out" and body.caused(error):
+            raise Violation("SPAWN-6", f"{call.name} asked a job to stop, and receives that it has timed out")
         elif isinstance(error, TimeoutError):
             in_time = body.quiet_at is not None and body.quiet_at < deadline - self.coarse
             on_time = self.world.now() >= deadline - self.coarse and not in_time
@@ -189,6 +197,9 @@ class Answers(Strangers):
             self.demand(right, "SHUT-6", f"{call.name} answers {error!r}")
         else:
             self.demand(error is None, "SHUT-5", f"{call.name} raises {error!r}")
+            if self.world.package.reports:
+                told = call.value is not None and call.value is self.world.scheduler.shutdown_report
+                self.demand(told, "SHUT-7", f"{call.name} returns {call.value!r}, and not what closing has done")
         self._demand_closed(call, {"shut": "SHUT-3", "with": "SHUT-6"}.get(call.kind, "SHUT-4"))
 
     def _demand_closed(self, call: Call, requirement: str) -> None:
@@ -198,6 +209,12 @@ class Answers(Strangers):
             over, requirement, f"{call.name} returns before closing is over: {', '.join(running)} still runs"
         )
         self.demand(not call.open_after, requirement, f"{call.name} returns, and the scheduler is open")
+
+    def _idle_answer(self, call: Call) -> None:
+        """Of `idle`: nothing that it waits for was left then, or closing is over."""
+        self.demand(call.error is None, "SHUT-4", f"{call.name} raises {call.error!r}")
+        over = call.value or not call.open_after or self.world.environment.is_strange
+        self.demand(over, "SHUT-4", f"{call.name} returns, and there are jobs left")
 
     def _shield_answer(self, call: Call) -> None:
         body, error = call.body, call.error
@@ -229,7 +246,7 @@ class Answers(Strangers):
         if self._on_stranger_report(context):
             return
         body = next((body for body in self.world.bodies if body.error is error), None)
-        body = body or self._carried(context)
+        body = body or self._carried(context) or self._overtime(context)
         if body is not None:
             self._on_failure(body, context)
         elif "timed out" in str(message):
@@ -256,6 +273,13 @@ class Answers(Strangers):
         body = self.world.body_of(context["job"])
         return body if body.carrier is not None and body.caused(context.get("exception")) else None
 
+    def _overtime(self, context: dict[str, Any]) -> Body | None:
+        """The job of a report, if it has timed out."""
+        if context["job"] is None:
+            return None
+        body = self.world.body_of(context["job"])
+        return body if body.fate == "timed_out" and body.caused(context.get("exception")) else None
+
     def _on_failure(self, body: Body, context: dict[str, Any]) -> None:
         body.reports += 1
         requirement = "EXC-4" if body.shielded else "EXC-1"
@@ -267,10 +291,13 @@ class Answers(Strangers):
     def _on_late(self, context: dict[str, Any]) -> None:
         body = self._late_body(context)
         body.late_reports += 1
-        self.demand(body.late_reports == 1, "SHUT-2", f"{body.name} is reported twice as late")
-        self.demand(body.fate is None, "SHUT-2", f"{body.name} is reported as late, and it {how(body)}")
+        requirement = "SHUT-2" if body.expired_at is None else "SPAWN-6"
+        self.demand(body.late_reports == 1, requirement, f"{body.name} is reported twice as late")
+        self.demand(body.fate is None, requirement, f"{body.name} is reported as late, and it {how(body)}")
         self.demand(
-            self._close_deadline_has_come(), "SHUT-2", f"{body.name} is reported as late before the deadline"
+            self._close_deadline_has_come() or self._is_overdue(body),
+            requirement,
+            f"{body.name} is reported as late before the deadline",
         )
 
     def _late_body(self, context: dict[str, Any]) -> Body:

@@ -1,16 +1,17 @@
-"""What every part of the judge works with: one world, its reference registry, and the clock.
+"""The common ground of the oracle's parts: one world, its reference registry, and the clock.
 
 Rules of this file: `demand` is the only way in which a requirement speaks. What it speaks about is
 remembered, so that in the end it is known which requirements had an occasion to say anything.
 
-Deliberately not here: any rule. `told` has those about answers and reports, `quiet` those about the moment
-when nothing more happens, `judge` the rest.
+Deliberately not here: any rule. `answers` has those about answers and reports, `quiescence` those about the moment
+when nothing more happens, `oracle` the rest.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from aiojobs_verification.simulation.oracle.account import Account
 from aiojobs_verification.simulation.oracle.reference import Reference, Violation
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ class Bench:
         """When the loop was first quiet after that: every cancellation has been delivered."""
         self.doomed: set[Body] = set()
         """Who waited to start when closing began."""
+        self.allowed = scope.limit
+        """How many jobs may run: as many as the limit says, or as are left of those that ran when it was lowered."""
+        self.account = Account()
+        """What closing has done to the jobs that there were."""
         self.handled = 0
         """How often the handler was called; in a world where it raises, as often the loop must hear of it."""
         self.grace = 0.0
@@ -64,9 +69,11 @@ class Bench:
         if self.closing_since is None:
             self.closing_since = self.world.now()
 
-    def _was_asked(self, body: Body) -> bool:
-        """Whether somebody has asked this job to stop."""
+    def _was_asked(self, body: Body, *, by_time: bool = True) -> bool:
+        """Whether somebody has asked this job to stop, or its time is over."""
         if self.closing_since is not None or self.world.scheduler.closed or body.calling_cancelled:
+            return True
+        if by_time and self._time_is_over(body):
             return True
         if any(self._asks(call) for call in self.world.calls if call.body is body):
             return True
@@ -79,9 +86,35 @@ class Bench:
             return self.world.now() >= call.called_at + self.world.scope.timeout - self.coarse
         return call.kind in {"close", "close-for"}
 
+    def _time_is_over(self, body: Body) -> bool:
+        """Whether a job has had the time that it was given."""
+        if not body.is_timed or body.started_at is None:
+            return False
+        return self.world.now() >= body.started_at + self.world.scope.time_limit - self.coarse
+
+    def _is_overdue(self, body: Body) -> bool:
+        """Whether a job whose time was over has had its time to stop, too."""
+        since = body.expired_at
+        return since is not None and self.world.now() >= since + self.world.scope.close_timeout - self.coarse
+
     def _idle(self) -> bool:
         """Nothing runs and nothing waits to."""
         return not any(body.lives or self._waits(body) for body in self.world.bodies)
+
+    def is_drained(self) -> bool:
+        """Nothing is left that draining waits for: no such job, nobody who is blocked with one."""
+        world = self.world
+        left = any(body.is_drained and (body.lives or self._waits(body)) for body in world.bodies)
+        return not left and not self.blocked()
+
+    def blocked(self) -> int:
+        """How many calls of `spawn` wait for a place."""
+        return sum(self._is_blocked(call) for call in self.world.calls)
+
+    def _is_blocked(self, call: Call) -> bool:
+        """Whether somebody waits for a place: its job has not been accepted."""
+        spawns = call.kind == "spawn" and call.open and not call.cancelled
+        return spawns and call.body is not None and call.body.entry is None and call.open_before
 
     def _waits(self, body: Body) -> bool:
         return not body.began and body.fate is None and body.job is not None
@@ -103,6 +136,7 @@ class Bench:
         """
         now = self.world.now()
         due = [moment for call in self.world.calls if call.open for moment in self._deadlines(call)]
+        due += [moment for body in self.world.bodies if body.is_timed for moment in self._limits(body)]
         return min((moment for moment in due if moment > now + EPS), default=None)
 
     def _deadlines(self, call: Call) -> list[float]:
@@ -113,6 +147,8 @@ class Bench:
             return [called_at + scope.timeout if expired is None else expired + scope.close_timeout]
         if call.kind in {"close", "close-for"}:
             return [called_at + (scope.timeout if call.kind == "close-for" else scope.close_timeout)]
+        if call.kind == "idle":
+            return [] if self.closing_base is None else [self.closing_base + scope.close_timeout]
         if call.kind not in {"shut", "drain", "drain-for", "with"}:
             return []
         if call.kind == "with" and call.left_at is None:
@@ -120,6 +156,16 @@ class Bench:
         if self.closing_base is not None:
             return [self.closing_base + scope.close_timeout]
         return [] if call.kind == "shut" else [self._drain_deadline(call)]
+
+
+    def _limits(self, body: Body) -> list[float]:
+        """When the time of a job is over, and when it is late."""
+        if body.fate is not None or body.started_at is None:
+            return []
+        if body.told_at is not None:
+            return [body.told_at + self.world.scope.close_timeout]
+        since = body.began_at if body.began else body.started_at
+        return [] if self.closing_since is not None else [since + self.world.scope.time_limit]
 
 
 def how(body: Body) -> str:

@@ -1,8 +1,8 @@
-"""What the requirements demand of a real run, checked after every turn of the loop.
+"""The oracle: the requirements, checked against a real run after every turn of the loop.
 
-Rules of this file: it compares what the scheduler says and answers with what really happened (`truth`),
+Rules of this file: it compares what the scheduler says and answers with what really happened (`probes`),
 and with the specification's own registry (`reference`). Each rule names the requirement that it speaks for. A
-rule that would only follow from how this scheduler happens to be written has no place here: the same judge
+rule that would only follow from how this scheduler happens to be written has no place here: the same oracle
 tries other packages.
 
 How it works, at three moments.
@@ -21,7 +21,7 @@ are right.
 `spoken` collects the requirements about which this run has really said something: a rule whose occasion
 never came up does not count.
 
-Where: `told` has the rules about answers and reports, `quiet` those about quiet moments, this file the
+Where: `answers` has the rules about answers and reports, `quiescence` those about quiet moments, this file the
 rest.
 """
 
@@ -30,9 +30,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from aiojobs_verification.simulation.oracle.account import Numbers
 from aiojobs_verification.simulation.oracle.answers import Answers
 from aiojobs_verification.simulation.oracle.bench import how
 from aiojobs_verification.simulation.oracle.quiescence import Quiescence
+from aiojobs_verification.simulation.oracle.pictures import differences
 from aiojobs_verification.simulation.oracle.reference import Violation, seen
 
 if TYPE_CHECKING:
@@ -47,8 +49,14 @@ _OUTCOMES: Final = {
     "raised": "raised",
     "cancelled": "cancelled",
     "never": "never_started",
+    "timed_out": "timed_out",
 }
 """What `Job.outcome` must be for each way in which a body ended."""
+
+_FINAL: Final = frozenset({"done", "closed"})
+_TIME: Final = "SPAWN-6"
+_LIMIT: Final = "LIMIT-7"
+_REPORT: Final = "SHUT-7"
 
 _FAR: Final = 99.0
 """An age at which everything is over that depended on it."""
@@ -65,6 +73,8 @@ class Oracle(Answers, Quiescence):
         self.read()
         view = self.world.view()
         self._after_turn(view)
+        if self.world.package.pictures and self.world.scope.pictures:
+            self._check_picture(quiet=quiet)
         if quiet:
             self._when_quiet(view)
 
@@ -92,6 +102,9 @@ class Oracle(Answers, Quiescence):
                 self._explain_seen(over=False)
         if self.reference is not None:
             self.reference.settle()
+            limit = self.world.limit
+            if limit is not None and self.allowed is not None and self.allowed > limit:
+                self.allowed = max(limit, min(self.allowed, self.reference.running()))
             if self.seen_inside:
                 self._explain_seen(over=True)
         for body in self.world.bodies:
@@ -119,10 +132,10 @@ class Oracle(Answers, Quiescence):
     def _on_began(self, body: Body) -> None:
         if body.shielded:
             return
-        limit = self.world.scope.limit
-        if limit is not None:
+        if self.allowed is not None:
             alive = sum(1 for other in self.world.bodies if other.alive and not other.shielded)
-            self.demand(alive <= limit, "LIMIT-1", f"{alive} coroutines run under a limit of {limit}")
+            limit = self.world.limit
+            self.demand(alive <= self.allowed, "LIMIT-1", f"{alive} coroutines run under a limit of {limit}")
         self.demand(
             body not in self.doomed, "SHUT-1", f"{body.name} waited when closing began, and then starts"
         )
@@ -139,6 +152,9 @@ class Oracle(Answers, Quiescence):
         if body.hit or body.shielded:
             return
         self.demand(body.cancels <= 1, "CLOSE-1", f"{body.name} is cancelled {body.cancels} times")
+        if body.is_timed:
+            self.demand(self._was_asked(body), _TIME, f"{body.name} is told to stop before its time is over")
+            return
         asked = self._was_asked(body)
         left = any(
             call.body is body and call.cancelled and call.kind in {"wait", "await", "wait-for"}
@@ -148,6 +164,8 @@ class Oracle(Answers, Quiescence):
         self.demand(asked, requirement, f"{body.name} is cancelled although nobody asked it to stop")
 
     def _on_ended(self, body: Body) -> None:
+        if self.reference is not None:
+            self.reference.ended(body)
         if body.ended == "destroyed":
             raise Violation("START-1", f"the running coroutine of {body.name} was thrown away")
         if body.ended == "never" and not body.shielded and not body.hit:
@@ -158,8 +176,11 @@ class Oracle(Answers, Quiescence):
             self.demand(not began_before, "START-1", f"{body.name} was active, and never took its first step")
 
     def _on_tried(self, body: Body, order: str, answer: str) -> None:
-        if answer == "None" and order == "self-shut" and self._closed:
+        if answer == "None" and order in {"self-shut", "self-idle"} and self._closed:
             return  # closing is over: there is nothing that could be refused
+        if order == "self-idle" and (not body.is_drained or (answer == "None" and self.closing_since)):
+            self.demand(answer == "None", "WAIT-4", f"{body.name}, which nobody waits for: {order} gives {answer}")
+            return
         self.demand(
             answer == "RuntimeError", "WAIT-4", f"{body.name}: {order} gives {answer}, not a RuntimeError"
         )
@@ -168,16 +189,80 @@ class Oracle(Answers, Quiescence):
         assert self.reference is not None
         if body is None:
             self._on_phase(event)
+        elif event == "accept":
+            body.accepted_at = self.world.now()
+        elif event == "start":
+            body.started_at = self.world.now()
+        elif event == "expire":
+            self._on_expiry(body)
         elif event == "close":
-            self.demand(
-                self._was_asked(body), "CLOSE-1", f"{body.name} is closed although nobody asked for it"
-            )
+            asked = self._was_asked(body, by_time=False)
+            self.demand(asked, "CLOSE-1", f"{body.name} is closed although nobody asked for it")
         elif event in {"finish", "cancel"}:
             body.look()
-            right = {"finish": {"returned", "raised"}, "cancel": {"cancelled", "never"}}[event]
+            right = {"finish": {"returned", "raised"}, "cancel": {"cancelled", "never", "timed_out"}}[event]
             really = body.fate in right or body.hit
             self.demand(really, "LIMIT-6", f"{event} of {body.name}, whose coroutine {how(body)}")
+        if body is not None and dest in _FINAL:
+            body.look()
+            self._demand_told_outcome(body, event)
         self.reference.record(body, event, source, dest)
+
+    def _on_expiry(self, body: Body) -> None:
+        """The time of a job is over, and it is asked to stop for that."""
+        self.demand(self._time_is_over(body), _TIME, f"the time of {body.name} is said to be over, and is not")
+        body.expired_at = self.world.now()
+
+    def _demand_told_outcome(self, body: Body, event: str) -> None:
+        """The observer finds the outcome when it hears of the end."""
+        stopped = event == "cancel" and body.fate == "never"  # it had a slot, and its spawn was withdrawn
+        wanted = "cancelled" if stopped else _OUTCOMES.get(str(body.fate))
+        found = body.told_outcome
+        told = found == wanted or (body.hit and found is not None)
+        self.demand(told, "SEE-1", f"{body.name} {how(body)}, and its observer finds the outcome {found}")
+
+    def _on_misled(self, record: Any) -> None:
+        self.demand(False, "SEE-1", f"the second observer hears of {record}, and the first has not")
+
+    def _on_meddled(self, refused: dict[str, BaseException | None], before: View, after: View) -> None:
+        """An observer has tried to change the scheduler."""
+        for what, error in refused.items():
+            right = isinstance(error, RuntimeError) and "observer" in str(error)
+            self.demand(right, "SEE-1", f"an observer calls {what} and is answered {error!r}")
+        self.demand(before == after, "SEE-1", f"an observer has changed {before} to {after}")
+
+    def _on_limit(self, limit: int | None) -> None:
+        """The limit is about to be changed; those that run go on."""
+        assert self.reference is not None
+        running = self.reference.running()
+        self.allowed = None if limit is None else max(limit, running)
+        self.reference.limit(limit)
+
+    def _on_limit_set(self, before: View, blocked: int, after: View, error: BaseException | None) -> None:
+        """The limit was changed: as many start as fit, and nobody stops."""
+        limit, room = self.world.limit, self.world.scope.pending_limit
+        self.demand(error is None, _LIMIT, f"set_limit({limit}) raises {error!r}")
+        said = self.world.scheduler.limit
+        self.demand(said == limit, _LIMIT, f"the limit was set to {limit}, and is {said}")
+        if self.world.environment.is_strange or self.world.scope.eager:
+            return
+        waiting = before.pending + blocked
+        fit = waiting if limit is None else max(0, limit - before.active)
+        started = min(waiting, fit) if before.phase == "open" else 0
+        left = waiting - started
+        left = min(left, room) if room else left
+        wanted = (before.active + started, left if before.phase == "open" else before.pending)
+        self.demand(
+            (after.active, after.pending) == wanted,
+            _LIMIT,
+            f"the limit is set to {limit}: of {before} and {blocked} blocked calls there comes {after}",
+        )
+
+    def _on_found(self, bodies: list[Body]) -> None:
+        """Closing begins, and finds these jobs, and those that have ended."""
+        assert self.reference is not None
+        states = self.reference.states
+        self.account.begin((body for body in bodies if states[body] not in _FINAL), self.world.now())
 
     def _on_phase(self, event: str) -> None:
         if event == "close":
@@ -185,6 +270,10 @@ class Oracle(Answers, Quiescence):
             self._demand_reason_to_close()
         else:
             self._demand_settled()
+            assert self.reference is not None
+            states = self.reference.states
+            running = [body for body in self.account.found or () if states[body] not in _FINAL]
+            self.account.end(self.world.now(), running)
 
     def _demand_reason_to_close(self) -> None:
         world = self.world
@@ -203,7 +292,7 @@ class Oracle(Answers, Quiescence):
             for call in world.calls
         )
         self.demand(
-            draining and self._idle(), "SHUT-4", "closing begins while jobs run, and nobody asked for it"
+            draining and self.is_drained(), "SHUT-4", "closing begins while jobs run, and nobody asked for it"
         )
 
     def _demand_settled(self) -> None:
@@ -232,19 +321,68 @@ class Oracle(Answers, Quiescence):
             for body in world.bodies:
                 if body.job is not None and body.inspected != self.reference.states[body]:
                     self._check_job(body)
+            self.demand(not world.untold, "SEE-1", "the second observer is not told what the first has heard")
+            if world.package.reports:
+                self._check_report(view.phase)
         if len(world.complaints) > self._complaints:
             self._check_complaints()
         if world.warnings:
             raise Violation("SPAWN-1", f"Python warns: {world.warnings[0].message}")
 
+    def _check_report(self, phase: str) -> None:
+        """What was done to accepted work is told, and said aloud if any of it was dropped (SHUT-7)."""
+        account, report = self.account, self.world.scheduler.shutdown_report
+        if phase != "closed":
+            self.demand(report is None, _REPORT, f"closing is not over, and there is {report!r}")
+            return
+        if account.is_checked or account.wanted is None:
+            return
+        account.is_checked = True
+        self.demand(report is not None, _REPORT, "closing is over, and nothing is told of it")
+        self.demand(
+            Numbers.of(report) == account.wanted,
+            _REPORT,
+            f"told is {report!r}; of the jobs that closing found there came {account.wanted}",
+        )
+        self._check_tallies(report)
+        self.demand(
+            report.dropped == account.dropped,
+            _REPORT,
+            f"{report.dropped} jobs are said to be dropped, of those that were counted on {account.dropped} were",
+        )
+        late = abs(report.seconds - account.seconds) > self.coarse + self.grace
+        self.demand(not late, _REPORT, f"closing took {account.seconds} s, and {report.seconds} are told")
+        said = [record.getMessage() for record in self.world.logged]
+        self.demand(
+            len(said) == bool(account.dropped), _REPORT, f"of {account.wanted} the logger hears {said or 'nothing'}"
+        )
+
+    def _check_tallies(self, report: Any) -> None:
+        """By the qualified names of coroutines, as far as they can be known."""
+        tallies = {kind: Numbers.of(tally) for kind, tally in report.by_qualname.items()}
+        if self.world.environment.coroutine.given is None:
+            right = tallies == self.account.by_qualname
+        else:
+            summed = Numbers(*[sum(column) for column in zip(*tallies.values(), strict=True)])
+            right = summed == self.account.wanted
+        self.demand(right, _REPORT, f"by kind is told {tallies}, and there came {self.account.by_qualname}")
+
+    def _check_picture(self, *, quiet: bool) -> None:
+        """A picture that is taken now shows what there is (SEE-2)."""
+        assert self.reference is not None
+        with self.world.environment.looked_at:
+            picture = self.world.scheduler.snapshot()
+        wrong = next(differences(self.world, self.reference, picture, quiet=quiet), None)
+        self.demand(wrong is None, "SEE-2", f"in the picture {wrong}")
+
     def _check_counts(self, view: View) -> None:
-        limit, room = self.world.scope.limit, self.world.scope.pending_limit
+        limit, room = self.world.limit, self.world.scope.pending_limit
         if view.size != view.active + view.pending or view.size != len(view.listed) or min(view[1:3]) < 0:
             raise Violation("BOOK-1", f"the counts disagree: {view}")
-        if limit is not None and view.active > limit:
+        if self.allowed is not None and view.active > self.allowed:
             raise Violation("LIMIT-1", f"{view.active} jobs hold a slot under a limit of {limit}")
         if view.pending:
-            full = view.active == limit
+            full = limit is not None and view.active >= limit
             self.demand(
                 full, "LIMIT-2", f"{view.pending} jobs are pending, {view.active} of {limit} slots are taken"
             )
@@ -281,7 +419,7 @@ class Oracle(Answers, Quiescence):
         assert self.reference is not None
         if not self.reference.was_active(body):
             self.demand(way == "never", "START-2", f"{body.name} was dropped, and its coroutine is open")
-        requirement = "START-2" if way == "never" else "WAIT-5"
+        requirement = "START-2" if way == "never" else _TIME if body.is_timed else "WAIT-5"
         self.demand(
             job.outcome == _OUTCOMES[way], requirement, f"{body.name} {how(body)}; outcome {job.outcome}"
         )
@@ -289,9 +427,13 @@ class Oracle(Answers, Quiescence):
             right = result == body.value and exception is None
         elif way == "raised":
             right = result is exception and body.caused(exception)
+        elif way == "timed_out":
+            self.demand(not job.cancelled(), _TIME, f"{body.name} has timed out, and says that it was cancelled")
+            right = result is exception and type(exception) is TimeoutError
         else:
             right = all(isinstance(answer, self.world.package.stopped) for answer in (result, exception))
-        self.demand(right, "WAIT-5", f"{body.name} {how(body)} and answers {result!r}, {exception!r}")
+        requirement = _TIME if way == "timed_out" else "WAIT-5"
+        self.demand(right, requirement, f"{body.name} {how(body)} and answers {result!r}, {exception!r}")
 
     # The end.
 
@@ -326,12 +468,14 @@ class Oracle(Answers, Quiescence):
         )
 
     def key(self) -> tuple[Any, ...]:
-        """What this judge remembers that has a bearing on what it will say."""
+        """What this oracle remembers that has a bearing on what it will say."""
         now = self.world.now()
         since = None if self.closing_since is None else round(min(now - self.closing_since, _FAR), 6)
         base = None if self.closing_base is None else round(min(now - self.closing_base, _FAR), 6)
         untold = self.world.environment.untold()
-        return (since, base, tuple(sorted(body.number for body in self.doomed)), self.handled, untold)
+        above = 0 if self.allowed is None else self.allowed - (self.world.limit or 0)
+        doomed = tuple(sorted(body.number for body in self.doomed))
+        return (since, base, doomed, self.handled, untold, above, self.account.key())
 
 
 def _ask(question: Any) -> Any:

@@ -1,14 +1,14 @@
-"""What must be the case when the loop is quiet: nothing more happens by itself until time passes.
+"""Quiescence: the invariants of a loop on which nothing more happens until time passes.
 
 Rules of this file: whoever could have been answered must have been. No slot and no place may lie idle
 beside somebody who waits for it. Every failure must have reached a caller or the handler, exactly once.
 
-Deliberately not here: whether an answer is right (`told`).
+Deliberately not here: whether an answer is right (`answers`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiojobs_verification.simulation.oracle.bench import EPS
 from aiojobs_verification.simulation.oracle.reference import Violation
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from aiojobs_verification.simulation.world.probes import Body
 
 __all__ = ["Quiescence"]
+
+_TIME: Final = "SPAWN-6"
 
 
 class Quiescence(Strangers):
@@ -33,6 +35,8 @@ class Quiescence(Strangers):
         for body in self.world.bodies:
             if body.quiet_at is None and body.fate is not None:
                 body.quiet_at = now
+            if body.expired_at is not None and body.told_at is None:
+                body.told_at = now
             if body.kept is not None and body.fate is not None:
                 self._check_task(body)
         for call in self.world.calls:
@@ -57,6 +61,9 @@ class Quiescence(Strangers):
             self.demand(self.handled == 0, "EXC-2", "the loop never hears that the handler has failed")
         if view.phase in {"closed", "not open"}:
             self._check_closed()
+        if self._has_no_timer(view):
+            left = self.world.virtual.timers() if self.world.virtual is not None else ()
+            self.demand(not left, _TIME, f"nobody has anything to wait for, and there are timers: {left}")
         if self.world.environment.is_strange:
             self._check_strangers()
 
@@ -66,11 +73,10 @@ class Quiescence(Strangers):
             self.demand(
                 view.active == len(alive), "LIMIT-6", f"{view.active} slots are taken; what runs: {running}"
             )
-        limit = self.world.scope.limit
+        limit = self.world.limit
         if view.pending and view.phase == "open":
-            self.demand(
-                len(alive) == limit, "LIMIT-2", f"{len(alive)} coroutines run, {view.pending} jobs wait"
-            )
+            full = limit is not None and len(alive) >= limit
+            self.demand(full, "LIMIT-2", f"{len(alive)} coroutines run, {view.pending} jobs wait")
 
     def _check_order(self) -> None:
         """Nobody who came later runs while somebody who came earlier waits.
@@ -103,6 +109,19 @@ class Quiescence(Strangers):
                         late, "SHUT-2", f"{body.name} outlives closing; reports of that: {body.late_reports}"
                     )
 
+    def _has_no_timer(self, view: View) -> bool:
+        """Whether time can mean nothing any more: jobs with a time limit have ended, and nobody waits."""
+        world = self.world
+        if view.phase == "closing" or not any(body.is_timed and body.fate is not None for body in world.bodies):
+            return False
+        running = any(body.is_timed and body.fate is None for body in world.bodies)
+        return not running and all(call.over for call in world.calls)
+
+    def _of_draining(self, requirement: str) -> str:
+        """Whom it concerns that draining is not over: jobs that it does not wait for, if there are any."""
+        endless = any(not body.is_drained and body.fate is None for body in self.world.bodies)
+        return "SHUT-8" if endless else requirement
+
     # Jobs and their failures.
 
     def _check_body(self, body: Body, view: View) -> None:
@@ -110,9 +129,27 @@ class Quiescence(Strangers):
             if body.began and body.cancels == 0 and self._certainly_asked(body, view):
                 requirement = "SHUT-2" if body.shielded else "CLOSE-1"
                 raise Violation(requirement, f"{body.name} was asked to stop, and is never told")
+            if body.is_timed and body.started_at is not None:
+                self._check_time(body, view)
             return
-        if body.fate == "raised":
+        if body.fails:
             self._check_received(body)
+
+    def _check_time(self, body: Body, view: View) -> None:
+        """A job that has a time limit and runs has time left, or was told to stop; later on it is late."""
+        assert self.reference is not None
+        now, scope = self.world.now() - self.grace, self.world.scope
+        if self.reference.states[body] == "active":
+            # Its time begins when its task is made, which is between its start and its first step.
+            left = not body.began or now < body.began_at + scope.time_limit - EPS
+            self.demand(left, _TIME, f"the time of {body.name} is over, and it is not asked to stop")
+        elif body.told_at is not None:
+            told = body.cancels or not body.began
+            self.demand(told, _TIME, f"the time of {body.name} is over, and it is never told to stop")
+            late = view.phase == "open" and now >= body.told_at + scope.close_timeout - EPS
+            self.demand(
+                not late or body.late_reports, _TIME, f"{body.name} outlives its time, and that is not reported"
+            )
 
     def _certainly_asked(self, body: Body, view: View) -> bool:
         if body.hit:
@@ -131,8 +168,9 @@ class Quiescence(Strangers):
             return
         told = f"{body.receivers} callers received it, the handler heard of it {body.reports} times"
         once = body.reports == (0 if body.receivers else 1)
-        requirement = "EXC-1" if isinstance(body.error, Exception) else "EXC-3"
-        self.demand(once, requirement, f"{body.name} failed with {type(body.error).__name__}; {told}")
+        error = TimeoutError() if body.fate == "timed_out" else body.error
+        requirement = "EXC-1" if isinstance(error, Exception) else "EXC-3"
+        self.demand(once, requirement, f"{body.name} failed with {type(error).__name__}; {told}")
 
     def _check_shield_received(self, body: Body) -> None:
         told = f"{body.receivers} callers received it, the handler heard of it {body.reports} times"
@@ -150,6 +188,10 @@ class Quiescence(Strangers):
             self._check_blocked(call, view)
         elif kind in {"shut", "drain", "drain-for", "with"}:
             self._check_ending(call, view)
+        elif kind == "idle":
+            over = view.phase == "closed" or (view.phase == "open" and self.is_drained())
+            requirement = self._of_draining("SHUT-4")
+            self.demand(not over, requirement, f"{call.name} still waits although nothing is left")
         elif kind == "shield":
             assert call.body is not None
             self.demand(call.body.ended is None, "WAIT-4", f"{call.name} is never answered")
@@ -159,7 +201,8 @@ class Quiescence(Strangers):
     def _check_blocked(self, call: Call, view: View) -> None:
         scope = self.world.scope
         self.demand(view.phase == "open", "SPAWN-2", f"{call.name} still waits after closing has begun")
-        full = 0 < scope.pending_limit == view.pending and view.active == scope.limit
+        limit = self.world.limit
+        full = 0 < scope.pending_limit == view.pending and limit is not None and view.active >= limit
         self.demand(full, "LIMIT-4", f"{call.name} is blocked, and there is a place: {view}")
 
     def _check_job_waiting(self, call: Call) -> None:
@@ -183,10 +226,12 @@ class Quiescence(Strangers):
             return  # still inside
         idle = self._idle()
         if view.phase == "open":
+            drained = self.is_drained()
             over = call.kind == "shut" or self.world.now() >= self._drain_deadline(call) + self.grace - EPS
             requirement = "SHUT-6" if call.kind == "with" else "SHUT-4"
             self.demand(not over, requirement, f"{call.name} has not begun to close")
-            self.demand(not idle, requirement, f"{call.name} still waits although nothing is left")
+            requirement = self._of_draining(requirement)
+            self.demand(not drained, requirement, f"{call.name} still waits although nothing is left")
             return
         self.demand(not idle, "SHUT-2", f"{call.name} still waits although nothing runs")
         assert self.closing_base is not None

@@ -1,4 +1,4 @@
-"""The reference registry: what the specification says must be the case, kept beside the real scheduler.
+"""The reference registry: the state that the specification demands, kept beside the real scheduler.
 
 Rules of this file: it decides nothing. What was noted of the world is told to the follower, which knows the
 specification, and what the scheduler says of itself is compared with where the follower is. What is told by the end
@@ -62,8 +62,12 @@ class Reference:
     def __init__(self, limit: int | None, pending_limit: int) -> None:
         # No method of this object is given away: it would be in a circle, and not go at once with its world.
         self._callers = callers = dict[str, "Body"]()
+        self._ended = ended = set[int]()
         self._follower = Follower(
-            _table(limit, pending_limit), calls=True, cancelled=lambda name: callers[name].calling_cancelled
+            _table(limit, pending_limit),
+            calls=True,
+            cancelled=lambda name: callers[name].calling_cancelled,
+            ended=lambda number: number in ended,
         )
         self._jobs: dict[int, Body] = {}
         self._started: set[Body] = set()
@@ -95,6 +99,10 @@ class Reference:
         self._callers[body.name] = body
         self._follower.call(body.name, may_block=body.call is not None)
 
+    def ended(self, body: Body) -> None:
+        """A coroutine has come to its end."""
+        self._ended.add(body.number)
+
     def turned_away(self, body: Body, error: BaseException | None) -> None:
         """A spawn has raised: it was refused on the spot, or was blocked and gave up, or its job was withdrawn."""
         if self._follower.calls.is_under_way(body.name):
@@ -121,6 +129,14 @@ class Reference:
         if event == "start":
             self._started.add(body)
 
+    def running(self) -> int:
+        """How many jobs hold a slot."""
+        return sum(state in {"active", "closing"} for state in self.states.values())
+
+    def limit(self, limit: int | None) -> None:
+        """The limit is set."""
+        self._follower.limit(limit)
+
     def settle(self) -> None:
         """What was noted so far is complete."""
         self._follower.settle()
@@ -140,11 +156,11 @@ class Reference:
     def _wanted(self) -> View:
         """What the scheduler has to say of itself."""
         counters = self.counters
-        jobs = self._listed()
+        jobs = self.listed()
         running = counters.active + counters.closing
         return View(self.phase, running, counters.pending, len(jobs), tuple([body.name for body in jobs]))
 
-    def _listed(self) -> list[Body]:
+    def listed(self) -> list[Body]:
         """The jobs in the order in which they were spawned; once closing begins none is pending any more."""
         live = self._follower.jobs.live
         is_open = self.phase == "open"

@@ -1,5 +1,4 @@
-"""What must be the case in a world of strangers: task factories, odd coroutines, and foreign code that raises
-or calls back.
+"""The invariants of a world with strange task factories, odd coroutines, and foreign code that misbehaves.
 
 Rules of this file: what foreign code raises is told, once: to the exception handler, to the loop's, or, what
 wants the program to end, by coming out of the loop. It undoes nothing, and whoever looks from there finds the

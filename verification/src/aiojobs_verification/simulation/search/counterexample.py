@@ -1,4 +1,4 @@
-"""From a list of events to something that a person can follow, shorten, and paste into a test.
+"""Counterexamples: a list of events that a person can follow, shorten, and paste into a test.
 
 Rules of this file: a story tells what somebody outside did and what could be seen of it, in plain words,
 numbered, in order; no name of a class; only a crash ends with a traceback. A story is *shrunk* when no event
@@ -115,6 +115,7 @@ _MAKES_CALL: Final = (
     "drain",
     "drain-for",
     "with",
+    "idle",
 )
 _ABOUT_CALL: Final = ("cancel", "leave", "leave-raise")
 
@@ -150,6 +151,11 @@ _TEMPERS: Final = {
     "instant": "it returns in its first step",
     "failing": "it raises in its first step",
 }
+_TERMS: Final = {
+    "timed": "and it is given {limit:g} s",
+    "endless": "and draining does not wait for it",
+    "timed-endless": "it is given {limit:g} s, and draining does not wait for it",
+}
 _WORDS: Final = {
     "turn": "The loop takes a turn.",
     "tick": "Time passes until the next timer is due.",
@@ -174,6 +180,9 @@ _WORDS: Final = {
     "leave": "The inside of the `async with` of call {target} is about to end.",
     "leave-raise": "The inside of the `async with` of call {target} is about to raise.",
     "cancel": "The caller of call {target} is cancelled.",
+    "idle": "Call {call}: somebody waits until the scheduler is idle.",
+    "self-idle": "{job} is about to wait until its own scheduler is idle.",
+    "set-limit": "Somebody sets the limit to {target}.",
     "sweep": "Every task of the loop is cancelled.",
     "environment": "{environment}",
     "misuse": "Somebody makes every mistake that can be made in a call of spawn or shield.",
@@ -242,7 +251,8 @@ def _say(event: Event, world: World) -> str:
             "nowait": f"Job {number} is given to spawn_nowait",
             "shield": f"Call {call}: somebody awaits scheduler.shield of a coroutine, shielded {number}",
         }[kind]
-        return f"{what}; {_TEMPERS[str(target)]}."
+        terms = "".join(f", {_TERMS[term]}" for term in event[2:])
+        return f"{what}; {_TEMPERS[str(target)]}{terms.format(limit=world.scope.time_limit)}."
     job = world.bodies[target].name if isinstance(target, int) and kind not in _ABOUT_CALL else ""
     environment = _surroundings(event[1:]) if kind == "environment" else ""
     words = _WORDS[kind].format(
@@ -284,6 +294,11 @@ _SEEN: Final[dict[str, Callable[..., str]]] = {
     "tried": lambda body, order, answer: f"{body.name} tried {order} and got {answer}",
     "left_loop": lambda error: f"out of the loop comes {error!r}",
     "left_to_python": lambda error: f"nobody can be told of {error!r} but the interpreter",
+    "misled": lambda record: f"the second observer hears of {record} only",
+    "meddled": lambda refused, _before, _after: (
+        "an observer is refused: " + ", ".join(f"{what} ({error!r})" for what, error in refused.items())
+    ),
+    "limit_set": lambda before, _blocked, after, _error: f"set_limit makes {after} of {before}",
     "peeked": lambda view, place, _halves: f"{PLACES[place].words} sees {view}",
 }
 """What can be seen of each kind of fact."""

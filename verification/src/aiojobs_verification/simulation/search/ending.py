@@ -1,14 +1,14 @@
-"""The end of a world: everything that still runs is brought to its end, so that accounts can be settled.
+"""The end of a world: all that still runs is brought to its end, so that every promise can be checked.
 
 Rules of this file: what happens here could have happened in the world as well. The scheduler is closed,
-coroutines are told to return, time passes; and the judge looks on until nothing is left.
+coroutines are told to return, time passes; and the oracle looks on until nothing is left.
 
 How it works: first as far as it goes by itself, then the scheduler is closed, then whatever waits to be
 told is let go, in turn with the passing of time. `dispose` comes last of all, and is not judged: it leaves
 nothing that the garbage collector could wake in another world. `untie` leaves the collector nothing to do:
 a world refers to itself all over, and millions of them come and go.
 
-Deliberately not here: the accounts themselves (`judge`).
+Deliberately not here: the accounts themselves (`oracle`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SPINNING: Final = 1000
 
 
 def wind_up(world: World) -> None:
-    """Bring everything to its end, closing the scheduler, and have the judge settle the accounts."""
+    """Bring everything to its end, closing the scheduler, and have the oracle settle everything."""
     loop = world.virtual
     assert loop is not None
     world.winding_up = True

@@ -1,7 +1,7 @@
 """Every state of a world, found by letting every possible event happen in each.
 
 Rules of this file: nothing is sampled. From every state that was reached, every event that is possible
-there is let happen once, and the judge looks after each. What is not covered is outside the scope.
+there is let happen once, and the oracle looks after each. What is not covered is outside the scope.
 
 How it works: a running program can't be copied, so a state is kept as a list of events that leads to it,
 and is reached again by replaying them in a new world. That this gives the same state is not assumed: each
@@ -14,7 +14,7 @@ nothing, or is a violation.
 Turns that lead back to where they began are a loop that spins. A state in which nothing can happen any
 more is brought to its end, and the accounts are settled.
 
-Deliberately not here: what can happen (`driver`), what is right (`judge`), when two states are the same
+Deliberately not here: what can happen (`world`), what is right (`oracle`), when two states are the same
 (`fingerprint`), which scopes there are (`scopes`).
 """
 

@@ -1,5 +1,4 @@
-"""Whether two worlds are in the same state: everything that has a bearing on what can happen next, as one
-digest.
+"""Fingerprints of worlds: one digest of everything that bears on what can happen next.
 
 Rules of this file: two worlds with the same fingerprint must have the same future. So it covers what the
 harness remembers, the ready queue in its order, the timers with the time that is left, the chain of awaits
@@ -56,7 +55,8 @@ _NAMED: Final = (
     types.TracebackType,
     VirtualLoop,
 )
-_NO_FUTURE: Final = frozenset({"__weakref__", "__dict__", "_name", "given_name"})
+_NO_FUTURE: Final = frozenset({"__weakref__", "__dict__", "_name", "given_name", "since"})
+"""Attributes that change nothing of what happens: addresses, names, and since when a job has been there."""
 _CODE: Final = frozenset({types.CodeType, types.FunctionType})
 _LONG_AGO: Final = EPOCH / 2
 """A number beyond this is a point of time."""
@@ -112,7 +112,15 @@ def _body(body: Body, world: World) -> tuple[Any, ...]:
         body.quiet_at is not None and _ended_in_time(body, world),
         body.job is not None,
         body.shielded and (body.call_cancelled, body.call_cancelled_before_end),
+        *(() if body.terms == "plain" else _terms(body, world)),
     )
+
+
+def _terms(body: Body, world: World) -> tuple[Any, ...]:
+    """What was agreed about a job, and how much of its time has gone by."""
+    if body.fate is not None or not body.is_timed:
+        return (body.terms, body.expired_at is not None)
+    return (body.terms, *[_since(at, world) for at in (body.started_at, body.began_at, body.expired_at, body.told_at)])
 
 
 def _ended_in_time(body: Body, world: World) -> tuple[float, ...]:

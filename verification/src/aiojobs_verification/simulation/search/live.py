@@ -1,8 +1,8 @@
-"""A walk through a world on a loop that is not ours, in real time: uvloop, or asyncio's own.
+"""A walk through a world in real time, on a loop of somebody else: uvloop, or asyncio's own.
 
 Rules of this file: as on the virtual loop everybody and everything is outside, but the loop turns by
 itself and time passes by itself. So the walk is a coroutine on that loop; a turn is `sleep(0)`, time
-passing is a sleep of some milliseconds. The same judge looks after each turn; that nothing more happens by
+passing is a sleep of some milliseconds. The same oracle looks after each turn; that nothing more happens by
 itself is assumed after a number of turns, and deadlines may be seen late.
 
 Deliberately not here: shrinking. What happens in real time does not happen twice; a story is kept as it
@@ -68,6 +68,7 @@ def _scope(chance: random.Random) -> Scope:
         close_timeout=0.02,
         timeout=0.05,
         wait_timeout=0.2,
+        time_limit=0.03,
     )
 
 
@@ -119,7 +120,7 @@ async def _settle(world: World) -> None:
 
 
 async def _wind_up(world: World) -> None:
-    """Close the scheduler, let go whatever still runs, settle the accounts."""
+    """Close the scheduler, let go whatever still runs, settle everything."""
     world.winding_up = True
     await _settle(world)
     world.let_happen(("shut",))

@@ -1,8 +1,7 @@
-"""Hypothesis machines around the real scheduler: one rule for each kind of event, and Hypothesis does the
-choosing.
+"""Hypothesis machines around the real scheduler: one rule for each kind of event, chosen by Hypothesis.
 
 Rules of this file: a machine has no opinion of its own. Every rule lets one event happen in a `World`,
-whose judge looks after it; at the end everything is brought to its end and the accounts are settled. A
+whose oracle looks after it; at the end everything is brought to its end and the accounts are settled. A
 turn of the loop is always possible, so that no machine ever runs out of rules.
 
 How it works: Hypothesis has no asynchronous rules and needs none, since the world is led turn by turn.
@@ -30,7 +29,7 @@ from aiojobs_verification.simulation.search.ending import wind_up
 from aiojobs_verification.simulation.search.walk import Walked, pair, with_stranger
 from aiojobs_verification.simulation.world.packages import Package, own
 from aiojobs_verification.simulation.world.parties import strangers
-from aiojobs_verification.simulation.world.probes import ENDS, SELF_CALLS, TEMPERS
+from aiojobs_verification.simulation.world.probes import ENDS, SELF_CALLS, TEMPERS, TERMS
 from aiojobs_verification.simulation.world.world import CALLS, JOB_CALLS, SCHEDULER_CALLS, Event, Scope, World
 
 __all__ = ["MACHINES", "ExceptionMachine", "LimitMachine", "ShutdownMachine", "WorldMachine"]
@@ -64,6 +63,7 @@ class WorldMachine(RuleBasedStateMachine):
             eager=self.eager,
             contexts=data.draw(st.sampled_from(("copied", "given", "shared"))),
             misuse=data.draw(st.booleans()),
+            pictures=data.draw(st.booleans()),
         )
         stranger = data.draw(st.sampled_from(("", *sorted(strangers()))))
         if stranger and not self.eager and self.package.observed:
@@ -136,6 +136,12 @@ class WorldMachine(RuleBasedStateMachine):
         """Somebody closes the scheduler, drains it, shields something."""
         self._let_one(data, *SCHEDULER_CALLS)
 
+    @precondition(lambda self: self._possible("set-limit"))
+    @rule(data=st.data())
+    def set_limit(self, data: st.DataObject) -> None:
+        """Somebody changes the limit."""
+        self._let_one(data, "set-limit")
+
     @precondition(lambda self: self._possible("misuse"))
     @rule()
     def misuse(self) -> None:
@@ -168,7 +174,16 @@ class WorldMachine(RuleBasedStateMachine):
 class LimitMachine(WorldMachine):
     """Many jobs, few places, and everybody in a hurry."""
 
-    scope = Scope(jobs=20, callers=6, cancels=6, tempers=("obedient", "stubborn", "instant"), calls=JOB_CALLS)
+    scope = Scope(
+        jobs=20,
+        callers=6,
+        cancels=6,
+        tempers=("obedient", "stubborn", "instant"),
+        terms=("plain", "timed"),
+        limits=(1, 2, 3, 5, "none"),
+        resizes=6,
+        calls=JOB_CALLS,
+    )
 
 
 class ShutdownMachine(WorldMachine):
@@ -180,6 +195,9 @@ class ShutdownMachine(WorldMachine):
         cancels=4,
         sweeps=1,
         shields=("obedient", "stubborn"),
+        terms=TERMS,
+        limits=(1, 4),
+        resizes=1,
         calls=(*SCHEDULER_CALLS, "close"),
     )
 
@@ -193,6 +211,7 @@ class ExceptionMachine(WorldMachine):
         cancels=5,
         handler="raises",
         tempers=("obedient", "stubborn", "failing"),
+        terms=("plain", "timed"),
         calls=(*CALLS, *SELF_CALLS),
     )
 

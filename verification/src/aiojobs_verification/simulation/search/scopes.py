@@ -1,4 +1,4 @@
-"""The scopes of `spec/explore.toml`: which worlds are explored, and how large each of them is.
+"""The scopes of `spec/explore.toml`: the worlds that are explored, and the size of each.
 
 Rules of this file: it reads and writes the manifest, and knows nothing of exploring. The figures are
 pinned for each minor version of Python, since asyncio differs: a task that takes a turn more is other

@@ -1,4 +1,4 @@
-"""A walk through a world at random: which events, in which proportion, and how far.
+"""A random walk through a world: the proportions of events, and the length.
 
 Rules of this file: a walk is a function of its seed. The proportions are those that found the known
 defects of another package soonest: many turns, since nothing happens without them; few events that end
@@ -24,7 +24,7 @@ from aiojobs_verification.simulation.search.counterexample import WIND_UP, Findi
 from aiojobs_verification.simulation.search.ending import wind_up
 from aiojobs_verification.simulation.world.environment import COROUTINES, FACTORIES
 from aiojobs_verification.simulation.world.parties import PARTIES, strangers
-from aiojobs_verification.simulation.world.probes import ENDS, SELF_CALLS, TEMPERS
+from aiojobs_verification.simulation.world.probes import ENDS, SELF_CALLS, TEMPERS, TERMS
 from aiojobs_verification.simulation.world.world import CALLS, Event, Scope, World
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ _WEIGHTS: Final = {
     "with": 0.2,
     "sweep": 0.1,
     "misuse": 0.1,
+    "idle": 0.3,
+    "set-limit": 0.2,
 }
 _OTHER: Final = 0.6
 """The weight of an event that is not in the list."""
@@ -100,6 +102,11 @@ def random_scope(chance: random.Random, *, eager: bool | None = None) -> Scope:
         pending_limit=chance.choice([0, 1, 1, 2, 5]),
         jobs=chance.choice([2, 3, 5, 8, 30]),
         tempers=tuple(sorted(chance.sample(TEMPERS, chance.randint(1, len(TEMPERS))))),
+        terms=chance.choice([("plain",), ("plain", "timed"), ("plain", "endless"), TERMS]),
+        limits=(1, 2, 3, 5, "none"),
+        resizes=chance.choice([0, 0, 2, 10]),
+        pictures=chance.choice([True, False, False, False]),
+        time_limit=chance.choice([2.0, 8.0, 0.5]),
         ends=chance.choice([("return", "raise"), ("return", "quit"), ENDS]),
         calls=tuple(sorted(chance.sample(kinds, chance.randint(1, len(kinds))))),
         callers=chance.choice([2, 4, 8, 20]),
@@ -142,14 +149,19 @@ def _for_another(scope: Scope) -> Scope:
         "factories": ("stock",),
         "coroutines": ("ordinary",),
         "parties": ("polite",),
+        "terms": ("plain",),
     }
     return replace(scope, eager=False, misuse=False, contexts=contexts, **plain)
 
 
 def choose(chance: random.Random, events: Sequence[Event]) -> Event:
     """One of the possible events, by weight."""
-    weights = [_WEIGHTS.get(event[0], _OTHER) for event in events]
-    return chance.choices(events, weights)[0]
+    return chance.choices(events, [_weight(event) for event in events])[0]
+
+
+def _weight(event: Event) -> float:
+    weight = _WEIGHTS.get(event[0], _OTHER)
+    return weight / 3 if len(event) > len(("spawn", "temper")) and event[0] in {"spawn", "nowait"} else weight
 
 
 def walk(package: Package, seed: int | str, scope: Scope | None = None) -> Walked:
@@ -177,6 +189,11 @@ def walk(package: Package, seed: int | str, scope: Scope | None = None) -> Walke
     return walked
 
 
+def _way(to: str, limit: int | None) -> str:
+    """Which way the limit goes."""
+    return "up" if to == "none" or (limit is not None and int(to) > limit) else "down"
+
+
 def pair(world: World, event: Event) -> tuple[str, str]:
     """The kind of an event and the state of what it is about: of a job, of a call, of the scheduler."""
     kind: str = event[0]
@@ -184,6 +201,8 @@ def pair(world: World, event: Event) -> tuple[str, str]:
     reference = world.oracle.reference
     if kind in {"cancel", "leave", "leave-raise"}:
         return kind, world.calls[target].kind
+    if kind == "set-limit":
+        return kind, _way(target, world.limit)
     if isinstance(target, int):
         body = world.bodies[target]
         return kind, reference.states.get(body, "shielded") if reference is not None else "job"

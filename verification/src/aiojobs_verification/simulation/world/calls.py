@@ -1,11 +1,10 @@
-"""The callers: everybody outside who asks something of the scheduler, waits for the answer, and may be
-cancelled meanwhile.
+"""The callers: each asks something of the scheduler, waits for the answer, and may be cancelled meanwhile.
 
 Rules of this file: a `Call` is a task of its own. It makes one call, notes when it was made and what came
 back, and has no opinion about it. Whoever spawns does so in a context that says who it is, so that a job
 can be asked in whose context it runs.
 
-Deliberately not here: when a call is made (`driver`), and what its answer should be (`told`).
+Deliberately not here: when a call is made (`world`), and what its answer should be (`answers`).
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Call:
         """When the inside of the ``async with`` was left, in whatever way."""
         self.called_at: float | None = None
         self.expired_at: float | None = None
-        """When the judge first found its time over with nothing left to run."""
+        """When the oracle first found its time over with nothing left to run."""
         self.open_before = True
         """The scheduler was open when the call was made."""
         self.open_after = True
@@ -79,6 +78,10 @@ class Call:
         """Its task has ended, with or without having made the call."""
         return self.task is None or self.task.done()
 
+    def is_elsewhere(self) -> bool:
+        """Whether it is somebody else who runs now, while this waits."""
+        return self.task is not None and asyncio.current_task() is not self.task
+
     def start(self) -> None:
         """Have it called in a task of its own."""
         loop = asyncio.get_running_loop()
@@ -100,6 +103,8 @@ class Call:
             self.error = error
             world.suspect(self.name, error)
         self.at_home = ORIGIN.get() == self.origin
+        if self.kind == "idle":
+            self.value = world.oracle.is_drained()
         self.answered = True
         self.answered_in = world.turns
         self.open_after = not world.scheduler.closed
@@ -111,6 +116,8 @@ class Call:
             return await self._with()
         if self.kind in {"shut", "drain", "drain-for"}:
             return await self._end()
+        if self.kind == "idle":
+            return await self.world.scheduler.idle()
         body = self.body
         assert body is not None
         if self.kind == "spawn":

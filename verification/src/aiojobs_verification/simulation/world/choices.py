@@ -1,9 +1,9 @@
-"""What can happen in a world now: every event that its scope still allows and its state makes possible.
+"""The events that are possible in a world now: allowed by its scope, and enabled in its state.
 
 Rules of this file: the list is complete within the scope, and always in the same order, so that a replay
 can be compared with the first time. It looks and changes nothing.
 
-Deliberately not here: letting it happen (`driver`), choosing (`explorer`, `walk`, `machines`).
+Deliberately not here: letting it happen (`world`), choosing (`explorer`, `walk`, `machines`).
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ def enabled(world: World) -> list[Event]:
     events += _about_calls(world)
     if world.spent.sweeps < world.scope.sweeps:
         events.append(("sweep",))
+    if world.spent.resizes < world.scope.resizes and world.package.resizes:
+        limits = [str(limit) for limit in world.scope.limits]
+        events += [("set-limit", limit) for limit in limits if limit != str(world.limit).lower()]
     if world.scope.misuse and events:
         events.append(MISUSE)
     return events
@@ -78,7 +81,13 @@ def _spawns(world: World) -> list[Event]:
     if world.spent.jobs >= world.scope.jobs:
         return []
     kinds = [kind for kind in world.scope.spawns if kind == "spawn" or world.package.nowait]
-    return [(kind, temper) for kind in kinds for temper in world.scope.tempers]
+    terms = world.scope.terms if world.package.has_terms else ("plain",)
+    return [
+        (kind, temper, *([] if term == "plain" else [term]))
+        for kind in kinds
+        for temper in world.scope.tempers
+        for term in terms
+    ]
 
 
 def _orders(world: World, body: Body) -> list[Event]:
@@ -86,6 +95,8 @@ def _orders(world: World, body: Body) -> list[Event]:
     if body.shielded:
         return [(end, body.number) for end in scope.ends if end in {"return", "raise"}]
     selfish = [order for order in SELF_CALLS if order in scope.calls and body.job is not None]
+    if not world.package.resizes:
+        selfish = [order for order in selfish if order != "self-idle"]
     if world.spent.callers >= scope.callers:
         selfish = []
     return [(order, body.number) for order in (*scope.ends, *selfish)]
@@ -94,7 +105,7 @@ def _orders(world: World, body: Body) -> list[Event]:
 def _new_calls(world: World) -> list[Event]:
     events: list[Event] = []
     for kind in world.scope.calls:
-        if kind == "await" and not world.package.awaitable:
+        if (kind == "await" and not world.package.awaitable) or (kind == "idle" and not world.package.resizes):
             continue
         if kind in JOB_CALLS:
             events += [(kind, body.number) for body in world.bodies if body.job is not None]

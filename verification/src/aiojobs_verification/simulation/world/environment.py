@@ -1,5 +1,4 @@
-"""What the loop makes of a coroutine, and what it is that is given to it: task factories and coroutines of
-every kind that real programs have.
+"""The environment: every kind of task factory and coroutine that real programs have.
 
 Rules of this file: each kind is one function or class that says by its name what it does, and an entry of
 `FACTORIES` or `COROUTINES`; nothing else here tells kinds apart. A kind does what some program does: a tracer
@@ -71,7 +70,7 @@ class Carrier:
 
     task: asyncio.Future[Any] | None
     judged: bool = False
-    """The judge has looked at the task, and let it go."""
+    """The oracle has looked at the task, and let it go."""
     how: str | None = None
     """``returned``, ``raised``, ``cancelled``; ``refused`` if the loop has made no task at all."""
     error: BaseException | None = None

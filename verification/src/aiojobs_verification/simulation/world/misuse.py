@@ -1,4 +1,4 @@
-"""What nobody may do: every mistake in a call of `spawn` or `shield`, one after the other.
+"""Misuse: every mistake in a call of `spawn` or `shield`, one after the other.
 
 Rules of this file: a mistake is an error of the right kind, in whatever phase the scheduler is, full or
 not; it leaves the coroutine as it was, and it changes nothing. The last is taken literally: the state of

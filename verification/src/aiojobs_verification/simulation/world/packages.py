@@ -1,7 +1,7 @@
 """The scheduler package under test: this one, or another with the same API, such as aiojobs 1.4.0.
 
 Rules of this file: it is the only one here that knows that packages differ. What a package does not have
-(an observer, `spawn_nowait`, `Job.state`) is found out by looking, and the judge then goes without it.
+(an observer, `spawn_nowait`, `Job.state`) is found out by looking, and the oracle then goes without it.
 
 How another package is loaded: from a folder, under a name of its own, so that it can never be mistaken for
 this one and both can be in one process. Its jobs may be kept in a `set`, whose order depends on addresses;
@@ -18,7 +18,7 @@ import inspect
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, MutableSet
+from collections.abc import Callable, Iterator, MutableSet, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -58,6 +58,14 @@ class Package:
         self.awaitable = hasattr(module.Job, "__await__")
         self.states = hasattr(module.Job, "state")
         self.phases = hasattr(module.Scheduler, "phase")
+        self.resizes = hasattr(module.Scheduler, "set_limit")
+        """Its limit can be set anew, and one can wait until it is idle."""
+        self.has_terms = "timeout" in inspect.signature(module.Scheduler.spawn).parameters
+        """Jobs can be given a time limit, and be left out of draining."""
+        self.reports = hasattr(module.Scheduler, "shutdown_report")
+        """It says what closing did to the jobs that were left."""
+        self.pictures = hasattr(module.Scheduler, "snapshot")
+        """It can be looked at as a whole."""
         self.truthful = hasattr(module.Job, "cancelled")
         """Its tasks end as the coroutines of its jobs do."""
         self.folder = str(Path(module.__file__).parent)
@@ -73,10 +81,10 @@ class Package:
         close_timeout: float,
         wait_timeout: float,
         exception_handler: Callable[..., object] | None,
-        observer: Callable[..., object],
+        observers: Sequence[Callable[..., object]],
     ) -> Any:
-        """A new scheduler; the observer is given to those that take one."""
-        extra: dict[str, Any] = {"observer": observer} if self.observed else {}
+        """A new scheduler; the observers are given to those that take them."""
+        extra: dict[str, Any] = {"observer": observers} if self.observed else {}
         made = self.module.Scheduler(
             limit=limit,
             pending_limit=pending_limit,

@@ -1,4 +1,4 @@
-"""Foreign code that the library calls, and what it can do to the library when it is called.
+"""Foreign code that the library calls, and what it can do to the library meanwhile.
 
 Rules of this file: a *place* is where the library calls out to code that is not its own; a *deed* is what
 that code does there. Each is an entry of `PLACES` or `DEEDS`, and every sensible pair of them is an entry of
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import weakref
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -129,15 +130,70 @@ def _ask_by_hand(world: World, kind: str, body: Body | None, asking: Any) -> boo
     except RuntimeError as error:  # from inside a job (WAIT-4): nothing was asked
         world.suspect(f"{kind}, asked by foreign code,", error)
         world.by_hand.remove(call)
-    except BodyFailure as error:
+    except BaseException as error:
         error.__context__ = None  # what was handled where this is called from
         if body is not None and body.caused(error):
-            body.receivers += 1
-    except Exception as error:  # noqa: BLE001 - where it is raised, Python may keep it to itself
-        world.note("failed_inside", kind, error)
+            body.receivers += 1  # what the job came to is the answer, whatever it is
+        elif not isinstance(error, Exception):
+            raise
+        else:
+            world.note("failed_inside", kind, error)  # where it is raised, Python may keep it to itself
     finally:
         asking.close()
     return call in world.by_hand
+
+
+def _meddle(environment: Environment, _: str) -> None:
+    """Try everything that would change the scheduler: each must be refused."""
+    world = environment.world
+    before = world.view()
+    world.misusing = True
+    try:
+        refused = {what: _refused(act) for what, act in _changes(world).items()}
+    finally:
+        world.misusing = False
+    world.note("meddled", refused, before, world.view())
+
+
+def _changes(world: World) -> dict[str, Callable[[], Any]]:
+    """Whatever would change an open scheduler or a job in it, by name."""
+    scheduler = world.scheduler
+    if scheduler.closed:
+        return {}
+    jobs = [body.job for body in world.bodies if body.job is not None and not world.seen_as_ended(body)]
+    return {
+        "spawn": lambda: _give_away(scheduler.spawn),
+        "spawn_nowait": lambda: _give_away(scheduler.spawn_nowait),
+        "shield": lambda: _give_away(scheduler.shield),
+        "set_limit": lambda: scheduler.set_limit((scheduler.limit or 0) + 1),
+        "close": lambda: _first_step(scheduler.close()),
+        "wait_and_close": lambda: _first_step(scheduler.wait_and_close()),
+        **{f"close of {job.get_name()}": lambda job=job: _first_step(job.close()) for job in jobs[:1]},
+    }
+
+
+def _give_away(action: Callable[[Any], Any]) -> None:
+    coroutine = asyncio.sleep(0)
+    try:
+        given = action(coroutine)
+        if asyncio.iscoroutine(given):
+            _first_step(given)
+    finally:
+        coroutine.close()
+
+
+def _first_step(asking: Any) -> None:
+    with suppress(StopIteration), closing(asking):
+        asking.send(None)
+
+
+def _refused(act: Callable[[], Any]) -> BaseException | None:
+    """What comes of doing it."""
+    try:
+        act()
+    except Exception as error:  # noqa: BLE001 - the oracle wants to know
+        return BaseException.with_traceback(error, None)
+    return None
 
 
 DEEDS: Final[dict[str, Callable[[Environment, str], None]]] = {
@@ -147,8 +203,10 @@ DEEDS: Final[dict[str, Callable[[Environment, str], None]]] = {
     "spawns": _spawn,
     "closes": _close_job,
     "shuts": _shut,
+    "meddles": _meddle,
 }
-"""What foreign code does when it is called: raises, wants the program to end, or calls back."""
+"""What foreign code does when it is called: raises, wants the program to end, or calls back. To meddle is to do all
+that an observer may not."""
 
 _RAISE: Final = ("raises", "exits")
 _CALL_BACK: Final = ("looks", "spawns", "closes", "shuts")
@@ -173,7 +231,7 @@ PLACES: Final[dict[str, CallSite]] = {
     "create-task": CallSite("a task factory", _CALL_BACK),
     "get-name": CallSite("the get_name() of a task", (*_RAISE, *_CALL_BACK)),
     "handler": CallSite("the exception handler", (*_RAISE, *_CALL_BACK)),
-    "observer": CallSite("the observer", (*_RAISE, "looks")),
+    "observer": CallSite("the observer", (*_RAISE, "looks", "meddles")),
     "reports": CallSite("the loop's exception handler", (*_RAISE, *_CALL_BACK), told=False),
     "callback": CallSite("a done callback", (*_RAISE, *_CALL_BACK)),
     "name": CallSite("the repr of a name", (*_RAISE, "looks"), told=False, ends=False),
@@ -207,6 +265,7 @@ _WORDS: Final = {
     "spawns": "spawns a job",
     "closes": "closes a job",
     "shuts": "begins to close the scheduler",
+    "meddles": "does what it may not: spawns, shields, closes, sets the limit",
 }
 
 PARTIES: Final[dict[str, Party]] = {

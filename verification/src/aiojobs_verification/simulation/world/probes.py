@@ -1,9 +1,9 @@
-"""What really happens: the coroutines that are scheduled.
+"""Probes: the coroutines that are scheduled, instrumented to note what really happens.
 
 Rules of this file: it knows what was done to it and believes nobody. A `Body` notes its own first step,
 each cancellation that reaches it, and its end. Everything is noted in one list, in the order in which it
 happened, together with what callers are answered (`calls`) and what the scheduler says about itself
-(observer, exception handler). The judge compares the two.
+(observer, exception handler). The oracle compares the two.
 
 How it works: a body waits on a gate until somebody tells it how to go on, so that when and how it ends is
 an outside event. What it does with a cancellation is its temper:
@@ -38,6 +38,7 @@ __all__ = [
     "ORIGIN",
     "SELF_CALLS",
     "TEMPERS",
+    "TERMS",
     "BaseFailure",
     "Body",
     "BodyFailure",
@@ -50,9 +51,12 @@ ENDS: Final = ("return", "raise", "base", "exit", "quit")
 """How a body can be told to end: by a value, an exception, a `BaseException`, `SystemExit`, its own
 `CancelledError`."""
 
-SELF_CALLS: Final = ("self-wait", "self-close", "self-shut")
-"""What a body can be told to try from inside: to wait for itself, close itself, close its own scheduler."""
+SELF_CALLS: Final = ("self-wait", "self-close", "self-shut", "self-idle")
+"""What a body can be told to try from inside: to wait for itself, close itself, close its own scheduler, wait until
+that has nothing left."""
 
+TERMS: Final = ("plain", "timed", "endless", "timed-endless")
+"""What can be agreed about a job when it is spawned: nothing, a time limit, that draining does not wait for it."""
 
 CONTEXTS: Final = ("copied", "given", "shared", "unwatched")
 """In which context a job is to run: a copy of its spawner's; one of its own, given as ``context=``; one that
@@ -77,10 +81,16 @@ class WithFailure(Exception):  # noqa: N818
 class Body:
     """One coroutine that is given to the scheduler: as a job, or behind a shield."""
 
-    def __init__(self, world: World, number: int, temper: str, *, shielded: bool = False) -> None:
+    def __init__(
+        self, world: World, number: int, temper: str, *, shielded: bool = False, terms: str = "plain"
+    ) -> None:
         self.world = world
         self.number = number
         self.temper = temper
+        self.terms = terms
+        self.is_timed = terms.startswith("timed")
+        self.is_drained = not terms.endswith("endless")
+        """Draining waits for its end."""
         self.shielded = shielded
         self.name = f"shielded {number}" if shielded else f"job {number}"
         self.coroutine: Coroutine[Any, Any, Any] | None = None
@@ -89,7 +99,7 @@ class Body:
         """The coroutine, without holding it."""
         self.task: weakref.ref[asyncio.Task[Any]] | None = None
         self.kept: Any = None
-        """The same, until the judge has compared how it ended with how the coroutine did."""
+        """The same, until the oracle has compared how it ended with how the coroutine did."""
         self.arrival = -1
         """The place of its spawn among all calls of `spawn`, in the order in which they were made."""
         self.call: Call | None = None
@@ -98,6 +108,10 @@ class Body:
         """The job object, once a spawn has returned it."""
         self.entry: Any = None
         """The same, from the moment at which the scheduler has accepted it."""
+        self.arrives = False
+        """Its spawn was blocked: its job is accepted before that returns."""
+        self.told_outcome: Any = None
+        """Its outcome when the observer was last told of it."""
         self.given: Context | None = None
         """The context that it was given to run in, if it is not a copy of the spawner's."""
         self.at_home = True
@@ -106,6 +120,7 @@ class Body:
         """What a task factory has made of it, if that is more than a task."""
         self.gate: asyncio.Future[str] | None = None
         self.began = False
+        self.began_at = 0.0
         self.cancels = 0
         self.ended: str | None = None
         """``returned``, ``raised``, ``cancelled``; ``never`` if it was closed before its first step."""
@@ -115,9 +130,18 @@ class Body:
         """Its task was cancelled from outside, behind the back of the scheduler."""
         self.told = ""
         """The order that it has been given and has not yet carried out."""
+        self.trying = ""
+        """What it tries from inside, and has no answer to."""
         self.failed_inside = False
         """It failed before its spawn had returned, as an eager task can."""
         # Kept by the oracle.
+        self.accepted_at: float | None = None
+        self.started_at: float | None = None
+        """When its job was given a slot."""
+        self.expired_at: float | None = None
+        """When its time was over, nobody having asked it to stop before."""
+        self.told_at: float | None = None
+        """When the loop was first quiet after that: it has been told to stop."""
         self.quiet_at: float | None = None
         """When the loop was first quiet after its end."""
         self.receivers = 0
@@ -133,10 +157,16 @@ class Body:
         """The coroutine, to be given away."""
         environment = self.world.environment
         coroutine = environment.coroutine_of(self)
+        coroutine.__qualname__ = self.qualname
         self.coroutine = coroutine
         self.trace = weakref.ref(coroutine)
         given: Coroutine[Any, Any, Any] = environment.given(self, coroutine)
         return given
+
+    @property
+    def qualname(self) -> str:
+        """The qualified name of its coroutine: jobs of one temper are of one kind."""
+        return f"Body.{self.temper}"
 
     @property
     def call_cancelled(self) -> bool:
@@ -165,9 +195,13 @@ class Body:
         As the coroutine did; if that never came to its end, as the task that was to run it (START-3).
         """
         carrier = self.carrier
-        if carrier is None or self.ended is None:
-            return self.ended if carrier is None else carrier.fate(None)
-        return carrier.fate(self.ended)
+        fate = self.ended if carrier is None else carrier.fate(self.ended)
+        return "timed_out" if fate == "cancelled" and self.expired_at is not None else fate
+
+    @property
+    def fails(self) -> bool:
+        """Whether its job comes to an exception that somebody has to receive."""
+        return self.fate in {"raised", "timed_out"}
 
     @property
     def lives(self) -> bool:
@@ -180,6 +214,8 @@ class Body:
 
     def caused(self, error: object) -> bool:
         """Whether this is what its job fails with."""
+        if self.fate == "timed_out":
+            return type(error) is TimeoutError and error is self.entry.exception()  # its words are the library's
         carrier = self.carrier
         return error is self.error if carrier is None or self.ended == "raised" else carrier.caused(error)
 
@@ -212,6 +248,7 @@ class Body:
     async def run(self) -> str:
         """The coroutine."""
         self.began = True
+        self.began_at = self.world.now()
         self.coroutine = None
         task = asyncio.current_task()
         assert task is not None
@@ -266,7 +303,7 @@ class Body:
                     raise
                 continue
             if order in SELF_CALLS:
-                await self._try(order)
+                await self._try(order)  # a job that nobody waits for may wait until nothing else is left
             else:
                 self._obey(order)
                 return
@@ -297,14 +334,16 @@ class Body:
 
     async def _try(self, order: str) -> None:
         """Do what nobody may do from inside; what happens is noted."""
-        self.told = ""
+        self.told, self.trying = "", order
         answer = "None"
         try:
             await self.world.call_from_inside(self, order)
         except asyncio.CancelledError:
             if await self._gives_in():
                 raise
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the judge wants to know
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the oracle wants to know
             answer = type(error).__name__
             self.world.suspect(f"{order} of {self.name}", error)
+        finally:
+            self.trying = ""
         self.world.note("tried", self, order, answer)

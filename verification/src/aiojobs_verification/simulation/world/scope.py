@@ -1,10 +1,10 @@
-"""How much there is in a world: the bounds that make it finite.
+"""Scopes: the bounds that make a world finite.
 
 Rules of this file: a `Scope` bounds a world: so many jobs, so many callers, so many cancellations, and
 which kinds of each. It is data, the same in `spec/explore.toml`, in a story and in a test to paste. Within
 its scope a world is finite but for the passing of time, and even that repeats itself.
 
-Deliberately not here: which of the scopes are explored (`scopes`), and what happens in them (`driver`).
+Deliberately not here: which of the scopes are explored (`scopes`), and what happens in them (`world`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EPOCH: Final = 1_000_000.0
 """When a world begins. So late that no duration can be mistaken for a point of time."""
 
 JOB_CALLS: Final = ("wait", "await", "wait-for", "close", "close-for")
-SCHEDULER_CALLS: Final = ("shut", "drain", "drain-for", "with", "shield")
+SCHEDULER_CALLS: Final = ("shut", "drain", "drain-for", "with", "shield", "idle")
 CALLS: Final = (*JOB_CALLS, *SCHEDULER_CALLS)
 """What a caller can do besides spawning: about a job, and about the scheduler."""
 
@@ -44,6 +44,8 @@ class Scope:
     jobs: int = 2
     """How many coroutines are spawned at most."""
     tempers: tuple[str, ...] = ("obedient", "stubborn")
+    terms: tuple[str, ...] = ("plain",)
+    """What is agreed about jobs when they are spawned, see `probes.TERMS`."""
     spawns: tuple[str, ...] = ("spawn", "nowait")
     ends: tuple[str, ...] = ENDS
     calls: tuple[str, ...] = CALLS
@@ -55,6 +57,10 @@ class Scope:
     """How many callers are cancelled."""
     sweeps: int = 0
     """How often every task of the loop is cancelled."""
+    limits: tuple[int | str, ...] = ()
+    """What the limit may be set to while the scheduler is there; ``none`` for no limit."""
+    resizes: int = 0
+    """How often that is done."""
     handler: str = "keeps"
     """``keeps``, ``raises``, or ``loop`` for a scheduler without a handler of its own."""
     eager: bool = False
@@ -65,6 +71,8 @@ class Scope:
     and a pass later what the event has made ready."""
     contexts: str = "copied"
     """In which context a job is to run, see `truth.CONTEXTS`."""
+    pictures: bool = False
+    """In every state a picture is taken of the scheduler."""
     misuse: bool = False
     """At any time somebody does what nobody may do."""
     factories: tuple[str, ...] = ("stock",)
@@ -77,6 +85,8 @@ class Scope:
     wait_timeout: float = 16.0
     timeout: float = 4.0
     """Of ``wait-for``, ``close-for`` and ``drain-for``."""
+    time_limit: float = 2.0
+    """Of jobs that are given so much time and no more."""
 
     @classmethod
     def of(cls, bounds: Mapping[str, Any]) -> Self:
@@ -98,6 +108,8 @@ class Scope:
         extras += ["sweep"] if self.sweeps else []
         extras += [f"contexts {self.contexts}"] if self.contexts != "copied" else []
         extras += ["misuse"] if self.misuse else []
+        extras += [f"jobs {' or '.join(self.terms)}"] if self.terms != ("plain",) else []
+        extras += [f"limit set {self.resizes}×"] if self.resizes else []
         extras += [
             f"{noun} {kinds[0]}" if len(kinds) == 1 else f"{len(kinds)} {noun}"
             for noun, kinds in self.surroundings().items()
@@ -119,7 +131,8 @@ class Spent:
     callers: int = 0
     cancels: int = 0
     sweeps: int = 0
+    resizes: int = 0
 
     def key(self) -> tuple[int, ...]:
         """For the fingerprint."""
-        return (self.jobs, self.callers, self.cancels, self.sweeps)
+        return (self.jobs, self.callers, self.cancels, self.sweeps, self.resizes)

@@ -1,4 +1,4 @@
-"""The virtual loop of a world, which tells of every callback that it has called and of every future that is made.
+"""The virtual loop of a world, which reports every callback that it calls and every future that is made.
 
 Deliberately not here: what to make of it (`oracle.projection`, `oracle.refinement`).
 """

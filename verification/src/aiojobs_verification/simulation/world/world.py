@@ -1,4 +1,4 @@
-"""A small world around one scheduler, in which every outside event is chosen by somebody else.
+"""A world: one scheduler, its callers and their environment, in which every outside event is chosen.
 
 Rules of this file: everything that can happen to a scheduler from outside is an *event*, a short tuple
 such as ``("spawn", "obedient")``, ``("raise", 0)`` or ``("turn",)``. What is possible now is
@@ -8,21 +8,23 @@ process.
 How it works: asyncio itself is deterministic. What is open in a real program is when outside events
 arrive, relative to the turns of the loop and to each other. So the loop takes a turn, and time passes,
 only when the event says so, and between two turns any number of other events may happen. After each of
-them the `judge` compares the scheduler with the specification.
+them the `oracle` compares the scheduler with the specification.
 
 Jobs have names, but for the last one that a scope has room for: it is given none, and is told from the
 others by that.
 
-Deliberately not here: what can happen now (`choices`) and within which bounds (`bounds`), who is in the
-world (`truth`, `calls`), how it ends (`ending`), the choice of events (`explorer`, `walk`, `machines`), and
-what is right (`judge`).
+Deliberately not here: what can happen now (`choices`) and within which bounds (`scope`), who is in the
+world (`probes`, `calls`), how it ends (`ending`), the choice of events (`explorer`, `walk`, `machines`), and
+what is right (`oracle`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context, copy_context
@@ -88,6 +90,8 @@ class World:
         self.virtual = WatchedLoop(start=EPOCH) if loop is None else None  # type: ignore[abstract]
         self.loop = loop or self.virtual
         self.turns = 0
+        self.limit = scope.limit
+        """What the limit was last set to."""
         self.spent = Spent()
         self.winding_up = False
         """Everything is being brought to its end."""
@@ -109,6 +113,10 @@ class World:
         """Errors that the library can't have meant, and where they came out of it."""
         self.warnings: list[warnings.WarningMessage] = []
         """What Python warned of, such as a coroutine that was never awaited."""
+        self.logged: list[logging.LogRecord] = []
+        """What was said to the logger of the library."""
+        self.untold: deque[Any] = deque()
+        """Records that the first observer was told of and the second not yet."""
         self.scheduler: Any = None
         self.settled_in = False
         """It is chosen what the scheduler lives among."""
@@ -126,15 +134,16 @@ class World:
             self._entered = self.virtual.entered()
             self._entered.__enter__()
         assert self.loop is not None
+        _journal.listen(self.logged)
         if self.scope.eager:
             self.loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
         self.scheduler = self.package.scheduler(
-            limit=self.scope.limit,
+            limit=self.limit,
             pending_limit=self.scope.pending_limit,
             close_timeout=self.scope.close_timeout,
             wait_timeout=self.scope.wait_timeout,
             exception_handler=None if self.scope.handler == "loop" else self._handle,
-            observer=self._observe,
+            observers=(self._observe, self._observe_too),
         )
         chosen = environments(self.scope)
         if len(chosen) == 1:
@@ -151,6 +160,7 @@ class World:
             dispose(self)
             self._entered.__exit__(None, None, None)
             self.virtual.close()
+        _journal.listen(None)
 
     # What the others ask.
 
@@ -186,6 +196,8 @@ class World:
         """What a job tries that no job may do."""
         if order == "self-shut":
             await self.scheduler.close()
+        elif order == "self-idle":
+            await self.scheduler.idle()
         else:
             await (body.job.wait() if order == "self-wait" else body.job.close())
 
@@ -201,6 +213,10 @@ class World:
             options["name"] = self.environment.name(body)
         if body.given is not None:
             options["context"] = body.given
+        if body.is_timed:
+            options["timeout"] = self.scope.time_limit
+        if not body.is_drained:
+            options["drain"] = False
         return options
 
     def view(self) -> View:
@@ -245,10 +261,25 @@ class World:
             return
         body = None if record.job is None else self.body_of(record.job)
         source = None if record.source is None else str(record.source)
+        if body is None and record.event == "close":
+            self.note("found", [other for other in self.bodies if other.entry and not self._arrives(other)])
         if body is not None and source is None:
             body.entry = record.job
+            body.arrives = body.call is not None and body.call.is_elsewhere()
+        if body is not None:
+            body.told_outcome = record.job.outcome
+        self.untold.append(record)
         self.note("record", body, str(record.event), source, str(record.dest))
         self.environment.act("observer")
+
+    @staticmethod
+    def _arrives(body: Body) -> bool:
+        return body.arrives and body.job is None
+
+    def _observe_too(self, record: Any) -> None:
+        """The second observer: it hears what the first one has heard, and no more."""
+        if not self.misusing and (not self.untold or self.untold.popleft() is not record):
+            self.note("misled", record)
 
     # Letting it happen.
 
@@ -257,7 +288,7 @@ class World:
         return enabled(self)
 
     def apply(self, event: Event, *, again: bool = False) -> None:
-        """Let an event happen and have the judge look, who raises `Violation`; in a replay, glance."""
+        """Let an event happen and have the oracle look, who raises `Violation`; in a replay, glance."""
         try:
             self.let_happen(event)
             if self.refinement is not None:
@@ -271,7 +302,7 @@ class World:
         return error if not self.package.raised(error) else Violation.crash("the library fails", error)
 
     def settle(self) -> None:
-        """Everything is over: have the judge settle the accounts."""
+        """Everything is over: have the oracle settle everything."""
         try:
             self.oracle.settle()
         except Exception as error:
@@ -289,7 +320,7 @@ class World:
             self.note("left_to_python", _unraisable.pop(0))
 
     def look(self, *, again: bool = False) -> None:
-        """Have the judge look at everything since the last time."""
+        """Have the oracle look at everything since the last time."""
         quiet = self.virtual.quiet() if self.virtual is not None else False
         if again:
             self.oracle.glance(quiet=quiet)
@@ -330,9 +361,9 @@ class World:
             assert deadline is not None
             self.virtual.advance(deadline - self.now())
 
-    def _new_job(self, temper: str) -> Body:
+    def _new_job(self, temper: str, terms: str) -> Body:
         self.spent.jobs += 1
-        body = self._new_body(temper)
+        body = self._new_body(temper, terms=terms)
         if self.scope.contexts in {"given", "shared"}:
             body.given = self._shared if self.scope.contexts == "shared" else Context()
         if body.given is not None and self.environment.is_strange:
@@ -343,20 +374,20 @@ class World:
             self.by_name[body.name] = body
         return body
 
-    def _new_body(self, temper: str, *, shielded: bool = False) -> Body:
-        body = Body(self, len(self.bodies), temper, shielded=shielded)
+    def _new_body(self, temper: str, *, shielded: bool = False, terms: str = "plain") -> Body:
+        body = Body(self, len(self.bodies), temper, shielded=shielded, terms=terms)
         self.bodies.append(body)
         return body
 
-    def _start_spawn(self, temper: str) -> None:
-        body = self._new_job(temper)
+    def _start_spawn(self, temper: str, terms: str = "plain") -> None:
+        body = self._new_job(temper, terms)
         call = Call(self, len(self.calls), "spawn", body)
         body.call = call
         self.calls.append(call)
         call.start()
 
-    def _spawn_nowait(self, temper: str) -> None:
-        body = self._new_job(temper)
+    def _spawn_nowait(self, temper: str, terms: str = "plain") -> None:
+        body = self._new_job(temper, terms)
         before = self.view()
         error, at_home = copy_context().run(self._give, body)
         self.note("nowait", body, before, error, at_home)
@@ -368,7 +399,7 @@ class World:
         try:
             body.job = self.scheduler.spawn_nowait(self.make(body), **self.options(body))
             self.environment.greet(body.job)
-        except (Exception, SystemExit) as caught:  # noqa: BLE001 - the judge wants to know
+        except (Exception, SystemExit) as caught:  # noqa: BLE001 - the oracle wants to know
             self.suspect("spawn_nowait", caught)
             error = BaseException.with_traceback(caught, None)
             error.__context__ = None  # it may have been handled where foreign code spawns this
@@ -389,6 +420,20 @@ class World:
     def _try_inside(self, number: int, order: str) -> None:
         self.spent.callers += 1
         self.bodies[number].tell(order)
+
+    def _set_limit(self, to: str) -> None:
+        """Have somebody change the limit, and note what was to be seen before and after it."""
+        self.spent.resizes += 1
+        before, self.limit = self.view(), None if to == "none" else int(to)
+        blocked = self.oracle.blocked()
+        self.note("limit", self.limit)
+        error: BaseException | None = None
+        try:
+            self.scheduler.set_limit(self.limit)
+        except (Exception, SystemExit) as caught:  # noqa: BLE001 - the judge wants to know
+            self.suspect("set_limit", caught)
+            error = BaseException.with_traceback(caught, None)
+        self.note("limit_set", before, blocked, self.view(), error)
 
     def _cancel_call(self, call: Call) -> None:
         self.spent.cancels += 1
@@ -439,6 +484,30 @@ def watching() -> Generator[None]:
             sys.unraisablehook = hook
 
 
+class _Journal(logging.Handler):
+    """Hears what is said to the logger of the library, for the world that there is at the time."""
+
+    logger = logging.getLogger("aiojobs")
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.page: list[logging.LogRecord] | None = None
+
+    def listen(self, page: list[logging.LogRecord] | None) -> None:
+        """From now on write into this; None for nothing more."""
+        if (page is None) is not (self.page is None):
+            (self.logger.addHandler if page is not None else self.logger.removeHandler)(self)
+            self.logger.propagate = page is None
+        self.page = page
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        if self.page is not None:
+            self.page.append(record)
+
+
+_journal: Final = _Journal()
+
 _unraisable: list[BaseException] = []
 """What Python was left with that nobody could receive, in the present world."""
 
@@ -459,6 +528,7 @@ def _moves() -> dict[str, Callable[..., None]]:
         "nowait": World._spawn_nowait,
         "cancel": lambda world, number: world._cancel_call(world.calls[number]),
         "sweep": World._sweep,
+        "set-limit": World._set_limit,
         "environment": World._settle_in,
         "misuse": misuse,
         "leave": lambda world, number: world._leave(number, "leave"),

@@ -1,4 +1,4 @@
-"""What the contracts speak with: any numbers at all, the design's rules, the specification's actions.
+"""The vocabulary of the contracts: any numbers, the design's rules, the specification's actions.
 
 `Numbers.sound` says once more, in the words of the design and without a look at the code, which numbers a
 scheduler may have. `GUARDS` and `EFFECTS` are the actions of `spec/scheduler.toml`, as the proofs read them.

@@ -1,4 +1,4 @@
-"""`Admission.ended`, `withdrawn` and `give_up`: what follows when a slot or a place falls free."""
+"""`Admission.ended`, `withdrawn` and `give_up`: what follows when a slot or a place is released."""
 
 from __future__ import annotations
 

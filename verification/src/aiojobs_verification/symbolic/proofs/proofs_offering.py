@@ -1,4 +1,4 @@
-"""`Admission.offer`: what becomes of a coroutine, for all limits and all numbers that they allow."""
+"""`Admission.offer`: the decision on a coroutine, for all limits and all numbers that they allow."""
 
 from __future__ import annotations
 
