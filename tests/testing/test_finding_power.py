@@ -182,7 +182,7 @@ def test_merging_loses_no_outcome(kind, monkeypatch):
         search = Search(racing(kind), hasty=1)
         if not merging:
             marks = iter(range(10**6))
-            search.fingerprints.digest = lambda loop, story, marks=marks: next(marks)
+            search.fingerprints.digest = lambda loop, scenario, marks=marks: next(marks)
         go = _noting_ends(seen)
         monkeypatch.setattr("aiojobs.testing._search.Run.go", go)
         assert search.look(60, None) is None

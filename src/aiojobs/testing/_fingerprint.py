@@ -47,7 +47,7 @@ from ._virtual_loop import VirtualLoop
 
 if TYPE_CHECKING:
     from ._run import StoryLoop
-    from ._story import Story
+    from ._story import Scenario
 
 __all__ = ("Fingerprints", "Unseen")
 
@@ -84,20 +84,22 @@ class Fingerprints:
         self._lasting_objects: list[Any] = []
         """Classes with variables, and defaults of arguments that can change."""
 
-    def digest(self, loop: StoryLoop, story: Story) -> bytes:
-        """The digest of the state in which a story and its loop are.
+    def digest(self, loop: StoryLoop, scenario: Scenario) -> bytes:
+        """The digest of the state in which a scenario and its loop are.
 
         Raises:
             Unseen: part of the program can't be seen into.
         """
         walk = _Walk(self._takers)
         walk.take([*loop.ready(), *(_due_in(timer, loop.time()) for timer in loop.timers())])
-        walk.take([loop.main, *((party.name, party.task, party.cancel) for party in story.parties.values())])
-        walk.take([story.resting, [line[-1].name for line in story.lines], *story.checks])
-        walk.take([*story.chances, *story.chances.values()])
-        walk.take([party.make for line in story.lines for party in line])
+        walk.take(
+            [loop.main, *((party.name, party.task, party.cancel) for party in scenario.parties.values())]
+        )
+        walk.take([scenario.resting, [line[-1].name for line in scenario.lines], *scenario.checks])
+        walk.take([*scenario.chances, *scenario.chances.values()])
+        walk.take([party.make for line in scenario.lines for party in line])
         walk.take(self._lasting_values())
-        walk.take_unordered([io.future for io in story.ios])
+        walk.take_unordered([io.future for io in scenario.ios])
         walk.finish()
         # Version 2 of the format writes every object anew; later ones write references, which depend on sharing.
         return blake2b(marshal.dumps(walk.tokens, 2), digest_size=16).digest()

@@ -24,7 +24,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Protocol, TypeAlias
 
-from ._story import Event, Party, Story, is_injected
+from ._story import Event, Party, Scenario, Story, is_injected
 from ._virtual_loop import VirtualLoop
 from ._where import suspended_at
 
@@ -147,7 +147,7 @@ class Run:
 
     def __init__(self, test: Test, guide: Guide) -> None:
         self.loop = StoryLoop()  # type: ignore[abstract]
-        self.story = Story(self.loop)
+        self.scenario = Scenario(self.loop)
         self.steps: list[Step] = []
         self.turns = 0
         """Turns since the last step."""
@@ -166,7 +166,7 @@ class Run:
         """
         random.seed(0)
         with self.loop.entered():
-            self.loop.main = self.loop.create_task(self._test(self.story), name="the test")
+            self.loop.main = self.loop.create_task(self._test(Story(self.scenario)), name="the test")
             try:
                 self._go_on()
             finally:
@@ -177,13 +177,13 @@ class Run:
 
     def events(self) -> list[Event]:
         """What can happen at this moment, what must happen first."""
-        story = self.story
-        must = story.obligations()
+        scenario = self.scenario
+        must = scenario.obligations()
         if self.loop.timers():
             must.append(self._time())
-        if not must and story.resting is not None and self.loop.quiet() and not story.unfinished():
-            must.append(Event(REST, story.come_to_rest, True, str))
-        return [*must, *story.options()]
+        if not must and scenario.resting is not None and self.loop.quiet() and not scenario.unfinished():
+            must.append(Event(REST, scenario.come_to_rest, True, str))
+        return [*must, *scenario.options()]
 
     def _time(self) -> Event:
         delta = self.loop.timers()[0].deadline - self.loop.time()
@@ -244,9 +244,9 @@ class Run:
     def _look(self) -> None:
         if self.loop.refused is not None:
             raise self.loop.refused
-        for check in self.story.checks:
+        for check in self.scenario.checks:
             self._check(check)
-        for party in self.story.parties.values():
+        for party in self.scenario.parties.values():
             if not party.seen and party.ended():
                 party.seen = True
                 self._look_at_party(party)
@@ -280,8 +280,8 @@ class Run:
         error = asyncio.CancelledError() if main.cancelled() else main.exception()
         if error is not None:
             self.failure = Failure("the test raised", error)
-        elif self.story.unfinished():
-            names = ", ".join(party.name for party in self.story.unfinished())
+        elif self.scenario.unfinished():
+            names = ", ".join(party.name for party in self.scenario.unfinished())
             raise CannotExplore(
                 f"the test ended before these had come and ended: {names}. Let it `await story.rest()`"
             )
@@ -290,11 +290,11 @@ class Run:
 
     def _hangs(self) -> bool:
         """Whether nothing must happen any more and yet somebody waits."""
-        story = self.story
-        if story.obligations() or self.loop.timers():
+        scenario = self.scenario
+        if scenario.obligations() or self.loop.timers():
             return False
-        waiting = [(party.name, party.task) for party in story.unfinished()]
-        if story.resting is None:
+        waiting = [(party.name, party.task) for party in scenario.unfinished()]
+        if scenario.resting is None:
             waiting.append(("the test", self.loop.main))
         if waiting:
             places = "".join(

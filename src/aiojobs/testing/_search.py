@@ -225,7 +225,7 @@ class _Explorer:
     def _is_known(self, run: Run, *, busy: bool) -> bool:
         search = self._search
         try:
-            mark = search.fingerprints.digest(run.loop, run.story)
+            mark = search.fingerprints.digest(run.loop, run.scenario)
         except Unseen as unseen:
             search.unseen[str(unseen)] = None
             search.states += 1

@@ -21,7 +21,7 @@ from ._where import place_in_users_code
 if TYPE_CHECKING:
     from ._run import StoryLoop
 
-__all__ = ("Event", "Io", "Party", "Story", "is_injected")
+__all__ = ("Event", "Io", "Party", "Scenario", "Story", "is_injected")
 
 _T = TypeVar("_T")
 _Errors: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
@@ -54,11 +54,11 @@ class Io:
         fails: tuple[_Failure, ...],
         task: asyncio.Task[Any] | None,
     ) -> None:
-        self.label = label
-        self.future = future
-        self.answers = answers
-        self.fails = fails
-        self.task = task
+        self.label: str = label
+        self.future: asyncio.Future[Any] = future
+        self.answers: tuple[Any, ...] = answers
+        self.fails: tuple[_Failure, ...] = fails
+        self.task: asyncio.Task[Any] | None = task
 
     def where(self) -> str:
         """Where its caller waits."""
@@ -86,12 +86,12 @@ class Party:
     __slots__ = ("cancel", "make", "name", "raises", "seen", "task")
 
     def __init__(self, name: str, make: Callable[[], Any] | None, cancel: bool, raises: _Errors) -> None:
-        self.name = name
-        self.make = make
-        self.cancel = cancel
-        self.raises = raises
+        self.name: str = name
+        self.make: Callable[[], Any] | None = make
+        self.cancel: bool = cancel
+        self.raises: _Errors = raises
         self.task: asyncio.Task[Any] | None = None
-        self.seen = False
+        self.seen: bool = False
         """Whether its end was looked at."""
 
     def where(self) -> str:
@@ -103,12 +103,12 @@ class Party:
         return self.task is not None and self.task.done()
 
 
-class Story:
-    """What an explored test gets as its argument; all events that it names are tried at every moment."""
+class Scenario:
+    """What a story has said, and what of it can happen."""
 
     def __init__(self, loop: StoryLoop) -> None:
-        self._loop = loop
-        self._calls: Counter[str] = Counter()
+        self.loop: StoryLoop = loop
+        self.calls: Counter[str] = Counter()
         self.ios: list[Io] = []
         self.parties: dict[str, Party] = {}
         self.lines: list[list[Party]] = []
@@ -116,9 +116,84 @@ class Story:
         self.chances: dict[str, Callable[[], object]] = {}
         self.checks: list[Callable[[], object]] = []
         self.resting: asyncio.Future[None] | None = None
-        """What `rest` waits for."""
+        """What `Story.rest` waits for."""
 
-    # What a test says.
+    def obligations(self) -> list[Event]:
+        """The events that must happen some time and can now."""
+        events = [self._arrival(line) for line in self.lines]
+        for io in self.ios:
+            if not io.future.done():
+                events.extend(io.events())
+        return events
+
+    def options(self) -> list[Event]:
+        """The events that can happen now or never."""
+        events = [
+            Event(f"{party.name} is cancelled", partial(_cancel, party, party.task), False, party.where)
+            for party in self.parties.values()
+            if party.cancel and party.task is not None and not party.task.done()
+        ]
+        chances = [Event(name, partial(self._happens, name), False, _nowhere) for name in self.chances]
+        return [*events, *chances]
+
+    def call(self, name: str, answers: tuple[Any, ...], fails: tuple[_Failure, ...]) -> Io:
+        """Begin a call of the outside world."""
+        self.calls[name] += 1
+        task = asyncio.current_task(self.loop)
+        io = Io(f"{name} {self.calls[name]}", self.loop.create_future(), answers, fails, task)
+        self.ios.append(io)
+        return io
+
+    def unfinished(self) -> list[Party]:
+        """Who has not come, or has come and not ended."""
+        return [party for party in self.parties.values() if not party.ended()]
+
+    def come_to_rest(self) -> None:
+        """Let `rest` return; what had the chance to happen has lost it."""
+        self.chances.clear()
+        assert self.resting is not None  # noqa: S101  nobody is told of rest who does not wait for it
+        self.resting.set_result(None)
+
+    def party(self, name: str, cancel: bool, raises: _Errors) -> Party:
+        """Somebody new.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        if name in self.parties:
+            raise ValueError(f"there is a task {name!r} already")
+        party = self.parties[name] = Party(name, None, cancel, raises)
+        return party
+
+    def _arrival(self, line: list[Party]) -> Event:
+        return Event(f"{line[-1].name} comes", partial(self._comes, line), True, _nowhere)
+
+    def _comes(self, line: list[Party]) -> None:
+        party = line.pop()
+        if not line:
+            self.lines.remove(line)
+        make, party.make = party.make, None
+        assert make is not None  # noqa: S101  it has not come before
+        self.start(party, make())
+
+    def start(self, party: Party, coro: Coroutine[Any, Any, Any]) -> None:
+        """Have somebody come."""
+        party.task = self.loop.create_task(coro, name=party.name)
+
+    def _happens(self, name: str) -> None:
+        result = self.chances.pop(name)()
+        if inspect.isawaitable(result):
+            party = self.party(name, cancel=False, raises=())
+            self.start(party, _awaiting(result))
+
+
+class Story:
+    """What an explored test gets as its argument; all events that it names are tried at every moment."""
+
+    __slots__ = ("_scenario",)
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
 
     @overload
     async def io(self, name: str, *, fails: _Failure | Iterable[_Failure] = ()) -> None: ...
@@ -142,16 +217,12 @@ class Story:
         Raises:
             BaseException: one of the failures.
         """
-        self._calls[name] += 1
         failures = (fails,) if isinstance(fails, type | BaseException) else tuple(fails)
-        label = f"{name} {self._calls[name]}"
-        future: asyncio.Future[Any] = self._loop.create_future()
-        io = Io(label, future, tuple(answers), failures, asyncio.current_task(self._loop))
-        self.ios.append(io)
+        io = self._scenario.call(name, tuple(answers), failures)
         try:
             return await io.future
         finally:
-            self.ios.remove(io)
+            self._scenario.ios.remove(io)
 
     def task(
         self,
@@ -175,12 +246,12 @@ class Story:
         Raises:
             ValueError: the name is taken.
         """
-        party = self._party(name, cancel, raises)
+        party = self._scenario.party(name, cancel, raises)
         if inspect.iscoroutine(coro):
-            self._start(party, coro)
+            self._scenario.start(party, coro)
             return
         party.make = coro  # type: ignore[assignment]
-        self.lines.append([party])
+        self._scenario.lines.append([party])
 
     def tasks(
         self,
@@ -204,10 +275,10 @@ class Story:
         """
         line: list[Party] = []
         for number in range(count, 0, -1):
-            party = self._party(f"{name} {number}", cancel, raises)
+            party = self._scenario.party(f"{name} {number}", cancel, raises)
             party.make = partial(make, number)
             line.append(party)
-        self.lines.append(line)
+        self._scenario.lines.append(line)
 
     def may(self, name: str, act: Callable[[], object]) -> None:
         """Have a function called once, at any moment, or never; if it returns an awaitable, that is run as a task.
@@ -219,9 +290,9 @@ class Story:
         Raises:
             ValueError: the name is taken.
         """
-        if name in self.chances:
+        if name in self._scenario.chances:
             raise ValueError(f"there is an event {name!r} already")
-        self.chances[name] = act
+        self._scenario.chances[name] = act
 
     def check(self, holds: Callable[[], object]) -> None:
         """Have a function called after every event and every turn of the loop; False or an exception fails the test.
@@ -229,76 +300,21 @@ class Story:
         Arguments:
             holds: the function, without arguments. It must change nothing.
         """
-        self.checks.append(holds)
+        self._scenario.checks.append(holds)
 
     async def rest(self) -> None:
         """Wait until nothing is left to happen: all have come and ended, all calls are answered, no timer is set.
 
         What `may` happen, or may be cancelled, has happened by then or never does.
         """
-        if self.resting is not None:
+        scenario = self._scenario
+        if scenario.resting is not None:
             raise RuntimeError("the story is waiting for rest already")
-        self.resting = self._loop.create_future()
+        scenario.resting = scenario.loop.create_future()
         try:
-            await self.resting
+            await scenario.resting
         finally:
-            self.resting = None
-
-    # What the loop asks.
-
-    def obligations(self) -> list[Event]:
-        """The events that must happen some time and can now."""
-        events = [self._arrival(line) for line in self.lines]
-        for io in self.ios:
-            if not io.future.done():
-                events.extend(io.events())
-        return events
-
-    def options(self) -> list[Event]:
-        """The events that can happen now or never."""
-        events = [
-            Event(f"{party.name} is cancelled", partial(_cancel, party, party.task), False, party.where)
-            for party in self.parties.values()
-            if party.cancel and party.task is not None and not party.task.done()
-        ]
-        chances = [Event(name, partial(self._happens, name), False, _nowhere) for name in self.chances]
-        return [*events, *chances]
-
-    def unfinished(self) -> list[Party]:
-        """Who has not come, or has come and not ended."""
-        return [party for party in self.parties.values() if not party.ended()]
-
-    def come_to_rest(self) -> None:
-        """Let `rest` return; what had the chance to happen has lost it."""
-        self.chances.clear()
-        assert self.resting is not None  # noqa: S101  nobody is told of rest who does not wait for it
-        self.resting.set_result(None)
-
-    def _party(self, name: str, cancel: bool, raises: _Errors) -> Party:
-        if name in self.parties:
-            raise ValueError(f"there is a task {name!r} already")
-        party = self.parties[name] = Party(name, None, cancel, raises)
-        return party
-
-    def _arrival(self, line: list[Party]) -> Event:
-        return Event(f"{line[-1].name} comes", partial(self._comes, line), True, _nowhere)
-
-    def _comes(self, line: list[Party]) -> None:
-        party = line.pop()
-        if not line:
-            self.lines.remove(line)
-        make, party.make = party.make, None
-        assert make is not None  # noqa: S101  it has not come before
-        self._start(party, make())
-
-    def _start(self, party: Party, coro: Coroutine[Any, Any, Any]) -> None:
-        party.task = self._loop.create_task(coro, name=party.name)
-
-    def _happens(self, name: str) -> None:
-        result = self.chances.pop(name)()
-        if inspect.isawaitable(result):
-            party = self._party(name, cancel=False, raises=())
-            self._start(party, _awaiting(result))
+            scenario.resting = None
 
 
 def _cancel(party: Party, task: asyncio.Task[Any]) -> None:

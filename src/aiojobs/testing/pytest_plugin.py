@@ -123,9 +123,9 @@ class _Watch:
     def swallowed(self) -> list[str]:
         """The jobs that went on although they were asked to stop."""
         return [
-            f"{_shown(job)} swallowed its cancellation: it was asked to stop, caught CancelledError and returned. Raise "
-            "it again (`except asyncio.CancelledError: ...; raise`), or use `finally`; where returning is meant, mark "
-            "the test with `@pytest.mark.jobs_scheduler(may_swallow=True)`."
+            f"{_shown(job)} swallowed its cancellation: it was asked to stop, caught CancelledError and returned. "
+            "Raise it again (`except asyncio.CancelledError: ...; raise`), or use `finally`; where returning is "
+            "meant, mark the test with `@pytest.mark.jobs_scheduler(may_swallow=True)`."
             for job in self._swallowed
         ]
 
