@@ -345,7 +345,7 @@ def test_a_periodic_timer_keeps_the_story_from_its_end_and_is_told():
         heart.cancel()
 
     with pytest.raises(
-        NotExhausted, match="no story came to the end of the test, in .* sets one again and again"
+        NotExhausted, match="no run came to the end of the test, of .* sets one again and again"
     ):
         explore()(test)()
 
@@ -646,7 +646,7 @@ def test_what_can_t_be_explored_is_refused_at_once(test, said):
 
 @pytest.mark.parametrize("options", [{"hasty": -1}, {"seconds": 0}, {"runs": 0}])
 def test_bounds_that_make_no_sense_are_refused(options):
-    with pytest.raises(ValueError, match="no story fits into this"):
+    with pytest.raises(ValueError, match="no run fits into this"):
         explore(**options)
 
 

@@ -1,4 +1,4 @@
-"""The decorator that turns a test into a search through all its stories, and what it says of what was found.
+"""The decorator that turns a test into a search through all orders of its events, and what it says of what was found.
 
 Rules of this file: a search that found nothing and was not exhausted fails, and so does one in which the test never
 came to its end: neither says anything. A failure is told as numbered steps, and as a test that does them again.
@@ -29,18 +29,18 @@ _Steps: TypeAlias = Iterable[str | tuple[str, int]]
 
 
 class Counterexample(AssertionError):  # noqa: N818  it names what it is
-    """A story in which the test fails; the message tells it step by step, the cause is what went wrong."""
+    """An order of events in which the test fails, told step by step; the cause is what went wrong."""
 
 
 class NotExhausted(AssertionError):  # noqa: N818
-    """Nothing failed, but that says nothing: not every story was tried, or none came to its end."""
+    """Nothing failed, but that says nothing: not every order of events was tried, or none came to its end."""
 
 
 class Explored(Protocol):
     """A test that is explored when it is called."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Explore all stories of the test.
+        """Try every order of events.
 
         Raises:
             Counterexample: it fails in one.
@@ -50,7 +50,7 @@ class Explored(Protocol):
         ...
 
     def replay(self, steps: _Steps, *args: Any, **kwargs: Any) -> None:
-        """Run one story: the steps of a `Counterexample`, as it prints them.
+        """Repeat a `Counterexample`: its steps, as it prints them.
 
         Arguments:
             steps: the names of the events; a pair of name and number for one that comes so many turns of the loop
@@ -68,10 +68,10 @@ class Explored(Protocol):
 def explore(
     *, hasty: int = 1, seconds: float = 10.0, runs: int | None = None
 ) -> Callable[[Callable[..., Coroutine[Any, Any, object]]], Explored]:
-    """Run an async test in all stories that its argument `story` describes, instead of once.
+    """Run an async test in every order of the events that its argument `story` is told of, instead of once.
 
     Arguments:
-        hasty: how many events of a story may come so soon after another that the program has not come to rest.
+        hasty: how many events of one run may come so soon after another that the program has not come to rest.
             More finds more and takes longer; with 0 no cancellation meets a wake-up that is on its way.
         seconds: how long to search, in real seconds. A search that was not exhausted by then fails.
         runs: how many runs to make at most; None means that time alone is the limit.
@@ -81,7 +81,7 @@ def explore(
         ValueError: a bound makes no sense.
     """
     if hasty < 0 or seconds <= 0 or (runs is not None and runs < 1):
-        raise ValueError(f"explore(hasty={hasty}, seconds={seconds}, runs={runs}): no story fits into this")
+        raise ValueError(f"explore(hasty={hasty}, seconds={seconds}, runs={runs}): no run fits into this")
 
     def decorate(test: Callable[..., Coroutine[Any, Any, object]]) -> Explored:
         signature, place = _signature(test)
@@ -155,12 +155,11 @@ def _search(name: str, test: Test, hasty: int, seconds: float, runs: int | None)
         raise NotExhausted(_not_exhausted(search, took))
     if not search.ends:
         raise NotExhausted(
-            f"no story came to the end of the test, in {search.runs} runs: `story.rest()` waits until no timer is "
+            f"no run came to the end of the test, of {search.runs}: `story.rest()` waits until no timer is "
             "set, and something sets one again and again. Stop it before, or do not wait for rest"
         )
     sys.stdout.write(
-        f"{name}: every story was told, hasty={hasty}: {search.runs} runs, {search.states} states, "
-        f"{search.ends} ends\n"
+        f"{name}: exhausted, hasty={hasty}: {search.runs} runs, {search.states} states, {search.ends} ends\n"
     )
 
 
