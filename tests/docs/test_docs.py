@@ -77,7 +77,8 @@ def test_a_program_prints_the_same_when_time_is_real(example, on_a_real_clock):
 
 def test_every_page_that_teaches_has_examples():
     teaching = {page for page in PAGES if "/howto/" in page or page in {"README.md", "docs/tutorial.md"}}
-    assert teaching - {example.page for example in EXAMPLES} <= {"docs/howto/aiohttp.md"}
+    elsewhere = {page for page in PAGES if pages.files(page) or pages.quotes(page)}
+    assert teaching - {example.page for example in EXAMPLES} - elsewhere == set()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -184,6 +185,12 @@ def test_the_reference_names_each_of_its_files_and_every_command_that_repeats_a_
     ] == []
 
 
+def test_every_folder_of_the_tests_says_what_it_is_for():
+    said = set(re.findall(r"^\| `(\w+)/` \|", pages.text("tests/README.md"), re.MULTILINE))
+    there = {path.parent for path in (pages.ROOT / "tests").rglob("*.py")}
+    assert said == {path.relative_to(pages.ROOT / "tests").parts[0] for path in there if path.name != "tests"}
+
+
 def _code(page):
     """What stands in code spans and in blocks."""
     return "\n".join(re.findall(r"`[^`\n]+`|^```sh\n.*?^```", pages.text(page), re.MULTILINE | re.DOTALL))
@@ -191,7 +198,7 @@ def _code(page):
 
 def test_every_module_of_the_library_is_explained_and_every_one_that_is_mentioned_exists():
     table = pages.section("docs/explanation/architecture.md", "## One direction")
-    explained = set(re.findall(r"^\| \d+ \| `(_[a-z_]+)` \|", table, re.MULTILINE))
+    explained = set(re.findall(r"^\| \d+ \| `(_[a-z][a-z_]*)` \|", table, re.MULTILINE))
     there = {path.stem for path in (pages.ROOT / "src/aiojobs").glob("_*.py")} - {"__init__"}
     assert explained == there
 

@@ -164,6 +164,35 @@ def test_the_glossary_explains_each_term_once_and_in_order():
     assert len(terms) == len(set(terms)) > 40
 
 
+# Files that are named.
+
+_PATH = re.compile(r"`([\w.\-]+/[\w./\-]*|[\w\-]+\.(?:py|md|toml|tla|yml|cfg|lock|in|json))(?:::\w+)?`")
+# What a contributor is about to write, and what commands leave behind.
+TO_COME = ("src/aiojobs/structlog.py", "tests/structlog/", "build/", "dist/")
+
+
+def lost_files(page, text):
+    """Files in backticks that are neither there nor written by an example of the page."""
+    plain = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    roots = [pages.ROOT, (pages.ROOT / page).parent, pages.ROOT / "spec", pages.ROOT / "src/aiojobs"]
+    named = [name for name in _PATH.findall(plain) if not name.startswith(TO_COME)]
+    written = set(re.findall(r"<!-- file ([\w.]+),", text))
+    return [
+        name for name in named if name not in written and not any((root / name).exists() for root in roots)
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in USERS_PAGES if name != "docs/reference/traceability.md"])
+def test_every_file_that_a_page_names_exists(name):
+    assert lost_files(name, FILES[name].read_text("utf-8")) == []
+
+
+def test_a_file_that_is_gone_is_found():
+    page = "`tests/README.md`, `tests/gone.py::test_it`, `_engine.py`, `job.toml`, `jobs.py`"
+    page += "\n<!-- file jobs.py, run by tests/x.py -->"
+    assert lost_files("docs/index.md", page) == ["tests/gone.py", "_engine.py"]
+
+
 # What the workflows run.
 
 
