@@ -49,8 +49,7 @@ _ENDS: Final = {
 
 
 def is_modelled(scope: Scope) -> bool:
-    """Whether the model speaks of such a world: no strangers, one limit, jobs on plain terms, nobody who waits for
-    a quiet moment."""
+    """Whether the model speaks of such a world: no strangers, one limit, plain terms, and nobody calls idle()."""
     plain = not scope.resizes and scope.terms == ("plain",) and not {"idle", "self-idle"} & {*scope.calls}
     return plain and all(set(kinds) <= PLAIN for kinds in scope.surroundings().values())
 

@@ -147,16 +147,12 @@ class Bench:
             return [called_at + scope.timeout if expired is None else expired + scope.close_timeout]
         if call.kind in {"close", "close-for"}:
             return [called_at + (scope.timeout if call.kind == "close-for" else scope.close_timeout)]
-        if call.kind == "idle":
-            return [] if self.closing_base is None else [self.closing_base + scope.close_timeout]
-        if call.kind not in {"shut", "drain", "drain-for", "with"}:
+        inside = call.kind == "with" and call.left_at is None
+        if inside or call.kind not in {"shut", "drain", "drain-for", "with", "idle"}:
             return []
-        if call.kind == "with" and call.left_at is None:
-            return []  # still inside
         if self.closing_base is not None:
             return [self.closing_base + scope.close_timeout]
-        return [] if call.kind == "shut" else [self._drain_deadline(call)]
-
+        return [] if call.kind in {"shut", "idle"} else [self._drain_deadline(call)]
 
     def _limits(self, body: Body) -> list[float]:
         """When the time of a job is over, and when it is late."""

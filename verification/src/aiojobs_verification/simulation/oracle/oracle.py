@@ -33,11 +33,13 @@ from typing import TYPE_CHECKING, Any, Final
 from aiojobs_verification.simulation.oracle.account import Numbers
 from aiojobs_verification.simulation.oracle.answers import Answers
 from aiojobs_verification.simulation.oracle.bench import how
-from aiojobs_verification.simulation.oracle.quiescence import Quiescence
 from aiojobs_verification.simulation.oracle.pictures import differences
+from aiojobs_verification.simulation.oracle.quiescence import Quiescence
 from aiojobs_verification.simulation.oracle.reference import Violation, seen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiojobs_verification.simulation.world.calls import Call
     from aiojobs_verification.simulation.world.packages import View
     from aiojobs_verification.simulation.world.probes import Body
@@ -102,9 +104,7 @@ class Oracle(Answers, Quiescence):
                 self._explain_seen(over=False)
         if self.reference is not None:
             self.reference.settle()
-            limit = self.world.limit
-            if limit is not None and self.allowed is not None and self.allowed > limit:
-                self.allowed = max(limit, min(self.allowed, self.reference.running()))
+            self._count_down(self.reference.running)
             if self.seen_inside:
                 self._explain_seen(over=True)
         for body in self.world.bodies:
@@ -179,7 +179,9 @@ class Oracle(Answers, Quiescence):
         if answer == "None" and order in {"self-shut", "self-idle"} and self._closed:
             return  # closing is over: there is nothing that could be refused
         if order == "self-idle" and (not body.is_drained or (answer == "None" and self.closing_since)):
-            self.demand(answer == "None", "WAIT-4", f"{body.name}, which nobody waits for: {order} gives {answer}")
+            self.demand(
+                answer == "None", "WAIT-4", f"{body.name}, which nobody waits for: {order} gives {answer}"
+            )
             return
         self.demand(
             answer == "RuntimeError", "WAIT-4", f"{body.name}: {order} gives {answer}, not a RuntimeError"
@@ -209,14 +211,18 @@ class Oracle(Answers, Quiescence):
 
     def _on_expiry(self, body: Body) -> None:
         """The time of a job is over, and it is asked to stop for that."""
-        self.demand(self._time_is_over(body), _TIME, f"the time of {body.name} is said to be over, and is not")
+        self.demand(
+            self._time_is_over(body), _TIME, f"the time of {body.name} is said to be over, and is not"
+        )
         body.expired_at = self.world.now()
 
     def _demand_told_outcome(self, body: Body) -> None:
         """The observer finds the outcome when it hears of the end."""
         found, outcome = body.told_outcome, body.entry.outcome
         told = found is not None and found == outcome
-        self.demand(told, "SEE-1", f"{body.name} has ended, and its observer finds {found}, later on {outcome}")
+        self.demand(
+            told, "SEE-1", f"{body.name} has ended, and its observer finds {found}, later on {outcome}"
+        )
 
     def _on_misled(self, record: Any) -> None:
         self.demand(False, "SEE-1", f"the second observer hears of {record}, and the first has not")
@@ -227,6 +233,12 @@ class Oracle(Answers, Quiescence):
             right = isinstance(error, RuntimeError) and "observer" in str(error)
             self.demand(right, "SEE-1", f"an observer calls {what} and is answered {error!r}")
         self.demand(before == after, "SEE-1", f"an observer has changed {before} to {after}")
+
+    def _count_down(self, running: Callable[[], int]) -> None:
+        """Since the limit was lowered fewer may run with every end, until as many do as it allows."""
+        limit = self.world.limit
+        if limit is not None and self.allowed is not None and self.allowed > limit:
+            self.allowed = max(limit, min(self.allowed, running()))
 
     def _on_limit(self, limit: int | None) -> None:
         """The limit is about to be changed; those that run go on."""
@@ -353,7 +365,9 @@ class Oracle(Answers, Quiescence):
         self.demand(not late, _REPORT, f"closing took {account.seconds} s, and {report.seconds} are told")
         said = [record.getMessage() for record in self.world.logged]
         self.demand(
-            len(said) == bool(account.dropped), _REPORT, f"of {account.wanted} the logger hears {said or 'nothing'}"
+            len(said) == bool(account.dropped),
+            _REPORT,
+            f"of {account.wanted} the logger hears {said or 'nothing'}",
         )
 
     def _check_tallies(self, report: Any) -> None:
@@ -427,7 +441,9 @@ class Oracle(Answers, Quiescence):
         elif way == "raised":
             right = result is exception and body.caused(exception)
         elif way == "timed_out":
-            self.demand(not job.cancelled(), _TIME, f"{body.name} has timed out, and says that it was cancelled")
+            self.demand(
+                not job.cancelled(), _TIME, f"{body.name} has timed out, and says that it was cancelled"
+            )
             right = result is exception and type(exception) is TimeoutError
         else:
             right = all(isinstance(answer, self.world.package.stopped) for answer in (result, exception))

@@ -266,7 +266,7 @@ class World:
         if body is not None and source is None:
             body.entry = record.job
             body.arrives = body.call is not None and body.call.is_elsewhere()
-        if body is not None:
+        if body is not None and record.job is not None:
             body.told_outcome = record.job.outcome
         self.untold.append(record)
         self.note("record", body, str(record.event), source, str(record.dest))
