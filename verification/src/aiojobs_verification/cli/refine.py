@@ -50,7 +50,7 @@ _ENDS: Final = {
 
 def is_modelled(scope: Scope) -> bool:
     """Whether the model speaks of such a world: no strangers, one limit, plain terms, and nobody calls idle()."""
-    plain = not scope.resizes and scope.terms == ("plain",) and not {"idle", "self-idle"} & {*scope.calls}
+    plain = not scope.resizes and "thread" not in scope.spawns and scope.terms == ("plain",) and not {"idle", "self-idle"} & {*scope.calls}
     return plain and all(set(kinds) <= PLAIN for kinds in scope.surroundings().values())
 
 

@@ -113,7 +113,7 @@ class Bench:
 
     def _is_blocked(self, call: Call) -> bool:
         """Whether somebody waits for a place: its job has not been accepted."""
-        spawns = call.kind == "spawn" and call.open and not call.cancelled
+        spawns = call.kind in {"spawn", "thread"} and call.open and not call.cancelled
         return spawns and call.body is not None and call.body.entry is None and call.open_before
 
     def _waits(self, body: Body) -> bool:

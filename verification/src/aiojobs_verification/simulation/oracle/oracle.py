@@ -125,6 +125,9 @@ class Oracle(Answers, Quiescence):
     def _on_called(self, call: Call) -> None:
         pass
 
+    def _on_kept(self, call: Call, answered: bool) -> None:
+        self.demand(answered, "SPAWN-7", f"{call.name} can't be cancelled, and has no answer")
+
     def _on_closing(self, doomed: list[Body]) -> None:
         self._begin_closing()
         self.doomed.update(doomed)
@@ -141,7 +144,7 @@ class Oracle(Answers, Quiescence):
         )
         self.demand(
             not (body.calling_cancelled and body.job is None),
-            "SPAWN-1",
+            "SPAWN-7" if body.call is not None and body.call.kind == "thread" else "SPAWN-1",
             f"{body.name} runs although its spawn was cancelled before it returned",
         )
         self.spoken.add("START-1")

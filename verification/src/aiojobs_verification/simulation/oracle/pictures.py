@@ -135,9 +135,9 @@ def _waiting(world: World, picture: Any) -> Iterator[str]:
     shown = {(names.get(wait.waiter), names.get(wait.awaited)) for wait in picture.waits}
     idlers = {names.get(idler) for idler in picture.idlers}
     calls = [call for call in world.calls if call.open]
-    blocked = [call for call in calls if call.kind == "spawn"]
+    blocked = [call for call in calls if call.kind in {"spawn", "thread"}]
     waits = {(call.name, _name(world, call.body)) for call in calls if call.kind in _WAITS}
-    waits |= {(call.name, None) for call in blocked}
+    waits |= {(call.name, None) for call in blocked if call.kind == "spawn"}
     if shown != waits:
         yield f"there waits {waits}, and shown is {shown}"
     idle = {_name(world, body) for body in world.bodies if body.trying == "self-idle"}

@@ -48,6 +48,7 @@ from aiojobs_verification.simulation.world.scope import (
     Scope,
     Spent,
 )
+from aiojobs_verification.simulation.world.threads import ThreadCall
 from aiojobs_verification.simulation.world.watched_loop import WatchedLoop
 
 if TYPE_CHECKING:
@@ -386,6 +387,19 @@ class World:
         self.calls.append(call)
         call.start()
 
+    def _spawn_from_thread(self, temper: str) -> None:
+        body = self._new_job(temper, "plain")
+        body.given = None
+        call = ThreadCall(self, len(self.calls), "thread", body)
+        body.call = call
+        self.calls.append(call)
+        call.start()
+
+    def is_full(self) -> bool:
+        """Whether a spawn that is made now has to wait for a place."""
+        view, room = self.view(), self.scope.pending_limit
+        return view.phase == "open" and view.active >= (self.limit or view.active + 1) and 0 < room <= view.pending
+
     def _spawn_nowait(self, temper: str, terms: str = "plain") -> None:
         body = self._new_job(temper, terms)
         before = self.view()
@@ -441,7 +455,9 @@ class World:
         call.cancelled = True
         call.cancels += 1
         call.cancelled_first = call.body is not None and call.body.ended is None
-        call.task.cancel()
+        if not call.cancel():
+            call.cancelled = False
+            self.note("kept", call, call.answered)
 
     def _leave(self, number: int, how: str) -> None:
         gate = self.calls[number].gate
@@ -526,6 +542,7 @@ def _moves() -> dict[str, Callable[..., None]]:
         "fire": World._fire,
         "spawn": World._start_spawn,
         "nowait": World._spawn_nowait,
+        "thread": World._spawn_from_thread,
         "cancel": lambda world, number: world._cancel_call(world.calls[number]),
         "sweep": World._sweep,
         "set-limit": World._set_limit,
