@@ -111,6 +111,13 @@ class Bench:
         """How many calls of `spawn` wait for a place."""
         return sum(self._is_blocked(call) for call in self.world.calls)
 
+    def withdrawing(self) -> int:
+        """How many calls from other threads were cancelled, and may yet get a place before that is seen."""
+        return sum(
+            call.kind == "thread" and call.cancelled and call.body is not None and call.body.ended is None
+            for call in self.world.calls
+        )
+
     def _is_blocked(self, call: Call) -> bool:
         """Whether somebody waits for a place: its job has not been accepted."""
         spawns = call.kind in {"spawn", "thread"} and call.open and not call.cancelled

@@ -250,25 +250,32 @@ class Oracle(Answers, Quiescence):
         self.allowed = None if limit is None else max(limit, running)
         self.reference.limit(limit)
 
-    def _on_limit_set(self, before: View, blocked: int, after: View, error: BaseException | None) -> None:
+    def _on_limit_set(
+        self, before: View, blocked: tuple[int, int], after: View, error: BaseException | None
+    ) -> None:
         """The limit was changed: as many start as fit, and nobody stops."""
-        limit, room = self.world.limit, self.world.scope.pending_limit
+        limit = self.world.limit
         self.demand(error is None, _LIMIT, f"set_limit({limit}) raises {error!r}")
         said = self.world.scheduler.limit
         self.demand(said == limit, _LIMIT, f"the limit was set to {limit}, and is {said}")
         if self.world.environment.is_strange or self.world.scope.eager:
             return
-        waiting = before.pending + blocked
-        fit = waiting if limit is None else max(0, limit - before.active)
-        started = min(waiting, fit) if before.phase == "open" else 0
-        left = waiting - started
-        left = min(left, room) if room else left
-        wanted = (before.active + started, left if before.phase == "open" else before.pending)
+        sure, gone = blocked
         self.demand(
-            (after.active, after.pending) == wanted,
+            (after.active, after.pending) in {self._resized(before, sure + more) for more in range(gone + 1)},
             _LIMIT,
-            f"the limit is set to {limit}: of {before} and {blocked} blocked calls there comes {after}",
+            f"the limit is set to {limit}: of {before} and {sure} blocked calls there comes {after}",
         )
+
+    def _resized(self, before: View, blocked: int) -> tuple[int, int]:
+        """How many must run and wait when the limit has been set, so many calls having been blocked."""
+        if before.phase != "open":
+            return before.active, before.pending
+        limit, room = self.world.limit, self.world.scope.pending_limit
+        waiting = before.pending + blocked
+        started = waiting if limit is None else min(waiting, max(0, limit - before.active))
+        left = waiting - started
+        return before.active + started, min(left, room) if room else left
 
     def _on_found(self, bodies: list[Body]) -> None:
         """Closing begins, and finds these jobs, and those that have ended."""

@@ -70,6 +70,9 @@ class ThreadCall(Call):
         self.error = asyncio.CancelledError() if future.cancelled() else future.exception()
         if self.error is None:
             self.value = self.body.job = future.result()
+        else:
+            BaseException.with_traceback(self.error, None)  # what was given keeps it, and would keep the coroutine
+            self.error.__context__ = None
         self._answer()
 
     def _answer(self) -> None:

@@ -439,7 +439,7 @@ class World:
         """Have somebody change the limit, and note what was to be seen before and after it."""
         self.spent.resizes += 1
         before, self.limit = self.view(), None if to == "none" else int(to)
-        blocked = self.oracle.blocked()
+        blocked = self.oracle.blocked(), self.oracle.withdrawing()
         self.note("limit", self.limit)
         error: BaseException | None = None
         try:
