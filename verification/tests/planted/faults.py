@@ -412,7 +412,7 @@ def last_of_the_blocked_is_first(original, modules):
 
 @fault("_core.Core.enter", _scope(jobs=1, calls=("shut",)), SPAWN_2="answers None after close")
 def spawn_after_closing_returns_nothing(original, modules):
-    def enter(self, coro, name, context, may_block, terms=None):
+    def enter(self, coro, name, context, may_block, terms=None):  # noqa: PLR0917 - as the original
         if self.admission.phase != "open":
             coro.close()
             return object()
@@ -642,6 +642,18 @@ def job_that_outlives_its_time_is_not_reported(original, modules):
         pass
 
     return _allow
+
+
+@fault(
+    "_threads.Threads._cancelled",
+    _scope(jobs=3, spawns=("nowait", "thread"), cancels=1),
+    SPAWN_7="was cancelled, and",
+)
+def withdrawn_thread_stays_in_line(original, modules):
+    def _cancelled(self, place, future):
+        pass
+
+    return _cancelled
 
 
 @fault("_reporting.Reporting.warn", _scope(jobs=1, calls=("shut",)), SHUT_7="the logger hears nothing")

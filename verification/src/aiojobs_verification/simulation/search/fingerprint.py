@@ -26,6 +26,7 @@ import types
 import weakref
 from collections import deque
 from contextvars import Context
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -120,7 +121,10 @@ def _terms(body: Body, world: World) -> tuple[Any, ...]:
     """What was agreed about a job, and how much of its time has gone by."""
     if body.fate is not None or not body.is_timed:
         return (body.terms, body.expired_at is not None)
-    return (body.terms, *[_since(at, world) for at in (body.started_at, body.began_at, body.expired_at, body.told_at)])
+    return (
+        body.terms,
+        *[_since(at, world) for at in (body.started_at, body.began_at, body.expired_at, body.told_at)],
+    )
 
 
 def _ended_in_time(body: Body, world: World) -> tuple[float, ...]:
@@ -301,6 +305,7 @@ _KNOWN: Final[tuple[tuple[Any, _Taker], ...]] = (
     (_NAMED, lambda item: (getattr(item, "__qualname__", type(item).__qualname__), [])),
     (types.FunctionType, _of_function),
     ((types.MethodType, types.BuiltinFunctionType), _of_method),
+    (partial, lambda call: ("partial", [call.func, *call.args])),
     (types.CellType, lambda cell: ("cell", [cell.cell_contents])),
     (weakref.ref, lambda reference: ("weak", [reference()])),
     (BaseException, lambda error: (type(error).__qualname__, [])),

@@ -80,14 +80,20 @@ def _time_can_pass(world: World, loop: VirtualLoop, *, quiet: bool) -> bool:
 def _spawns(world: World) -> list[Event]:
     if world.spent.jobs >= world.scope.jobs:
         return []
-    kinds = [kind for kind in world.scope.spawns if kind == "spawn" or world.package.nowait]
+    has = {"spawn": True, "nowait": world.package.nowait, "thread": _takes_from_threads(world)}
+    kinds = [kind for kind in world.scope.spawns if has[kind]]
     terms = world.scope.terms if world.package.has_terms else ("plain",)
     return [
         (kind, temper, *([] if term == "plain" else [term]))
         for kind in kinds
         for temper in world.scope.tempers
-        for term in terms
+        for term in (("plain",) if kind == "thread" else terms)
     ]
+
+
+def _takes_from_threads(world: World) -> bool:
+    """Whether it knows its loop: the first spawn must be made there."""
+    return world.package.threads and any(body.arrival >= 0 for body in world.bodies)
 
 
 def _orders(world: World, body: Body) -> list[Event]:
@@ -105,7 +111,9 @@ def _orders(world: World, body: Body) -> list[Event]:
 def _new_calls(world: World) -> list[Event]:
     events: list[Event] = []
     for kind in world.scope.calls:
-        if (kind == "await" and not world.package.awaitable) or (kind == "idle" and not world.package.resizes):
+        if (kind == "await" and not world.package.awaitable) or (
+            kind == "idle" and not world.package.resizes
+        ):
             continue
         if kind in JOB_CALLS:
             events += [(kind, body.number) for body in world.bodies if body.job is not None]
@@ -123,7 +131,7 @@ def _about_calls(world: World) -> list[Event]:
             continue
         if call.gate is not None and not call.gate.done():
             events += [("leave", call.number), ("leave-raise", call.number)]
-        may_be_cancelled = call.called_at is not None and not call.cancelled
+        may_be_cancelled = (call.called_at is not None or call.kind == "thread") and not call.cancelled
         if may_be_cancelled and world.spent.cancels < world.scope.cancels:
             events.append(("cancel", call.number))
     return events
