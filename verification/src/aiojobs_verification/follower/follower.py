@@ -236,7 +236,9 @@ class Follower:
         """Whether this is told because the limit was raised: a start, or a blocked call that moves up."""
         return job is not None and (event == "start" or (event == "accept" and name in self.calls.blocked))
 
-    def _follow_raise(self, event: str, job: int | None, source: object, dest: object, name: str | None) -> None:
+    def _follow_raise(
+        self, event: str, job: int | None, source: object, dest: object, name: str | None
+    ) -> None:
         raised = self._raise
         assert raised is not None
         assert job is not None

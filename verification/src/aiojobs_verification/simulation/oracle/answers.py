@@ -199,7 +199,9 @@ class Answers(Strangers):
             self.demand(error is None, "SHUT-5", f"{call.name} raises {error!r}")
             if self.world.package.reports:
                 told = call.value is not None and call.value is self.world.scheduler.shutdown_report
-                self.demand(told, "SHUT-7", f"{call.name} returns {call.value!r}, and not what closing has done")
+                self.demand(
+                    told, "SHUT-7", f"{call.name} returns {call.value!r}, and not what closing has done"
+                )
         self._demand_closed(call, {"shut": "SHUT-3", "with": "SHUT-6"}.get(call.kind, "SHUT-4"))
 
     def _demand_closed(self, call: Call, requirement: str) -> None:

@@ -157,7 +157,6 @@ class Bench:
             return [self.closing_base + scope.close_timeout]
         return [] if call.kind == "shut" else [self._drain_deadline(call)]
 
-
     def _limits(self, body: Body) -> list[float]:
         """When the time of a job is over, and when it is late."""
         if body.fate is not None or body.started_at is None:

@@ -179,7 +179,9 @@ class Oracle(Answers, Quiescence):
         if answer == "None" and order in {"self-shut", "self-idle"} and self._closed:
             return  # closing is over: there is nothing that could be refused
         if order == "self-idle" and (not body.is_drained or (answer == "None" and self.closing_since)):
-            self.demand(answer == "None", "WAIT-4", f"{body.name}, which nobody waits for: {order} gives {answer}")
+            self.demand(
+                answer == "None", "WAIT-4", f"{body.name}, which nobody waits for: {order} gives {answer}"
+            )
             return
         self.demand(
             answer == "RuntimeError", "WAIT-4", f"{body.name}: {order} gives {answer}, not a RuntimeError"
@@ -210,7 +212,9 @@ class Oracle(Answers, Quiescence):
 
     def _on_expiry(self, body: Body) -> None:
         """The time of a job is over, and it is asked to stop for that."""
-        self.demand(self._time_is_over(body), _TIME, f"the time of {body.name} is said to be over, and is not")
+        self.demand(
+            self._time_is_over(body), _TIME, f"the time of {body.name} is said to be over, and is not"
+        )
         body.expired_at = self.world.now()
 
     def _demand_told_outcome(self, body: Body, event: str) -> None:
@@ -354,7 +358,9 @@ class Oracle(Answers, Quiescence):
         self.demand(not late, _REPORT, f"closing took {account.seconds} s, and {report.seconds} are told")
         said = [record.getMessage() for record in self.world.logged]
         self.demand(
-            len(said) == bool(account.dropped), _REPORT, f"of {account.wanted} the logger hears {said or 'nothing'}"
+            len(said) == bool(account.dropped),
+            _REPORT,
+            f"of {account.wanted} the logger hears {said or 'nothing'}",
         )
 
     def _check_tallies(self, report: Any) -> None:
@@ -428,7 +434,9 @@ class Oracle(Answers, Quiescence):
         elif way == "raised":
             right = result is exception and body.caused(exception)
         elif way == "timed_out":
-            self.demand(not job.cancelled(), _TIME, f"{body.name} has timed out, and says that it was cancelled")
+            self.demand(
+                not job.cancelled(), _TIME, f"{body.name} has timed out, and says that it was cancelled"
+            )
             right = result is exception and type(exception) is TimeoutError
         else:
             right = all(isinstance(answer, self.world.package.stopped) for answer in (result, exception))

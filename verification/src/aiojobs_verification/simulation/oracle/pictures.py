@@ -39,7 +39,9 @@ def differences(world: World, reference: Reference, picture: Any, *, quiet: bool
     """Where a picture is not as it should be."""
     yield from _counts(world, reference, picture)
     yield from _jobs(world, reference, picture)
-    stuck = [job.id for job, body in zip(picture.jobs, reference.listed(), strict=False) if body in _stuck(world)]
+    stuck = [
+        job.id for job, body in zip(picture.jobs, reference.listed(), strict=False) if body in _stuck(world)
+    ]
     if [job.id for job in picture.stuck] != stuck:
         yield f"{[job.name for job in picture.stuck]} are said to be stuck, and not {stuck}"
     if quiet and not world.environment.is_strange:
@@ -89,7 +91,11 @@ def _jobs(world: World, reference: Reference, picture: Any) -> Iterator[str]:
             None if state == "pending" else _since(body.started_at, world),
         )
         found = _Shown(
-            wanted.qualname and job.qualname, str(job.state), job.place, job.drain, *_ages(job.age, job.running)
+            wanted.qualname and job.qualname,
+            str(job.state),
+            job.place,
+            job.drain,
+            *_ages(job.age, job.running),
         )
         if found != wanted or (body is not world.unnamed and job.name != body.name):
             yield f"of {body.name} should be shown {wanted}, and is {job}"
@@ -119,7 +125,9 @@ def _time_is_right(world: World, body: Body, left: float | None, state: str) -> 
     if left is None:
         return not body.began
     ends = [since + world.scope.time_limit - world.now() for since in (body.started_at, body.began_at)]
-    return max(ends[0], 0.0) - _CLOSE_ENOUGH <= left and (not body.began or left <= max(ends[1], 0.0) + _CLOSE_ENOUGH)
+    return max(ends[0], 0.0) - _CLOSE_ENOUGH <= left and (
+        not body.began or left <= max(ends[1], 0.0) + _CLOSE_ENOUGH
+    )
 
 
 def _waiting(world: World, picture: Any) -> Iterator[str]:

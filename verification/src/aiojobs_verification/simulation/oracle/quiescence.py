@@ -112,7 +112,9 @@ class Quiescence(Strangers):
     def _has_no_timer(self, view: View) -> bool:
         """Whether time can mean nothing any more: jobs with a time limit have ended, and nobody waits."""
         world = self.world
-        if view.phase == "closing" or not any(body.is_timed and body.fate is not None for body in world.bodies):
+        if view.phase == "closing" or not any(
+            body.is_timed and body.fate is not None for body in world.bodies
+        ):
             return False
         running = any(body.is_timed and body.fate is None for body in world.bodies)
         return not running and all(call.over for call in world.calls)
@@ -148,7 +150,9 @@ class Quiescence(Strangers):
             self.demand(told, _TIME, f"the time of {body.name} is over, and it is never told to stop")
             late = view.phase == "open" and now >= body.told_at + scope.close_timeout - EPS
             self.demand(
-                not late or body.late_reports, _TIME, f"{body.name} outlives its time, and that is not reported"
+                not late or body.late_reports,
+                _TIME,
+                f"{body.name} outlives its time, and that is not reported",
             )
 
     def _certainly_asked(self, body: Body, view: View) -> bool:

@@ -105,7 +105,9 @@ def _orders(world: World, body: Body) -> list[Event]:
 def _new_calls(world: World) -> list[Event]:
     events: list[Event] = []
     for kind in world.scope.calls:
-        if (kind == "await" and not world.package.awaitable) or (kind == "idle" and not world.package.resizes):
+        if (kind == "await" and not world.package.awaitable) or (
+            kind == "idle" and not world.package.resizes
+        ):
             continue
         if kind in JOB_CALLS:
             events += [(kind, body.number) for body in world.bodies if body.job is not None]

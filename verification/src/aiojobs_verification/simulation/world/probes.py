@@ -215,7 +215,9 @@ class Body:
     def caused(self, error: object) -> bool:
         """Whether this is what its job fails with."""
         if self.fate == "timed_out":
-            return type(error) is TimeoutError and error is self.entry.exception()  # its words are the library's
+            return (
+                type(error) is TimeoutError and error is self.entry.exception()
+            )  # its words are the library's
         carrier = self.carrier
         return error is self.error if carrier is None or self.ended == "raised" else carrier.caused(error)
 
