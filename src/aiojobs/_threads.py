@@ -123,5 +123,5 @@ def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
 
 def _fail_call(future: Future[Any], exc: BaseException) -> None:
     """Give the caller an exception, unless that one has cancelled."""
-    if future.running() or future.set_running_or_notify_cancel():
+    if future.running() or (not future.cancelled() and future.set_running_or_notify_cancel()):
         future.set_exception(exc)

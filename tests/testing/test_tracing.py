@@ -176,8 +176,11 @@ async def test_a_limit_that_moves_is_told_before_what_comes_of_it():
 async def test_a_writer_inside_of_another_observer_does_not_know_the_scheduler():
     file = io.StringIO()
     writer = TraceWriter(file, limit=1, pending_limit=0)
-    async with Scheduler(limit=1, observer=lambda record: writer(record)) as scheduler:
+
+    def observe(record):
+        writer(record)
+
+    async with Scheduler(limit=1, observer=observe) as scheduler:
         scheduler.set_limit(2)
     writer.end()
     assert [line["event"] for line in parsed(file.getvalue())[1]] == ["close", "settled"]
-

@@ -9,6 +9,7 @@ import pytest
 
 from aiojobs import Scheduler
 from aiojobs.testing import settle
+from support.observing import Complaints
 from unit.bodies import Counting, books, fails, forever, is_closed, returns
 
 pytestmark = [pytest.mark.requirement("SPAWN-7"), pytest.mark.loops("stock", "uvloop")]
@@ -89,9 +90,11 @@ async def test_a_cancellation_that_succeeds_leaves_nothing(moment):
         gate.set_result(None)
         while scheduler.blocked_count:  # noqa: ASYNC110 - a loop pass is what is counted
             await asyncio.sleep(0)
-    assert in_thread(future.cancel)
-    await settle()
+    with Complaints() as complaints:
+        assert in_thread(future.cancel)
+        await settle()
     assert is_closed(coro)
+    assert complaints.calls == []
     assert (scheduler.blocked_count, counting.ran) == (0, ["running"])
     with pytest.raises(concurrent.futures.CancelledError):
         future.result(timeout=0)

@@ -412,7 +412,7 @@ def last_of_the_blocked_is_first(original, modules):
 
 @fault("_core.Core.enter", _scope(jobs=1, calls=("shut",)), SPAWN_2="answers None after close")
 def spawn_after_closing_returns_nothing(original, modules):
-    def enter(self, coro, name, context, may_block, terms=None):
+    def enter(self, coro, name, context, may_block, terms=None):  # noqa: PLR0917 - as the original
         if self.admission.phase != "open":
             coro.close()
             return object()

@@ -49,8 +49,9 @@ _ENDS: Final = {
 
 
 def is_modelled(scope: Scope) -> bool:
-    """Whether the model speaks of such a world: it knows no strangers."""
-    return all(set(kinds) <= PLAIN for kinds in scope.surroundings().values())
+    """Whether the model speaks of such a world: it knows no strangers, and no other threads."""
+    known = all(set(kinds) <= PLAIN for kinds in scope.surroundings().values())
+    return known and "thread" not in scope.spawns
 
 
 def constants(scope: Scope) -> Constants:

@@ -114,15 +114,15 @@ class Follower:
         # The column of the record of which it is not clear yet which action it began.
         self._doubt = ""
         self._shutting_down = False
-        # What follows when the limit is set, until something else is told.
-        self._raise: _Raise | None = None
+        self.raise_: _Raise | None = None
+        """What has followed since the limit was set, until something else is told."""
 
     def fork(self) -> Follower:
         """The same, to go on separately."""
         twin = copy.copy(self)
         twin.counters, twin.jobs, twin.calls = self.counters.fork(), self.jobs.fork(), self.calls.fork()
         twin.told = self.told.copy()
-        twin._raise = copy.copy(self._raise)
+        twin.raise_ = copy.copy(self.raise_)
         return twin
 
     @property
@@ -133,17 +133,17 @@ class Follower:
     @property
     def raises(self) -> bool:
         """Whether the limit was set, and what comes of it is being told."""
-        return self._raise is not None
+        return self.raise_ is not None
 
     @property
     def limit_now(self) -> int:
         """What the limit was last set to; 0 for no limit."""
-        return self.counters.state.L if self._raise is None else self._raise.limit
+        return self.counters.state.L if self.raise_ is None else self.raise_.limit
 
     @property
     def is_whole(self) -> bool:
         """Whether all of the last action has been told: not so while more may follow."""
-        return not (self.counters.owed or self._shutting_down or self._doubt or self._raise)
+        return not (self.counters.owed or self._shutting_down or self._doubt or self.raise_)
 
     @property
     def in_doubt(self) -> bool:
@@ -197,16 +197,16 @@ class Follower:
         self._demand_shut_down()
         chosen = 0 if limit is None else limit
         if chosen != self.counters.state.L:
-            self._raise = _Raise(chosen)
+            self.raise_ = _Raise(chosen)
 
     def record(
         self, job: int | None, event: str, source: object, dest: object, name: str | None = None
     ) -> None:
         """A record of the observer; `name` is that of the call, if a job is accepted."""
-        if self._raise is not None and self._is_of_raise(job, event, name):
+        if self.raise_ is not None and self._is_of_raise(job, event, name):
             self._follow_raise(str(event), job, source, dest, name)
             return
-        if self.calls.announced or self._raise is not None:
+        if self.calls.announced or self.raise_ is not None:
             self._hear(name if event == "accept" else None)
         if job is None:
             self._change_phase(event, source, dest)
@@ -232,7 +232,7 @@ class Follower:
     def _hear(self, name: str | None, *, answers: bool = False) -> None:
         """Learn about what was told before from whom this is about: the call of this name, or no call."""
         calls = self.calls
-        if self._raise is not None:
+        if self.raise_ is not None:
             self._resolve_raise()
         if calls.made is not None and name != calls.made:
             calls.block(self.counters)
@@ -254,7 +254,7 @@ class Follower:
     def _follow_raise(
         self, event: str, job: int | None, source: object, dest: object, name: str | None
     ) -> None:
-        raised = self._raise
+        raised = self.raise_
         assert raised is not None
         assert job is not None
         if event == "accept":
@@ -275,7 +275,7 @@ class Follower:
 
     def _resolve_raise(self) -> None:
         """Something else is told: as many must have started as fit, and as many moved up as then have a place."""
-        raised, self._raise = self._raise, None
+        raised, self.raise_ = self.raise_, None
         assert raised is not None
         for _ in range(raised.gone):
             self.counters.take("give_up")

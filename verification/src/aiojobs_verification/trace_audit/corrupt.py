@@ -401,6 +401,8 @@ _OF_THE_FORMAT: Final = {
     ),
 }
 
-CORRUPTIONS: Final[Mapping[str, Corruption]] = _OF_JOBS | _OF_LIMITS | _OF_CALLS | _OF_CLOSING | _OF_THE_FORMAT
+CORRUPTIONS: Final[Mapping[str, Corruption]] = (
+    _OF_JOBS | _OF_LIMITS | _OF_CALLS | _OF_CLOSING | _OF_THE_FORMAT
+)
 """Each by what it does. For every rule but one there is a corruption that only this rule refuses: that the jobs and
 the counters agree ("counted") can only be broken by a specification that contradicts itself."""

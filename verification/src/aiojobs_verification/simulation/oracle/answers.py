@@ -26,6 +26,7 @@ __all__ = ["Answers"]
 
 _ON_CANCEL: Final = {
     "spawn": "SPAWN-1",
+    "thread": "SPAWN-7",
     "wait": "WAIT-1",
     "await": "WAIT-1",
     "wait-for": "WAIT-1",
@@ -85,6 +86,7 @@ class Answers(Strangers):
         else:
             {
                 "spawn": self._spawn_answer,
+                "thread": self._thread_answer,
                 "wait": self._wait_answer,
                 "await": self._wait_answer,
                 "wait-for": self._wait_answer,
@@ -123,6 +125,13 @@ class Answers(Strangers):
             )
         else:
             self.demand(error is None, "SPAWN-1", f"{call.name} raises {error!r}")
+
+    def _thread_answer(self, call: Call) -> None:
+        """Of `spawn_threadsafe`: what `spawn` would have answered, or the job itself."""
+        assert call.body is not None
+        right = call.error is not None or (call.value is not None and call.value is call.body.entry)
+        self.demand(right, "SPAWN-7", f"{call.name} gives {call.value!r}, and not its job")
+        self._spawn_answer(call)
 
     def _wait_answer(self, call: Call) -> None:
         body, error = call.body, call.error

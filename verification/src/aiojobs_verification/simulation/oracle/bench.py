@@ -111,9 +111,16 @@ class Bench:
         """How many calls of `spawn` wait for a place."""
         return sum(self._is_blocked(call) for call in self.world.calls)
 
+    def withdrawing(self) -> int:
+        """How many calls from other threads were cancelled, and may yet get a place before that is seen."""
+        return sum(
+            call.kind == "thread" and call.cancelled and call.body is not None and call.body.ended is None
+            for call in self.world.calls
+        )
+
     def _is_blocked(self, call: Call) -> bool:
         """Whether somebody waits for a place: its job has not been accepted."""
-        spawns = call.kind == "spawn" and call.open and not call.cancelled
+        spawns = call.kind in {"spawn", "thread"} and call.open and not call.cancelled
         return spawns and call.body is not None and call.body.entry is None and call.open_before
 
     def _waits(self, body: Body) -> bool:
@@ -147,15 +154,12 @@ class Bench:
             return [called_at + scope.timeout if expired is None else expired + scope.close_timeout]
         if call.kind in {"close", "close-for"}:
             return [called_at + (scope.timeout if call.kind == "close-for" else scope.close_timeout)]
-        if call.kind == "idle":
-            return [] if self.closing_base is None else [self.closing_base + scope.close_timeout]
-        if call.kind not in {"shut", "drain", "drain-for", "with"}:
+        inside = call.kind == "with" and call.left_at is None
+        if inside or call.kind not in {"shut", "drain", "drain-for", "with", "idle"}:
             return []
-        if call.kind == "with" and call.left_at is None:
-            return []  # still inside
         if self.closing_base is not None:
             return [self.closing_base + scope.close_timeout]
-        return [] if call.kind == "shut" else [self._drain_deadline(call)]
+        return [] if call.kind in {"shut", "idle"} else [self._drain_deadline(call)]
 
     def _limits(self, body: Body) -> list[float]:
         """When the time of a job is over, and when it is late."""

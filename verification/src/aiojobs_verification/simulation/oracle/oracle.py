@@ -33,11 +33,13 @@ from typing import TYPE_CHECKING, Any, Final
 from aiojobs_verification.simulation.oracle.account import Numbers
 from aiojobs_verification.simulation.oracle.answers import Answers
 from aiojobs_verification.simulation.oracle.bench import how
-from aiojobs_verification.simulation.oracle.quiescence import Quiescence
 from aiojobs_verification.simulation.oracle.pictures import differences
+from aiojobs_verification.simulation.oracle.quiescence import Quiescence
 from aiojobs_verification.simulation.oracle.reference import Violation, seen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiojobs_verification.simulation.world.calls import Call
     from aiojobs_verification.simulation.world.packages import View
     from aiojobs_verification.simulation.world.probes import Body
@@ -102,9 +104,7 @@ class Oracle(Answers, Quiescence):
                 self._explain_seen(over=False)
         if self.reference is not None:
             self.reference.settle()
-            limit = self.world.limit
-            if limit is not None and self.allowed is not None and self.allowed > limit:
-                self.allowed = max(limit, min(self.allowed, self.reference.running()))
+            self._count_down(self.reference.running)
             if self.seen_inside:
                 self._explain_seen(over=True)
         for body in self.world.bodies:
@@ -125,6 +125,9 @@ class Oracle(Answers, Quiescence):
     def _on_called(self, call: Call) -> None:
         pass
 
+    def _on_kept(self, call: Call, answered: bool) -> None:
+        self.demand(answered, "SPAWN-7", f"{call.name} can't be cancelled, and has no answer")
+
     def _on_closing(self, doomed: list[Body]) -> None:
         self._begin_closing()
         self.doomed.update(doomed)
@@ -141,7 +144,7 @@ class Oracle(Answers, Quiescence):
         )
         self.demand(
             not (body.calling_cancelled and body.job is None),
-            "SPAWN-1",
+            "SPAWN-7" if body.call is not None and body.call.kind == "thread" else "SPAWN-1",
             f"{body.name} runs although its spawn was cancelled before it returned",
         )
         self.spoken.add("START-1")
@@ -220,7 +223,9 @@ class Oracle(Answers, Quiescence):
         """The observer finds the outcome when it hears of the end."""
         found, outcome = body.told_outcome, body.entry.outcome
         told = found is not None and found == outcome
-        self.demand(told, "SEE-1", f"{body.name} has ended, and its observer finds {found}, later on {outcome}")
+        self.demand(
+            told, "SEE-1", f"{body.name} has ended, and its observer finds {found}, later on {outcome}"
+        )
 
     def _on_misled(self, record: Any) -> None:
         self.demand(False, "SEE-1", f"the second observer hears of {record}, and the first has not")
@@ -232,6 +237,12 @@ class Oracle(Answers, Quiescence):
             self.demand(right, "SEE-1", f"an observer calls {what} and is answered {error!r}")
         self.demand(before == after, "SEE-1", f"an observer has changed {before} to {after}")
 
+    def _count_down(self, running: Callable[[], int]) -> None:
+        """Since the limit was lowered fewer may run with every end, until as many do as it allows."""
+        limit = self.world.limit
+        if limit is not None and self.allowed is not None and self.allowed > limit:
+            self.allowed = max(limit, min(self.allowed, running()))
+
     def _on_limit(self, limit: int | None) -> None:
         """The limit is about to be changed; those that run go on."""
         assert self.reference is not None
@@ -239,25 +250,32 @@ class Oracle(Answers, Quiescence):
         self.allowed = None if limit is None else max(limit, running)
         self.reference.limit(limit)
 
-    def _on_limit_set(self, before: View, blocked: int, after: View, error: BaseException | None) -> None:
+    def _on_limit_set(
+        self, before: View, blocked: tuple[int, int], after: View, error: BaseException | None
+    ) -> None:
         """The limit was changed: as many start as fit, and nobody stops."""
-        limit, room = self.world.limit, self.world.scope.pending_limit
+        limit = self.world.limit
         self.demand(error is None, _LIMIT, f"set_limit({limit}) raises {error!r}")
         said = self.world.scheduler.limit
         self.demand(said == limit, _LIMIT, f"the limit was set to {limit}, and is {said}")
         if self.world.environment.is_strange or self.world.scope.eager:
             return
-        waiting = before.pending + blocked
-        fit = waiting if limit is None else max(0, limit - before.active)
-        started = min(waiting, fit) if before.phase == "open" else 0
-        left = waiting - started
-        left = min(left, room) if room else left
-        wanted = (before.active + started, left if before.phase == "open" else before.pending)
+        sure, gone = blocked
         self.demand(
-            (after.active, after.pending) == wanted,
+            (after.active, after.pending) in {self._resized(before, sure + more) for more in range(gone + 1)},
             _LIMIT,
-            f"the limit is set to {limit}: of {before} and {blocked} blocked calls there comes {after}",
+            f"the limit is set to {limit}: of {before} and {sure} blocked calls there comes {after}",
         )
+
+    def _resized(self, before: View, blocked: int) -> tuple[int, int]:
+        """How many must run and wait when the limit has been set, so many calls having been blocked."""
+        if before.phase != "open":
+            return before.active, before.pending
+        limit, room = self.world.limit, self.world.scope.pending_limit
+        waiting = before.pending + blocked
+        started = waiting if limit is None else min(waiting, max(0, limit - before.active))
+        left = waiting - started
+        return before.active + started, min(left, room) if room else left
 
     def _on_found(self, bodies: list[Body]) -> None:
         """Closing begins, and finds these jobs, and those that have ended."""

@@ -90,7 +90,11 @@ def _jobs(world: World, reference: Reference, picture: Any) -> Iterator[str]:
             None if state == "pending" else _since(body.started_at, world),
         )
         found = _Shown(
-            wanted.qualname and job.qualname, str(job.state), job.place, job.drain, *_ages(job.age, job.running)
+            wanted.qualname and job.qualname,
+            str(job.state),
+            job.place,
+            job.drain,
+            *_ages(job.age, job.running),
         )
         if found != wanted or (body is not world.unnamed and job.name != body.name):
             yield f"of {body.name} should be shown {wanted}, and is {job}"
@@ -120,7 +124,9 @@ def _time_is_right(world: World, body: Body, left: float | None, state: str) -> 
     if left is None:
         return not body.began
     ends = [since + world.scope.time_limit - world.now() for since in (body.started_at, body.began_at)]
-    return max(ends[0], 0.0) - _CLOSE_ENOUGH <= left and (not body.began or left <= max(ends[1], 0.0) + _CLOSE_ENOUGH)
+    return max(ends[0], 0.0) - _CLOSE_ENOUGH <= left and (
+        not body.began or left <= max(ends[1], 0.0) + _CLOSE_ENOUGH
+    )
 
 
 def _waiting(world: World, picture: Any) -> Iterator[str]:
@@ -129,9 +135,9 @@ def _waiting(world: World, picture: Any) -> Iterator[str]:
     shown = {(names.get(wait.waiter), names.get(wait.awaited)) for wait in picture.waits}
     idlers = {names.get(idler) for idler in picture.idlers}
     calls = [call for call in world.calls if call.open]
-    blocked = [call for call in calls if call.kind == "spawn"]
+    blocked = [call for call in calls if call.kind in {"spawn", "thread"}]
     waits = {(call.name, _name(world, call.body)) for call in calls if call.kind in _WAITS}
-    waits |= {(call.name, None) for call in blocked}
+    waits |= {(call.name, None) for call in blocked if call.kind == "spawn"}
     if shown != waits:
         yield f"there waits {waits}, and shown is {shown}"
     idle = {_name(world, body) for body in world.bodies if body.trying == "self-idle"}

@@ -8,9 +8,10 @@ Deliberately not here: whether an answer is right (`answers`).
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
-from aiojobs_verification.simulation.oracle.bench import EPS
+from aiojobs_verification.simulation.oracle.bench import EPS, how
 from aiojobs_verification.simulation.oracle.reference import Violation
 from aiojobs_verification.simulation.oracle.strangers import Strangers
 
@@ -40,10 +41,21 @@ class Quiescence(Strangers):
             if body.kept is not None and body.fate is not None:
                 self._check_task(body)
         for call in self.world.calls:
+            if call.kind == "thread" and call.cancelled:
+                self._note_withdrawn(call)
             if call.kind == "wait-for" and call.open and call.expired_at is None:
                 assert call.called_at is not None
                 if now >= call.called_at + self.world.scope.timeout + self.grace - EPS:
                     call.expired_at = now
+
+    def _note_withdrawn(self, call: Call) -> None:
+        """A spawn from another thread that was cancelled: its place is given up, and its coroutine closed by now."""
+        body = call.body
+        assert body is not None
+        if self.reference is not None:
+            self.reference.turned_away(body, asyncio.CancelledError())
+        body.look()
+        self.demand(body.ended == "never", "SPAWN-7", f"{call.name} was cancelled, and {body.name} {how(body)}")
 
     def _when_quiet(self, view: View) -> None:
         self._note_quiet()
@@ -188,7 +200,7 @@ class Quiescence(Strangers):
     def _check_waiting(self, call: Call, view: View) -> None:
         """Whoever still waits must have a reason to."""
         kind = call.kind
-        if kind == "spawn":
+        if kind in {"spawn", "thread"}:
             self._check_blocked(call, view)
         elif kind in {"shut", "drain", "drain-for", "with"}:
             self._check_ending(call, view)

@@ -103,9 +103,10 @@ def _without_some(finding: Finding, package: Package, size: int) -> Finding | No
     return None
 
 
-_MAKES_BODY: Final = ("spawn", "nowait", "shield")
+_MAKES_BODY: Final = ("spawn", "nowait", "thread", "shield")
 _MAKES_CALL: Final = (
     "spawn",
+    "thread",
     "wait",
     "await",
     "wait-for",
@@ -244,10 +245,11 @@ def _let_happen(event: Event, world: World) -> Violation | None:
 def _say(event: Event, world: World) -> str:
     kind, target = event[0], event[1] if len(event) > 1 else None
     call = len(world.calls)
-    if kind in {"spawn", "nowait", "shield"}:
+    if kind in {"spawn", "nowait", "thread", "shield"}:
         number = len(world.bodies)
         what = {
             "spawn": f"Call {call}: somebody spawns job {number}",
+            "thread": f"Call {call}: another thread spawns job {number}",
             "nowait": f"Job {number} is given to spawn_nowait",
             "shield": f"Call {call}: somebody awaits scheduler.shield of a coroutine, shielded {number}",
         }[kind]

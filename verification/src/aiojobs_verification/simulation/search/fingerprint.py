@@ -26,6 +26,7 @@ import types
 import weakref
 from collections import deque
 from contextvars import Context
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -304,6 +305,7 @@ _KNOWN: Final[tuple[tuple[Any, _Taker], ...]] = (
     (_NAMED, lambda item: (getattr(item, "__qualname__", type(item).__qualname__), [])),
     (types.FunctionType, _of_function),
     ((types.MethodType, types.BuiltinFunctionType), _of_method),
+    (partial, lambda call: ("partial", [call.func, *call.args])),
     (types.CellType, lambda cell: ("cell", [cell.cell_contents])),
     (weakref.ref, lambda reference: ("weak", [reference()])),
     (BaseException, lambda error: (type(error).__qualname__, [])),

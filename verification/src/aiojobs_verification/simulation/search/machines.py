@@ -112,11 +112,11 @@ class WorldMachine(RuleBasedStateMachine):
         """The timers that are due fire before what is ready."""
         self._let(("fire",))
 
-    @precondition(lambda self: self._possible("spawn", "nowait"))
+    @precondition(lambda self: self._possible("spawn", "nowait", "thread"))
     @rule(data=st.data())
     def spawn(self, data: st.DataObject) -> None:
         """A coroutine is given to the scheduler."""
-        self._let_one(data, "spawn", "nowait")
+        self._let_one(data, "spawn", "nowait", "thread")
 
     @precondition(lambda self: self._possible(*ENDS))
     @rule(data=st.data())
@@ -182,6 +182,7 @@ class LimitMachine(WorldMachine):
         terms=("plain", "timed"),
         limits=(1, 2, 3, 5, "none"),
         resizes=6,
+        spawns=("spawn", "nowait", "thread"),
         calls=JOB_CALLS,
     )
 

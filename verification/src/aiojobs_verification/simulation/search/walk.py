@@ -38,6 +38,7 @@ _WEIGHTS: Final = {
     "turn": 8.0,
     "spawn": 3.0,
     "nowait": 2.0,
+    "thread": 1.5,
     "tick": 2.0,
     "cancel": 1.0,
     "return": 1.0,
@@ -103,6 +104,7 @@ def random_scope(chance: random.Random, *, eager: bool | None = None) -> Scope:
         jobs=chance.choice([2, 3, 5, 8, 30]),
         tempers=tuple(sorted(chance.sample(TEMPERS, chance.randint(1, len(TEMPERS))))),
         terms=chance.choice([("plain",), ("plain", "timed"), ("plain", "endless"), TERMS]),
+        spawns=chance.choice([("spawn", "nowait"), ("spawn", "nowait", "thread")]),
         limits=(1, 2, 3, 5, "none"),
         resizes=chance.choice([0, 0, 2, 10]),
         pictures=chance.choice([True, False, False, False]),
@@ -138,7 +140,8 @@ def with_stranger(scope: Scope, name: str) -> Scope:
     # A factory has to be able to tell for whom it is called.
     contexts = "copied" if scope.contexts == "shared" else scope.contexts
     handler = "keeps" if name.startswith("handler") else scope.handler
-    chosen: dict[str, Any] = {kind: (name,)}
+    spawns = tuple(spawn for spawn in scope.spawns if spawn != "thread")
+    chosen: dict[str, Any] = {kind: (name,), "spawns": spawns}
     return replace(scope, misuse=False, sweeps=0, contexts=contexts, handler=handler, **chosen)
 
 
@@ -150,6 +153,7 @@ def _for_another(scope: Scope) -> Scope:
         "coroutines": ("ordinary",),
         "parties": ("polite",),
         "terms": ("plain",),
+        "spawns": ("spawn", "nowait"),
     }
     return replace(scope, eager=False, misuse=False, contexts=contexts, **plain)
 

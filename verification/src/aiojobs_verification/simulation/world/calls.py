@@ -84,6 +84,11 @@ class Call:
         """Whether it is somebody else who runs now, while this waits."""
         return self.task is not None and asyncio.current_task() is not self.task
 
+    def cancel(self) -> bool:
+        """Cancel its task; whether that could be done."""
+        assert self.task is not None
+        return self.task.cancel() or True  # one that is on its way hears of it later
+
     def start(self) -> None:
         """Have it called in a task of its own."""
         loop = asyncio.get_running_loop()

@@ -80,14 +80,20 @@ def _time_can_pass(world: World, loop: VirtualLoop, *, quiet: bool) -> bool:
 def _spawns(world: World) -> list[Event]:
     if world.spent.jobs >= world.scope.jobs:
         return []
-    kinds = [kind for kind in world.scope.spawns if kind == "spawn" or world.package.nowait]
+    has = {"spawn": True, "nowait": world.package.nowait, "thread": _takes_from_threads(world)}
+    kinds = [kind for kind in world.scope.spawns if has[kind]]
     terms = world.scope.terms if world.package.has_terms else ("plain",)
     return [
         (kind, temper, *([] if term == "plain" else [term]))
         for kind in kinds
         for temper in world.scope.tempers
-        for term in terms
+        for term in (("plain",) if kind == "thread" else terms)
     ]
+
+
+def _takes_from_threads(world: World) -> bool:
+    """Whether it knows its loop: the first spawn must be made there."""
+    return world.package.threads and any(body.arrival >= 0 for body in world.bodies)
 
 
 def _orders(world: World, body: Body) -> list[Event]:

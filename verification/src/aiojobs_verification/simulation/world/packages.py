@@ -62,6 +62,8 @@ class Package:
         """Its limit can be set anew, and one can wait until it is idle."""
         self.has_terms = "timeout" in inspect.signature(module.Scheduler.spawn).parameters
         """Jobs can be given a time limit, and be left out of draining."""
+        self.threads = hasattr(module.Scheduler, "spawn_threadsafe")
+        """It can be given coroutines in another thread."""
         self.reports = hasattr(module.Scheduler, "shutdown_report")
         """It says what closing did to the jobs that were left."""
         self.pictures = hasattr(module.Scheduler, "snapshot")

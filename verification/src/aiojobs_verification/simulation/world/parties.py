@@ -18,6 +18,7 @@ import sys
 import weakref
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiojobs_verification.simulation.world.calls import Call
@@ -168,8 +169,12 @@ def _changes(world: World) -> dict[str, Callable[[], Any]]:
         "set_limit": lambda: scheduler.set_limit((scheduler.limit or 0) + 1),
         "close": lambda: _first_step(scheduler.close()),
         "wait_and_close": lambda: _first_step(scheduler.wait_and_close()),
-        **{f"close of {job.get_name()}": lambda job=job: _first_step(job.close()) for job in jobs[:1]},
+        **{f"close of {job.get_name()}": partial(_begin_to_close, job) for job in jobs[:1]},
     }
+
+
+def _begin_to_close(job: Any) -> None:
+    _first_step(job.close())
 
 
 def _give_away(action: Callable[[Any], Any]) -> None:

@@ -81,6 +81,29 @@ class WithFailure(Exception):  # noqa: N818
 class Body:
     """One coroutine that is given to the scheduler: as a job, or behind a shield."""
 
+    arrives = False
+    """Its spawn was blocked: its job is accepted before that returns."""
+    told_outcome: Any = None
+    """Its outcome when the observer was last told of it."""
+    trying = ""
+    """What it tries from inside, and has no answer to."""
+    began_at = 0.0
+    accepted_at: float | None = None
+    started_at: float | None = None
+    """When its job was given a slot."""
+    expired_at: float | None = None
+    """When its time was over, nobody having asked it to stop before."""
+    told_at: float | None = None
+    """When the loop was first quiet after that: it has been told to stop."""
+    receivers = 0
+    """Callers that were waiting when it failed, and received the failure."""
+    reports = 0
+    """How often the exception handler heard of its failure."""
+    late_reports = 0
+    """How often the exception handler heard that it did not stop in time."""
+    inspected = ""
+    """The state in which the answers of its job were last compared."""
+
     def __init__(
         self, world: World, number: int, temper: str, *, shielded: bool = False, terms: str = "plain"
     ) -> None:
@@ -108,10 +131,6 @@ class Body:
         """The job object, once a spawn has returned it."""
         self.entry: Any = None
         """The same, from the moment at which the scheduler has accepted it."""
-        self.arrives = False
-        """Its spawn was blocked: its job is accepted before that returns."""
-        self.told_outcome: Any = None
-        """Its outcome when the observer was last told of it."""
         self.given: Context | None = None
         """The context that it was given to run in, if it is not a copy of the spawner's."""
         self.at_home = True
@@ -120,7 +139,6 @@ class Body:
         """What a task factory has made of it, if that is more than a task."""
         self.gate: asyncio.Future[str] | None = None
         self.began = False
-        self.began_at = 0.0
         self.cancels = 0
         self.ended: str | None = None
         """``returned``, ``raised``, ``cancelled``; ``never`` if it was closed before its first step."""
@@ -130,28 +148,11 @@ class Body:
         """Its task was cancelled from outside, behind the back of the scheduler."""
         self.told = ""
         """The order that it has been given and has not yet carried out."""
-        self.trying = ""
-        """What it tries from inside, and has no answer to."""
         self.failed_inside = False
         """It failed before its spawn had returned, as an eager task can."""
         # Kept by the oracle.
-        self.accepted_at: float | None = None
-        self.started_at: float | None = None
-        """When its job was given a slot."""
-        self.expired_at: float | None = None
-        """When its time was over, nobody having asked it to stop before."""
-        self.told_at: float | None = None
-        """When the loop was first quiet after that: it has been told to stop."""
         self.quiet_at: float | None = None
         """When the loop was first quiet after its end."""
-        self.receivers = 0
-        """Callers that were waiting when it failed, and received the failure."""
-        self.reports = 0
-        """How often the exception handler heard of its failure."""
-        self.late_reports = 0
-        """How often the exception handler heard that it did not stop in time."""
-        self.inspected = ""
-        """The state in which the answers of its job were last compared."""
 
     def make(self) -> Coroutine[Any, Any, Any]:
         """The coroutine, to be given away."""

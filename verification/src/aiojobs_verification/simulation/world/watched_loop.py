@@ -48,6 +48,10 @@ class WatchedLoop(VirtualLoop):
             watcher.after(cause)
             del cause
 
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
+        """As `call_soon`: another thread that calls is waited for, so that its time of arrival is no chance."""
+        return self.call_soon(callback, *args, context=context)
+
     def create_future(self) -> asyncio.Future[Any]:
         """A future of this loop."""
         future = super().create_future()

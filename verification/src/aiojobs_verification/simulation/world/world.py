@@ -48,6 +48,7 @@ from aiojobs_verification.simulation.world.scope import (
     Scope,
     Spent,
 )
+from aiojobs_verification.simulation.world.threads import ThreadCall
 from aiojobs_verification.simulation.world.watched_loop import WatchedLoop
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ class World:
         if body is not None and source is None:
             body.entry = record.job
             body.arrives = body.call is not None and body.call.is_elsewhere()
-        if body is not None:
+        if body is not None and record.job is not None:
             body.told_outcome = record.job.outcome
         self.untold.append(record)
         self.note("record", body, str(record.event), source, str(record.dest))
@@ -386,6 +387,19 @@ class World:
         self.calls.append(call)
         call.start()
 
+    def _spawn_from_thread(self, temper: str) -> None:
+        body = self._new_job(temper, "plain")
+        body.given = None
+        call = ThreadCall(self, len(self.calls), "thread", body)
+        body.call = call
+        self.calls.append(call)
+        call.start()
+
+    def is_full(self) -> bool:
+        """Whether a spawn that is made now has to wait for a place."""
+        view, room = self.view(), self.scope.pending_limit
+        return view.phase == "open" and view.active >= (self.limit or view.active + 1) and 0 < room <= view.pending
+
     def _spawn_nowait(self, temper: str, terms: str = "plain") -> None:
         body = self._new_job(temper, terms)
         before = self.view()
@@ -425,7 +439,7 @@ class World:
         """Have somebody change the limit, and note what was to be seen before and after it."""
         self.spent.resizes += 1
         before, self.limit = self.view(), None if to == "none" else int(to)
-        blocked = self.oracle.blocked()
+        blocked = self.oracle.blocked(), self.oracle.withdrawing()
         self.note("limit", self.limit)
         error: BaseException | None = None
         try:
@@ -441,7 +455,9 @@ class World:
         call.cancelled = True
         call.cancels += 1
         call.cancelled_first = call.body is not None and call.body.ended is None
-        call.task.cancel()
+        if not call.cancel():
+            call.cancelled = False
+            self.note("kept", call, call.answered)
 
     def _leave(self, number: int, how: str) -> None:
         gate = self.calls[number].gate
@@ -526,6 +542,7 @@ def _moves() -> dict[str, Callable[..., None]]:
         "fire": World._fire,
         "spawn": World._start_spawn,
         "nowait": World._spawn_nowait,
+        "thread": World._spawn_from_thread,
         "cancel": lambda world, number: world._cancel_call(world.calls[number]),
         "sweep": World._sweep,
         "set-limit": World._set_limit,
