@@ -644,6 +644,18 @@ def job_that_outlives_its_time_is_not_reported(original, modules):
     return _allow
 
 
+@fault(
+    "_threads.Threads._cancelled",
+    _scope(jobs=3, spawns=("nowait", "thread"), cancels=1),
+    SPAWN_7="was cancelled, and",
+)
+def withdrawn_thread_stays_in_line(original, modules):
+    def _cancelled(self, place, future):
+        pass
+
+    return _cancelled
+
+
 @fault("_reporting.Reporting.warn", _scope(jobs=1, calls=("shut",)), SHUT_7="the logger hears nothing")
 def work_is_dropped_in_silence(original, modules):
     def warn(self, report):

@@ -131,7 +131,7 @@ def _about_calls(world: World) -> list[Event]:
             continue
         if call.gate is not None and not call.gate.done():
             events += [("leave", call.number), ("leave-raise", call.number)]
-        may_be_cancelled = call.called_at is not None and not call.cancelled
+        may_be_cancelled = (call.called_at is not None or call.kind == "thread") and not call.cancelled
         if may_be_cancelled and world.spent.cancels < world.scope.cancels:
             events.append(("cancel", call.number))
     return events
