@@ -142,6 +142,7 @@ USERS_PAGES = [name for name in WRITTEN_BY_HAND if not name.startswith(("spec/",
 def unused_words(text):
     """Words that the glossary does not have, outside of generated parts, code and links."""
     plain = re.sub(r"<!-- (generated:\S+|verdict) -->.*?<!-- /\1 -->", "", text, flags=re.DOTALL)
+    plain = re.sub(r"^```.*?^```", "", plain, flags=re.DOTALL | re.MULTILINE)
     plain = re.sub(r"`[^`\n]*`|\]\([^)]*\)|<a id=\"[^\"]*\">", "", plain)
     return [found[0] for found in NOT_USED.finditer(" ".join(plain.split()))]
 
