@@ -551,49 +551,42 @@ def size(thing):
 
 @pytest.mark.requirement("BOOK-3")
 async def test_figures_are_as_large_after_ten_thousand_jobs_as_after_a_hundred():
-    names = recipe(METRICS_PAGE, "class Watch")
-    figures = names["Figures"]()
-    watch = names["Watch"](figures.tell)
+    figures = recipe(METRICS_PAGE, "class Figures")["Figures"]()
     sizes = []
 
     async def work(number):
         if number % 10 == 0:
             raise LookupError
 
-    async with aiojobs.Scheduler(limit=7, observer=watch.observe, exception_handler=Recorder()) as scheduler:
+    async with aiojobs.Scheduler(limit=7, observer=figures, exception_handler=Recorder()) as scheduler:
         for number in range(10_000):
-            await watch.spawn(scheduler, work(number), f"number {number}")
+            await scheduler.spawn(work(number), f"number {number}")
             if number in {99, 9_999}:
                 await asyncio.sleep(1)
-                sizes.append(size(watch))
+                sizes.append(size(figures))
     assert sum(figures.jobs.values()) == 10_000
     jobs = {(task.rpartition(".")[2], str(outcome)): jobs for (task, outcome), jobs in figures.jobs.items()}
     assert jobs == {("work", "returned"): 9_000, ("work", "raised"): 1_000}
     assert sizes[0] == sizes[1]
-    assert len(watch._times) == 0
+    assert len(figures._since) == 0
 
 
 @pytest.mark.requirement("SPAWN-1")
 async def test_a_spawn_that_is_given_up_leaves_nothing_in_the_figures():
-    names = recipe(METRICS_PAGE, "class Watch")
-    told = []
-    watch = names["Watch"](lambda *figures: told.append(figures))
-    async with aiojobs.Scheduler(limit=1, pending_limit=1, observer=watch.observe) as scheduler:
+    figures = recipe(METRICS_PAGE, "class Figures")["Figures"]()
+    async with aiojobs.Scheduler(limit=1, pending_limit=1, observer=figures) as scheduler:
         for _ in range(2):
-            await watch.spawn(scheduler, asyncio.sleep(1))
+            await scheduler.spawn(asyncio.sleep(1))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
-                await watch.spawn(scheduler, asyncio.sleep(1))
-    await settle()
-    assert [(task, str(outcome)) for task, outcome, *_ in told] == [("sleep", "returned")] * 2
-    assert len(watch._times) == 0
+                await scheduler.spawn(asyncio.sleep(1))
+    assert figures.jobs == {("sleep", "returned"): 2}
+    assert len(figures._since) == 0
 
 
 @pytest.mark.requirement("CLOSE-1")
-async def test_the_time_that_a_job_takes_to_stop_counts_as_running_and_jobs_of_others_leave_nothing():
-    names = recipe(METRICS_PAGE, "class Watch")
-    told = []
-    watch = names["Watch"](lambda *figures: told.append(figures))
+async def test_the_time_that_a_job_takes_to_stop_counts_as_running():
+    figures = recipe(METRICS_PAGE, "class Figures")["Figures"]()
 
     async def slow_to_stop():
         try:
@@ -601,15 +594,11 @@ async def test_the_time_that_a_job_takes_to_stop_counts_as_running_and_jobs_of_o
         finally:
             await asyncio.sleep(3)
 
-    async with aiojobs.Scheduler(close_timeout=5, observer=watch.observe) as scheduler:
-        await scheduler.spawn(asyncio.sleep(1))
-        job = await watch.spawn(scheduler, slow_to_stop())
+    async with aiojobs.Scheduler(close_timeout=5, observer=figures) as scheduler:
+        job = await scheduler.spawn(slow_to_stop())
         await asyncio.sleep(2)
         await job.close()
-    await settle()
-    gc.collect()
-    assert [(str(outcome), waited, ran) for _, outcome, waited, ran in told] == [("cancelled", 0, 5)]
-    assert len(watch._times) == 0
+    assert ([*figures.waited.values()], [*figures.ran.values()]) == ([0], [5])
 
 
 # --- Adaptive: a limit that moves by itself -----------------------------------------------------------------

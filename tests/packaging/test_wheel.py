@@ -111,6 +111,16 @@ def test_the_aiohttp_part_says_what_it_needs(python):
     assert re.search(r"ModuleNotFoundError: .*aiohttp", done.stderr)
 
 
+@pytest.mark.parametrize(
+    ("module", "package"), [("prometheus", "prometheus_client"), ("opentelemetry", "opentelemetry")]
+)
+def test_an_exporter_says_what_it_needs(python, module, package):
+    code = f"import aiojobs.{module}"
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(rf"ModuleNotFoundError: .*{package}", done.stderr)
+
+
 def test_the_first_example_of_the_readme_runs(python, tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     example = re.search(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)[1]
