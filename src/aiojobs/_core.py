@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from asyncio import Future, get_running_loop
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from contextvars import Context, copy_context
 from types import CoroutineType
@@ -106,6 +106,10 @@ class Tasks(Protocol):
 
     def runs(self, job: Job[Any], task: object) -> bool:
         """Whether a task, which need not be the one that was made for a job, has begun it."""
+        ...
+
+    def runners(self) -> Iterable[tuple[object, Job[Any]]]:
+        """The tasks that have begun a job, though they need not be those that were made for them."""
         ...
 
     def see_end(self, job: Job[Any]) -> bool:

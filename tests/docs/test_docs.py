@@ -14,10 +14,13 @@ import pytest
 
 import aiojobs
 import aiojobs.aiohttp
+import aiojobs.asgi
+import aiojobs.fastapi
 import aiojobs.inspect
 import aiojobs.opentelemetry
 import aiojobs.prometheus
 import aiojobs.signals
+import aiojobs.starlette
 from aiojobs._job import FOR_THE_OWNER
 from aiojobs.testing import VirtualLoop
 from aiojobs_verification.evidence.chain import STEPS
@@ -26,6 +29,8 @@ from docs import pages
 
 PAGES = pages.names()
 API = "docs/reference/api.md"
+# Integrations that have a page of their own.
+APART = dict.fromkeys(("aiojobs.asgi", "aiojobs.starlette", "aiojobs.fastapi"), "docs/reference/asgi.md")
 REQUIREMENTS = read_requirements(pages.ROOT / "spec/requirements.toml").by_id
 ASSUMPTIONS = read_assumptions(pages.ROOT / "spec/assumptions.toml")
 
@@ -201,7 +206,7 @@ def _code(page):
 
 def test_every_module_of_the_library_is_explained_and_every_one_that_is_mentioned_exists():
     table = pages.section("docs/explanation/architecture.md", "## One direction")
-    explained = set(re.findall(r"^\| \d+ \| `(_[a-z][a-z_]*)` \|", table, re.MULTILINE))
+    explained = set(re.findall(r"^\| \d+ \| `(_[a-z]\w*)` \|", table, re.MULTILINE))
     there = {path.stem for path in (pages.ROOT / "src/aiojobs").glob("_*.py")} - {"__init__"}
     assert explained == there
 
@@ -240,6 +245,12 @@ def _documented():
             yield f"{cls.__module__}.{cls.__name__}.{name}", value
     for name in sorted({*aiojobs.signals.__all__} - {"Stop"}):
         yield f"aiojobs.signals.{name}", getattr(aiojobs.signals, name)
+    yield "aiojobs.asgi.Jobs.scheduler", aiojobs.asgi.Jobs.scheduler
+    for name in sorted({*aiojobs.asgi.__all__} - {"Jobs"}):
+        yield f"aiojobs.asgi.{name}", getattr(aiojobs.asgi, name)
+    for name in sorted({*aiojobs.starlette.__all__} - {*aiojobs.asgi.__all__}):
+        yield f"aiojobs.starlette.{name}", getattr(aiojobs.starlette, name)
+    yield "aiojobs.fastapi.Jobs", aiojobs.fastapi.Jobs
 
 
 DOCUMENTED = dict(_documented())
@@ -262,10 +273,15 @@ def _heading(name, value):
     return f"### `{wait}{name}{inspect.Signature(plain)}`"
 
 
+def _section(name, value):
+    """What the reference says of a public name."""
+    return pages.section(APART.get(".".join(name.split(".")[:2]), API), _heading(name, value))
+
+
 @pytest.mark.parametrize("name", sorted(DOCUMENTED))
 def test_a_public_name_has_its_section_with_its_real_signature(name):
     value = DOCUMENTED[name]
-    section = pages.section(API, _heading(name, value))
+    section = _section(name, value)
     unexplained = [p for p in _parameters(value) if section.count(f"`{p}`") == 0]
     assert [p for p in unexplained if f"`{p}(" not in section] == []
 
@@ -276,10 +292,14 @@ def _parameters(value):
     return [name for name in inspect.signature(value).parameters if name not in {"self", "kwargs"}]
 
 
-def test_the_constructor_has_its_section_with_its_real_signature():
-    parameters = inspect.signature(aiojobs.Scheduler).parameters.values()
-    plain = inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters])
-    section = pages.section(API, f"### `Scheduler{plain}`")
+@pytest.mark.parametrize(
+    ("page", "name", "cls"),
+    [(API, "Scheduler", aiojobs.Scheduler), (APART["aiojobs.asgi"], "aiojobs.asgi.Jobs", aiojobs.asgi.Jobs)],
+)
+def test_a_constructor_has_its_section_with_its_real_signature(page, name, cls):
+    parameters = inspect.signature(cls).parameters.values()
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
+    section = pages.section(page, f"### `{name}{inspect.Signature(plain)}`")
     assert [p.name for p in parameters if f"| `{p.name}` |" not in section] == []
 
 
@@ -319,9 +339,10 @@ def test_every_field_of_a_record_and_key_of_a_context_is_explained():
 @pytest.mark.parametrize("name", sorted(DOCUMENTED))
 def test_a_section_says_what_the_docstring_says_about_promises_and_errors(name):
     value = DOCUMENTED[name]
-    doc = inspect.getdoc(value) if inspect.isfunction(value) or isinstance(value, property) else ""
-    assert doc or not callable(value)
-    section = pages.section(API, _heading(name, value))
+    described = inspect.isfunction(value) or inspect.isclass(value) or isinstance(value, property)
+    doc = inspect.getdoc(value) if described else ""
+    assert doc or not described
+    section = _section(name, value)
     assert [found for found in _ID.findall(doc) if f"`{found}`" not in section] == []
     assert [error for error in _raised(doc) if error not in section] == []
 

@@ -200,6 +200,18 @@ async def test_a_state_is_computed_once_a_second_however_many_look(monkeypatch):
     assert (await state_of(page))["scheduler"]["active_count"] == 0
     clock[0] += 0.1
     assert (await state_of(page))["scheduler"]["active_count"] == 1
+    ticks = iter([200.0, 200.5, 210.4, 210.5, 210.6])
+    monkeypatch.setattr(
+        "aiojobs._live_page.time", types.SimpleNamespace(monotonic=lambda: next(ticks), time=lambda: 0)
+    )
+    assert (await state_of(page))["scheduler"]["active_count"] == 1  # which took half a second
+    await scheduler.spawn(forever())
+    assert (await state_of(page))["scheduler"]["active_count"] == 1
+    assert (await state_of(page))["scheduler"]["active_count"] == 2
+    clock[0] = 300
+    monkeypatch.setattr(
+        "aiojobs._live_page.time", types.SimpleNamespace(monotonic=lambda: clock[0], time=lambda: 0)
+    )
     other = Scheduler(observer=page)
     assert (await state_of(page))["scheduler"]["active_count"] == 0
     await other.close()
