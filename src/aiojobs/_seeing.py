@@ -113,6 +113,8 @@ class _Reading:
     def __init__(self, core: Core, shields: Shields) -> None:
         self._core = core
         self._by_task = {id(job.task): job for job in core.slots if job.task is not None}
+        # The task that was made for a job need not be the one that has begun it.
+        self._by_task |= {id(runner): job for runner, job in core.tasks.runners()}
         self._outers = {id(inner): [*shielded.outers] for inner, shielded in shields.inners.items()}
         self._outside = {}
         self._todo = []
@@ -162,7 +164,7 @@ class _Reading:
 
     def _number(self, task: asyncio.Task[Any]) -> int:
         """That of the job which a task runs, or its own."""
-        job = self._job_of(task)
+        job = self._by_task.get(id(task))
         if job is not None:
             return _numbers.of(job)
         number = _numbers.of(task)
@@ -170,13 +172,6 @@ class _Reading:
             self._outside[number] = task
             self._todo.append(task)
         return number
-
-    def _job_of(self, task: asyncio.Task[Any]) -> Job[Any] | None:
-        job = self._by_task.get(id(task))
-        if job is None and self._core.is_special:
-            # The task that was made for a job need not be the one that has begun it.
-            job = next((job for job in self._core.slots if self._core.runs(job, task)), None)
-        return job
 
     # --- What is seen ---------------------------------------------------------------------------------
 

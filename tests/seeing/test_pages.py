@@ -190,7 +190,9 @@ async def test_the_state_is_bounded_and_what_matters_comes_first():
 
 async def test_a_state_is_computed_once_a_second_however_many_look(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("aiojobs._live_page.time", types.SimpleNamespace(monotonic=lambda: clock[0], time=lambda: 0))
+    monkeypatch.setattr(
+        "aiojobs._live_page.time", types.SimpleNamespace(monotonic=lambda: clock[0], time=lambda: 0)
+    )
     page, scheduler = watched()
     assert (await state_of(page))["scheduler"]["active_count"] == 0
     await scheduler.spawn(forever())
@@ -198,6 +200,18 @@ async def test_a_state_is_computed_once_a_second_however_many_look(monkeypatch):
     assert (await state_of(page))["scheduler"]["active_count"] == 0
     clock[0] += 0.1
     assert (await state_of(page))["scheduler"]["active_count"] == 1
+    ticks = iter([200.0, 200.5, 210.4, 210.5, 210.6])
+    monkeypatch.setattr(
+        "aiojobs._live_page.time", types.SimpleNamespace(monotonic=lambda: next(ticks), time=lambda: 0)
+    )
+    assert (await state_of(page))["scheduler"]["active_count"] == 1  # which took half a second
+    await scheduler.spawn(forever())
+    assert (await state_of(page))["scheduler"]["active_count"] == 1
+    assert (await state_of(page))["scheduler"]["active_count"] == 2
+    clock[0] = 300
+    monkeypatch.setattr(
+        "aiojobs._live_page.time", types.SimpleNamespace(monotonic=lambda: clock[0], time=lambda: 0)
+    )
     other = Scheduler(observer=page)
     assert (await state_of(page))["scheduler"]["active_count"] == 0
     await other.close()
@@ -294,7 +308,9 @@ async def test_below_a_root_path_it_is_where_it_was_put():
     assert await ask(app, "/x/jobs", root="/api") == [{"inner": "http", "path": "/x/jobs"}]
 
 
-@pytest.mark.parametrize(("path", "error"), [(None, TypeError), (b"/jobs", TypeError), ("jobs", ValueError), ("", ValueError)])
+@pytest.mark.parametrize(
+    ("path", "error"), [(None, TypeError), (b"/jobs", TypeError), ("jobs", ValueError), ("", ValueError)]
+)
 def test_a_path_that_makes_no_sense_is_refused(path, error):
     with pytest.raises(error, match="path must"):
         LivePage(allow=anyone).serve(inner, path)
@@ -305,7 +321,10 @@ def test_a_path_that_makes_no_sense_is_refused(path, error):
 
 def from_the_page(name):
     """What a file of the page defines."""
-    assert {file.name for file in pages.files("docs/howto/live-page.md")} == {"page_aiohttp.py", "page_asgi.py"}
+    assert {file.name for file in pages.files("docs/howto/live-page.md")} == {
+        "page_aiohttp.py",
+        "page_asgi.py",
+    }
     [file] = [file for file in pages.files("docs/howto/live-page.md") if file.name == name]
     content = {"__name__": "example"}
     exec(compile(file.source, name, "exec"), content)
