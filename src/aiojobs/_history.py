@@ -32,7 +32,7 @@ STEP: Final = 2.0
 STEPS: Final = 150
 """The number of points: the last five minutes."""
 _FAILURES: Final = 20
-"""The number of failures that are kept. One step looks at no more: that takes longer than many a job."""
+"""The number of failures that are kept. One step looks at no more: to format one may take longer than the job took."""
 _LONGEST: Final = 10_000
 """Characters of a traceback, of its end."""
 

@@ -13,6 +13,7 @@ before somebody wants a picture: a job that nobody looks at pays nothing.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import weakref
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -40,7 +41,7 @@ class _Numbers:
 
     def __init__(self) -> None:
         self._known = {}
-        self._count = 0
+        self._count = itertools.count(1)
 
     def of(self, thing: object) -> int:
         """The number of a job or a task."""
@@ -48,9 +49,9 @@ class _Numbers:
         known = self._known.get(address)
         if known is not None:
             return known[0]
-        self._count += 1
-        self._known[address] = self._count, weakref.ref(thing, lambda _: self._known.pop(address, None))
-        return self._count
+        number = next(self._count)
+        self._known[address] = number, weakref.ref(thing, lambda _: self._known.pop(address, None))
+        return number
 
 
 _numbers = _Numbers()

@@ -17,10 +17,10 @@ __all__ = ("ShutdownReport", "Tally", "report_on")
 
 _KINDS: Final = ("finished", "cancelled", "never_started", "timed_out", "late")
 _KIND_OF: Final = {
-    Outcome.RETURNED: "finished",
-    Outcome.RAISED: "finished",
     Outcome.CANCELLED: "cancelled",
     Outcome.NEVER_STARTED: "never_started",
+    Outcome.RETURNED: "finished",
+    Outcome.RAISED: "finished",
     Outcome.TIMED_OUT: "timed_out",
 }
 _MOST_NAMES: Final = 5
@@ -146,13 +146,15 @@ def _counted(jobs: list[Job[Any]], late: list[Job[Any]]) -> Iterator[tuple[str, 
     if late:
         yield "late", Counter([job.qualname for job in late])
     ended = [job for job in jobs if job.owner is None] if late else jobs
-    # By identity, since the hash of an enum's member is computed in Python.
-    found = Counter(map(id, [job.ending for job in ended]))
+    endings = [job.ending for job in ended]
+    rest = len(ended)
     for outcome, kind in _KIND_OF.items():
-        if (number := found[id(outcome)]) == len(ended):
+        number = endings.count(outcome) if rest else 0
+        if number == len(ended):
             yield kind, Counter(cast("list[str]", [job.coro for job in ended]))
         elif number:
             yield kind, Counter(cast("list[str]", [job.coro for job in ended if job.ending is outcome]))
+        rest -= number
 
 
 def _in_words(tally: Tally) -> str:
