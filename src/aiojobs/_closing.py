@@ -1,4 +1,4 @@
-"""Closing and draining: asked once, delivered once, bounded by one timer, and never in need of a task.
+"""Closing and draining: one request, one cancellation for each job, one timer, and no task.
 
 The rules of this file
 ----------------------
@@ -8,7 +8,7 @@ chain (``SHUT-3``, ``SHUT-5``).
 
 How it works
 ------------
-1. ``_begin``: the phase changes, and from here on nothing starts (``SHUT-1``). The calls outside are refused,
+1. ``_begin``: the phase changes, and from here on nothing starts (``SHUT-1``). Blocked callers are refused,
    the queue is dismissed, and every running job and shielded awaitable gets its cancellation. Each of these calls
    out, and whatever one of them raises, the others are made (``BOOK-4``).
 2. A cancellation is thrown into its coroutine one loop pass later, or two if the job has yet to take its

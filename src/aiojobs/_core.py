@@ -1,4 +1,4 @@
-"""The jobs of one scheduler: who holds a slot, who stands in the queue, and what follows when a job comes or ends.
+"""The jobs of one scheduler: registries of slots and queue, and what follows an entry or an end.
 
 The rules of this file
 ----------------------
@@ -21,9 +21,9 @@ nowhere else. Both are ordered, and since jobs start first in, first out, the ru
 queue are in the order of spawning (``BOOK-2``). No set of jobs exists, so nothing depends on the order of
 hashes.
 
-*The other parts* are connected by the scheduler: what makes the tasks (`Starter`) and knows
-them (`Tasks`), the callers that wait outside
-(`Line`), and whom to tell when nothing is left (``on_idle``). What is asked of them is written down here.
+*The other parts* are connected by the scheduler: what makes the tasks (`Starter`) and knows them (`Tasks`), the
+blocked callers (`Line`), the time limits (`Clock`), and what to call when nothing is left (``on_idle``). This file
+declares what it needs of them.
 
 ``ended`` completes the registries, wakes who waits, lets the next job start, and reports to the handler last.
 
@@ -130,7 +130,7 @@ class Clock(Protocol):
 
 
 class Line(Protocol):
-    """The callers that wait outside, because the queue is full."""
+    """The callers that are blocked because the queue is full."""
 
     def forget_gone(self) -> list[Job[Any]]:
         """Those at the head that were cancelled are not let in any more; their jobs, to be closed."""
@@ -189,7 +189,7 @@ class Core:
     waiting: deque[Job[Any]]
     """Jobs that have a slot and are to be launched in their turn. Nothing stays for more than a loop pass."""
     places: OrderedDict[Future[None], Job[Any]]
-    """Where each of the callers waits that wait outside, and with which job, in order of arrival."""
+    """The future of each blocked caller, with its job: first in, first out."""
     arriving: dict[Job[Any], None]
     """Jobs that were accepted for one of them whose call has not returned yet."""
     callbacks: dict[Job[Any], Callbacks]
@@ -250,7 +250,7 @@ class Core:
         may_block: bool,
         terms: Terms | None = None,
     ) -> Job[_T] | None:
-        """Carry out the verdict on a coroutine; None if its caller has to wait outside.
+        """Carry out the verdict on a coroutine; None if its caller is blocked.
 
         A job that waits keeps a copy of the context of this moment; one that starts now gets one anyway.
         """

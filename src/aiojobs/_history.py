@@ -30,9 +30,9 @@ __all__ = ("STEP", "STEPS", "Failure", "History", "Point")
 STEP: Final = 2.0
 """Seconds for which there is one point."""
 STEPS: Final = 150
-"""So many points: the last five minutes."""
+"""The number of points: the last five minutes."""
 _FAILURES: Final = 20
-"""So many failures are kept, and in one step no more are looked at: that takes longer than many a job."""
+"""The number of failures that are kept. One step looks at no more: that takes longer than many a job."""
 _LONGEST: Final = 10_000
 """Characters of a traceback, of its end."""
 

@@ -48,13 +48,13 @@ _Send = Callable[[_Message], Awaitable[None]]
 _App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
 _MOST_JOBS: Final = 100
-"""So many jobs are shown, those that are stuck or wait for others first; the rest are counted."""
+"""The number of jobs that are shown, those that are stuck or wait for others first; the rest are counted."""
 _MOST_FRAMES: Final = 12
 _MOST_WAITS: Final = 300
 _FRESH: Final = 1.0
 """Seconds for which a state is given to whoever asks, at least."""
 _SHARE: Final = 20
-"""And so many times as long as it took, so that looking takes a twentieth of the loop's time at most."""
+"""And for this many times as long as it took: looking takes a twentieth of the loop's time at most."""
 _POLICY: Final = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -1,4 +1,4 @@
-"""What a shutdown did to the jobs that had been accepted (``SHUT-7``): plain numbers, and the line for the log.
+"""The effect of a shutdown on the jobs that had been accepted (``SHUT-7``): numbers, and a line for the log.
 
 Pure: it looks at jobs that have ended, and at what of those that have not was promised.
 """

@@ -17,6 +17,8 @@ import aiojobs.aiohttp
 import aiojobs.asgi
 import aiojobs.fastapi
 import aiojobs.inspect
+import aiojobs.opentelemetry
+import aiojobs.prometheus
 import aiojobs.signals
 import aiojobs.starlette
 from aiojobs._job import FOR_THE_OWNER
@@ -82,7 +84,8 @@ def test_a_program_prints_the_same_when_time_is_real(example, on_a_real_clock):
 
 def test_every_page_that_teaches_has_examples():
     teaching = {page for page in PAGES if "/howto/" in page or page in {"README.md", "docs/tutorial.md"}}
-    assert teaching - {example.page for example in EXAMPLES} <= {"docs/howto/aiohttp.md", "docs/howto/live-page.md"}
+    elsewhere = {page for page in PAGES if pages.files(page) or pages.quotes(page)}
+    assert teaching - {example.page for example in EXAMPLES} - elsewhere == set()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -174,7 +177,8 @@ def test_every_page_installs_this_one_and_nobody_gets_the_other_by_its_name():
     wheel = f"dist/aiojobs-{aiojobs.__version__}-py3-none-any.whl"
     ours = [line for line in commands if line.startswith((".", "'.[", f"'{wheel}["))]
     assert f"'{wheel}[aiohttp]'" in ours
-    assert [line for line in commands if line not in ours and "aiojobs==1.4.0" not in line] == []
+    others = [line for line in commands if line not in ours and "aiojobs==1.4.0" not in line]
+    assert [line for line in others if "aiojobs" in line] == []
 
 
 def test_the_reference_names_each_of_its_files_and_every_command_that_repeats_a_check():
@@ -187,6 +191,12 @@ def test_the_reference_names_each_of_its_files_and_every_command_that_repeats_a_
     assert [
         name for name in sorted(commands) if f"| `python -m aiojobs_verification {name}" not in text
     ] == []
+
+
+def test_every_folder_of_the_tests_says_what_it_is_for():
+    said = set(re.findall(r"^\| `(\w+)/` \|", pages.text("tests/README.md"), re.MULTILINE))
+    there = {path.parent for path in (pages.ROOT / "tests").rglob("*.py")}
+    assert said == {path.relative_to(pages.ROOT / "tests").parts[0] for path in there if path.name != "tests"}
 
 
 def _code(page):
@@ -213,6 +223,9 @@ def _members(cls):
     }
 
 
+EXPORTERS = (aiojobs.opentelemetry.Metrics, aiojobs.opentelemetry.Tracing, aiojobs.prometheus.Metrics)
+
+
 def _documented():
     """Every public callable by its name in the reference, with its heading's name."""
     for cls in (aiojobs.Scheduler, aiojobs.Job):
@@ -227,6 +240,9 @@ def _documented():
         yield f"aiojobs.inspect.LivePage.{name}", value
     for name, value in _members(aiojobs.signals.Stop).items():
         yield f"aiojobs.signals.Stop.{name}", value
+    for cls in EXPORTERS:
+        for name, value in _members(cls).items():
+            yield f"{cls.__module__}.{cls.__name__}.{name}", value
     for name in sorted({*aiojobs.signals.__all__} - {"Stop"}):
         yield f"aiojobs.signals.{name}", getattr(aiojobs.signals, name)
     yield "aiojobs.asgi.Jobs.scheduler", aiojobs.asgi.Jobs.scheduler
@@ -285,6 +301,17 @@ def test_a_constructor_has_its_section_with_its_real_signature(page, name, cls):
     plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
     section = pages.section(page, f"### `{name}{inspect.Signature(plain)}`")
     assert [p.name for p in parameters if f"| `{p.name}` |" not in section] == []
+
+
+@pytest.mark.parametrize("cls", EXPORTERS, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
+def test_the_constructor_of_an_exporter_has_its_section_with_its_arguments(cls):
+    name = f"`{cls.__module__}.{cls.__name__}("
+    (heading,) = [text for _, text in pages.headings(API) if text.startswith(name)]
+    section = pages.section(API, f"### {heading}")
+    arguments = [name for name in inspect.signature(cls).parameters if f"| `{name}` |" not in section]
+    assert arguments == []
+    assert re.findall(r"(\w+)=", heading) == list(inspect.signature(cls).parameters)
+    assert [error for error in _raised(inspect.getdoc(cls)) if error not in section] == []
 
 
 @pytest.mark.parametrize("name", aiojobs.__all__)

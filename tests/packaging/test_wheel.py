@@ -116,6 +116,16 @@ def test_the_asgi_part_needs_nothing(python):
     assert alone(python, "-c", "from aiojobs.asgi import Jobs; print(Jobs.__name__)").stdout == "Jobs\n"
 
 
+@pytest.mark.parametrize(
+    ("module", "package"), [("prometheus", "prometheus_client"), ("opentelemetry", "opentelemetry")]
+)
+def test_an_exporter_says_what_it_needs(python, module, package):
+    code = f"import aiojobs.{module}"
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(rf"ModuleNotFoundError: .*{package}", done.stderr)
+
+
 def test_the_first_example_of_the_readme_runs(python, tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     example = re.search(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)[1]
@@ -179,7 +189,7 @@ def test_the_wheels_are_typed_and_have_no_strangers(members, verification_member
 
 
 def test_the_library_does_not_carry_its_verification(members, verification_members):
-    assert not [name for name in members if "spec" in name or "verification" in name]
+    assert not [name for name in members if re.search(r"\bspec\b|verification", name)]
     assert "aiojobs_verification/evidence/report.schema.json" in verification_members
 
 

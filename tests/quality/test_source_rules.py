@@ -30,12 +30,28 @@ HOUSE = "docs/explanation/architecture.md"
 LAYERS = layers((ROOT / HOUSE).read_text(encoding="utf-8"))
 # They stand around the scheduler and are told by it, as a user's own code would be.
 AROUND = {
-    "_calling", "_history", "_live_page",
-    "aiohttp", "asgi", "fastapi", "inspect", "signals", "starlette", "tracing",
-}  # fmt: skip
+    *("_calling", "_history", "_live_page", "_measuring"),
+    *(
+        "aiohttp",
+        "asgi",
+        "fastapi",
+        "inspect",
+        "opentelemetry",
+        "prometheus",
+        "signals",
+        "starlette",
+        "tracing",
+    ),
+}
 PURE = {"_lifecycle", "_admission"}
 PURE_IMPORTS = {"__future__", "collections", "enum", "typing"}
-THIRD_PARTY = {"aiohttp": {"aiohttp"}, "starlette": {"starlette"}, "fastapi": {"fastapi"}}  # by module
+THIRD_PARTY = {  # by module
+    "aiohttp": {"aiohttp"},
+    "fastapi": {"fastapi"},
+    "opentelemetry": {"opentelemetry"},
+    "prometheus": {"prometheus_client"},
+    "starlette": {"starlette"},
+}
 # By module: sets that are asked whether something is in them, and never walked.
 SETS = {"_ownership": {"foreign"}, "_core": {"foreign"}}
 
