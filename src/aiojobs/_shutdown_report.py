@@ -142,7 +142,7 @@ def report_on(
 
 
 def _counted(jobs: list[Job[Any]], late: list[Job[Any]]) -> Iterator[tuple[str, Counter[str]]]:
-    """For each kind that there is how many there are of each name. There may be many jobs: what is done for one is C's."""
+    """For each kind the number of jobs of each name. There may be many jobs, so C counts them."""
     if late:
         yield "late", Counter([job.qualname for job in late])
     ended = [job for job in jobs if job.owner is None] if late else jobs

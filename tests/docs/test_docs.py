@@ -224,33 +224,33 @@ def _members(cls):
 
 
 EXPORTERS = (aiojobs.opentelemetry.Metrics, aiojobs.opentelemetry.Tracing, aiojobs.prometheus.Metrics)
+CLASSES = (aiojobs.Scheduler, aiojobs.Job, aiojobs.inspect.LivePage, aiojobs.signals.Stop, *EXPORTERS)
+# By module: the names that have no section of their own as functions.
+FUNCTIONS = {
+    aiojobs.aiohttp: set(),
+    aiojobs.asgi: {"Jobs"},
+    aiojobs.inspect: {"LivePage"},
+    aiojobs.signals: {"Stop"},
+    aiojobs.starlette: {*aiojobs.asgi.__all__},
+}
 
 
 def _documented():
     """Every public callable by its name in the reference, with its heading's name."""
-    for cls in (aiojobs.Scheduler, aiojobs.Job):
+    for cls in CLASSES:
+        module = "" if cls.__module__ in {"aiojobs._scheduler", "aiojobs._job"} else f"{_public(cls)}."
         for name, value in _members(cls).items():
-            yield f"{cls.__name__}.{name}", value
+            yield f"{module}{cls.__name__}.{name}", value
     yield "create_scheduler", aiojobs.create_scheduler
-    for name in aiojobs.aiohttp.__all__:
-        yield f"aiojobs.aiohttp.{name}", getattr(aiojobs.aiohttp, name)
-    for name in sorted({*aiojobs.inspect.__all__} - {"LivePage"}):
-        yield f"aiojobs.inspect.{name}", getattr(aiojobs.inspect, name)
-    for name, value in _members(aiojobs.inspect.LivePage).items():
-        yield f"aiojobs.inspect.LivePage.{name}", value
-    for name, value in _members(aiojobs.signals.Stop).items():
-        yield f"aiojobs.signals.Stop.{name}", value
-    for cls in EXPORTERS:
-        for name, value in _members(cls).items():
-            yield f"{cls.__module__}.{cls.__name__}.{name}", value
-    for name in sorted({*aiojobs.signals.__all__} - {"Stop"}):
-        yield f"aiojobs.signals.{name}", getattr(aiojobs.signals, name)
+    for module, left_out in FUNCTIONS.items():
+        for name in sorted({*module.__all__} - left_out):
+            yield f"{module.__name__}.{name}", getattr(module, name)
     yield "aiojobs.asgi.Jobs.scheduler", aiojobs.asgi.Jobs.scheduler
-    for name in sorted({*aiojobs.asgi.__all__} - {"Jobs"}):
-        yield f"aiojobs.asgi.{name}", getattr(aiojobs.asgi, name)
-    for name in sorted({*aiojobs.starlette.__all__} - {*aiojobs.asgi.__all__}):
-        yield f"aiojobs.starlette.{name}", getattr(aiojobs.starlette, name)
     yield "aiojobs.fastapi.Jobs", aiojobs.fastapi.Jobs
+
+
+def _public(cls):
+    return "aiojobs.inspect" if cls is aiojobs.inspect.LivePage else cls.__module__
 
 
 DOCUMENTED = dict(_documented())

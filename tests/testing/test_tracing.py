@@ -180,4 +180,3 @@ async def test_a_writer_inside_of_another_observer_does_not_know_the_scheduler()
         scheduler.set_limit(2)
     writer.end()
     assert [line["event"] for line in parsed(file.getvalue())[1]] == ["close", "settled"]
-

@@ -53,7 +53,7 @@ class Explored(Protocol):
         """Repeat a `Counterexample`: its steps, as it prints them.
 
         Arguments:
-            steps: the names of the events; a pair of name and number for one that comes so many turns of the loop
+            steps: the names of the events; a pair of name and number for one that comes that many turns of the loop
                 after the step before, when the loop is not at rest.
             args: what else the test takes, but for the story.
             kwargs: likewise.

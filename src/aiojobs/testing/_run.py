@@ -39,10 +39,10 @@ REST: Final = "all is at rest"
 """The name of the event by which `Story.rest` returns."""
 
 _SPIN_LIMIT: Final = 1000
-"""So many turns after an event the loop is taken to spin."""
+"""The number of turns after an event from which on the loop is taken to spin."""
 
 _CLOSINGS: Final = 20
-"""So many times a coroutine that is left over may go on although it is told to end."""
+"""The number of times that a coroutine that is left over may go on although it is told to end."""
 
 
 class CannotExplore(RuntimeError):  # noqa: N818  it names a situation

@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 __all__ = ("Found", "Script", "Search")
 
 _WALKS: Final = 10
-"""So many random runs come first."""
+"""The number of random runs that come first."""
 _BETWEEN: Final = 10
-"""One random run in so many, later."""
+"""Later, one run in this many is random."""
 _LONGEST: Final = 1000
-"""So many events are let happen in one random run."""
+"""The number of events in one random run, at most."""
 _PATIENCE: Final = 0.7
 """How often a random run lets a busy loop turn."""
 _SWEEP: Final = 200
-"""After so many runs what they left in circles is collected: between two runs, never inside one."""
+"""After this many runs what they left in circles is collected: between two runs, never inside one."""
 _MINIMISING: Final = 400
-"""So many runs at most are made to shorten a story."""
+"""The number of runs, at most, that shorten a story."""
 
 
 class Found(NamedTuple):
