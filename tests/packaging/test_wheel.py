@@ -173,6 +173,18 @@ def test_a_trace_is_written_and_audited_without_any_tool(python, auditors_python
     assert done.stdout.startswith("OBEYS: trace.jsonl, 8 lines, 2 jobs")
 
 
+@pytest.mark.requirement("SEE-2")
+def test_the_live_page_is_in_the_wheel(python, tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import asyncio\n"
+        "from aiojobs.inspect import LivePage\n"
+        "page = LivePage(allow=lambda request: True)\n"
+        "print(asyncio.run(page.answer(None, 'GET', '')).body[:15].decode())\n",
+        encoding="utf-8",
+    )
+    assert alone(python, "program.py", cwd=tmp_path).stdout.strip() == "<!doctype html>"
+
+
 def test_the_wheel_has_the_name_by_which_the_readme_installs_it(wheel):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"pip install 'dist/{wheel.name}[aiohttp]'" in readme

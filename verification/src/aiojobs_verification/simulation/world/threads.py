@@ -71,7 +71,9 @@ class ThreadCall(Call):
         if self.error is None:
             self.value = self.body.job = future.result()
         else:
-            BaseException.with_traceback(self.error, None)  # what was given keeps it, and would keep the coroutine
+            BaseException.with_traceback(
+                self.error, None
+            )  # what was given keeps it, and would keep the coroutine
             self.error.__context__ = None
         self._answer()
 
