@@ -103,7 +103,9 @@ def shortened(text):
 
 
 MESSAGES = re.compile(
-    r'(?:_log\.\w+\(|"logging", warning,|_about\(job,|"message":|\bmessage =|RAISED else)\s*f?"([^"]+)"'
+    r'(?:_log\.\w+\(|"logging", warning,|_about\(job,|(?:^ +|\{)"message":|\bmessage =|RAISED else)'
+    r'\s*f?"([^"]+)"',
+    re.MULTILINE,
 )
 """Where the library logs, or hands something to a handler that does."""
 
