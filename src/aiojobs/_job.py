@@ -95,7 +95,7 @@ FOR_THE_OWNER: Final = (
 
 
 class Owner(Protocol):
-    """What a job asks of whoever runs it."""
+    """The few members of its owner that a job needs."""
 
     bound: BoundLoop
     """The loop that it runs on."""
@@ -250,7 +250,7 @@ class Job(Generic[_T_co]):
         A failure stays open until one of them has received it, unless somebody has already.
         """
         waiters = cast("dict[asyncio.Future[bool], Caller]", self.waiters)
-        if received or not (self.ending is _RAISED or self.ending is _TIMED_OUT):
+        if received or (self.ending is not _RAISED and self.ending is not _TIMED_OUT):
             self.waiters = None
         for waiter in waiters:
             try:
@@ -316,7 +316,7 @@ class Job(Generic[_T_co]):
     def qualname(self) -> str:
         """The qualified name of its coroutine, for labels and reports: every job has one, and many have the same.
 
-        Of what is no coroutine of Python's own and bears no name it is that of its type.
+        A coroutine of another kind than Python's own, without a name, has that of its type.
         """
         coro = self.coro
         return str.__str__(coro) if isinstance(coro, str) else qualified_name(coro)
@@ -386,7 +386,7 @@ class Job(Generic[_T_co]):
         owner.callbacks.setdefault(self, []).append((fn, contextvars.copy_context(), caller))
 
     def remove_done_callback(self, fn: Callable[[Job[Any]], object]) -> int:
-        """Have ``fn`` not be called after the end of the job; how many times it would have been (``WAIT-6``)."""
+        """Take ``fn`` out of the callbacks; return how many times it was among them (``WAIT-6``)."""
         owner = self.owner
         if owner is None:
             return 0

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, Unpack
 
 from ._job import Job
 from ._scheduler import Scheduler
-from ._settings import Settings
+from ._settings import Settings, checked
 
 try:
     from aiohttp.abc import AbstractView
@@ -90,7 +90,7 @@ def setup(app: Application, **kwargs: Unpack[Settings]) -> None:
         RuntimeError: `app` was set up before, or it is too late for it; nothing has changed.
     """
     _check_app(app)
-    Scheduler(**kwargs)
+    settings = checked(kwargs)
     if _SETTINGS in app:
         raise RuntimeError(f"{app!r} has been set up already: call aiojobs.aiohttp.setup(app) once")
     if app.pre_frozen:
@@ -98,7 +98,7 @@ def setup(app: Application, **kwargs: Unpack[Settings]) -> None:
             f"{app!r} can't be changed any more: call aiojobs.aiohttp.setup(app) before the application "
             "is started, and before it is added to another one"
         )
-    app[_SETTINGS] = kwargs
+    app[_SETTINGS] = settings
     app.cleanup_ctx.append(_lifetime)
 
 

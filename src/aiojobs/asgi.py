@@ -48,7 +48,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar, Unpack, cast
 
 from ._job import Job
 from ._scheduler import Scheduler
-from ._settings import Settings
+from ._settings import Settings, checked, unseen
 
 __all__ = (
     "ASGIApp",
@@ -123,8 +123,8 @@ class Jobs:
         if not callable(app):
             raise TypeError(f"app must be an ASGI application, got {app!r}")
         self.app = app
-        self._settings = scheduler if grace is None else _within(grace, reserve, scheduler)
-        Scheduler(**self._settings)  # what makes no sense is told now, not when the server starts
+        settings = checked(scheduler)  # what makes no sense is told now, not when the server starts
+        self._settings = settings if grace is None else _within(grace, reserve, settings)
         self._schedulers: dict[asyncio.AbstractEventLoop, Scheduler] = {}
 
     @property
@@ -265,7 +265,7 @@ def _within(grace: float, reserve: float, settings: Settings) -> Settings:
     """`settings` with a ``wait_timeout`` that leaves, of `grace`, what stopping the jobs and the rest take."""
     _check_seconds("grace", grace)
     _check_seconds("reserve", reserve)
-    given = Scheduler(**settings)
+    given = unseen(settings)
     close_timeout = math.inf if given.close_timeout is None else given.close_timeout
     waiting = grace - reserve - close_timeout
     if not waiting >= 0:
@@ -274,7 +274,9 @@ def _within(grace: float, reserve: float, settings: Settings) -> Settings:
             f"got {grace!r}: no time is left to finish a job"
         )
     wait_timeout = math.inf if given.wait_timeout is None else given.wait_timeout
-    return {**settings, "wait_timeout": min(waiting, wait_timeout)}
+    settings = settings.copy()
+    settings["wait_timeout"] = min(waiting, wait_timeout)
+    return settings
 
 
 def _check_seconds(name: str, value: object) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar, Unpack, cast
 
 from ._job import Job
 from ._scheduler import Scheduler
-from ._settings import Settings
+from ._settings import Settings, checked
 from .asgi import ASGIApp, ClientDisconnected, Jobs, get_scheduler, while_connected
 
 try:
@@ -43,7 +43,7 @@ def setup(
 ) -> None:
     """Give `app` a scheduler that lives as long as it, and is drained before any lifespan is left.
 
-    It adds the middleware `aiojobs.asgi.Jobs`, so call it last: middlewares that are added later stand outside, and
+    It adds the middleware `aiojobs.asgi.Jobs`, so call it last: middlewares that are added later are outside, and
     requests get to them before they have a scheduler. Applications that are mounted use the same one.
     The arguments are those of `Jobs`, and they are checked here, not when the application starts.
 
@@ -52,10 +52,11 @@ def setup(
         RuntimeError: `app` was set up before, or has started; nothing has changed.
     """
     _check_app(app)
-    Jobs(app, grace=grace, reserve=reserve, **scheduler)
+    settings = checked(scheduler)
+    Jobs(app, grace=grace, reserve=reserve, **settings)
     if _maker_of(app) is not None:
         raise RuntimeError(f"{app!r} has been set up already: call setup(app) once")
-    app.add_middleware(_Maker(), grace=grace, reserve=reserve, **scheduler)
+    app.add_middleware(_Maker(), grace=grace, reserve=reserve, **settings)
 
 
 class _Maker:

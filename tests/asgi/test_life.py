@@ -5,8 +5,10 @@ import logging
 import math
 
 import pytest
+from starlette.applications import Starlette
 
 from aiojobs.asgi import Jobs, get_scheduler, lifespan
+from aiojobs.starlette import setup
 from aiojobs.testing import StrictLoop, settle
 from asgi.conftest import Application, Client, Server
 from support.observing import Recorder
@@ -317,6 +319,29 @@ async def test_grace_is_kept_when_a_job_takes_no_notice():
 def test_an_argument_that_makes_no_sense_is_told_at_once(settings, error, says):
     with pytest.raises(error, match=says):
         Jobs(Application(), **settings)
+
+
+@pytest.mark.requirement("SEE-1")
+@pytest.mark.parametrize("app", [Application(), Starlette()])
+async def test_an_observer_is_attached_to_the_schedulers_that_live_and_to_no_others(app):
+    class Watch(Recorder):
+        attached = ()
+
+        def attach(self, scheduler):
+            self.attached += (scheduler,)
+
+    observers = [Watch(), Watch()]
+    if isinstance(app, Starlette):
+        setup(app, observer=iter(observers), grace=30)
+    else:
+        app = Jobs(app, observer=iter(observers), grace=30)
+    for _ in range(2):
+        async with lifespan(app):
+            pass
+    assert [len(observer.attached) for observer in observers] == [2, 2]
+    assert [[record.dest for record in observer.calls] for observer in observers] == [
+        ["closing", "closed"] * 2
+    ] * 2
 
 
 @pytest.mark.requirement("SPAWN-3")

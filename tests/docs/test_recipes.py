@@ -536,3 +536,20 @@ def test_threads_hand_work_over_as_the_page_shows(tmp_path):
     assert file.name == "sensor.py"
     printed = pages.run_by_itself(pages.Example(file.page, file.line, file.source, None), tmp_path)
     assert f"```text\n{printed}```" in pages.text(page)
+
+
+# --- Tests: the fixture -------------------------------------------------------------------------------------
+
+TESTS_PAGE = "docs/howto/test-code-that-uses-jobs.md"
+TESTS_FILE = "test_orders.py"
+
+
+def test_the_fixture_of_the_page_fails_the_test_that_leaves_a_job(pytester):
+    pages.write_files(TESTS_PAGE, pytester.path)
+    assert (pytester.path / TESTS_FILE).exists()
+    plugins = ("-p", "aiojobs.testing.pytest_plugin", "--asyncio-mode=auto")
+    result = pytester.runpytest_inprocess(*plugins, "-o", "asyncio_default_fixture_loop_scope=function")
+    result.assert_outcomes(passed=2, errors=1)
+    said = "job 'store' (store) was left over when the test ended. Wait for it"
+    assert f"`{said} …`" in pages.text(TESTS_PAGE)
+    result.stdout.fnmatch_lines([f"{said} (*"])
