@@ -103,7 +103,7 @@ def shortened(text):
 
 
 MESSAGES = re.compile(
-    r'(?:_log\.\w+\(|"logging", warning,|_about\(job,|(?:^ +|\{)"message":|\bmessage =|RAISED else)'
+    r'(?:_log\.\w+\(|"logging", warning,|_about\(job,|(?:^ +|\{)"message":|\bmessage =(?=.* if job)|RAISED else)'
     r'\s*f?"([^"]+)"',
     re.MULTILINE,
 )
