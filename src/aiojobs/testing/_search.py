@@ -118,7 +118,7 @@ class Search:
     def _run(self, guide: _Walk | _Explorer | Script) -> Found | None:
         self.runs += 1
         if self.runs % _SWEEP == 0:
-            gc.collect()
+            gc.collect(1)
         run = Run(self.test, guide).go()
         self.ends += run.ended
         return None if run.failure is None else Found(run.steps, run.failure.kind())
