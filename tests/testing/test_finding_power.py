@@ -135,7 +135,7 @@ def test_clients_that_are_alike_come_in_one_order():
 
 
 def test_a_search_that_is_not_exhausted_fails_and_says_what_is_left():
-    with pytest.raises(NotExhausted, match=r"nothing failed in 15 runs(.|\n)*but \d+ moments are left"):
+    with pytest.raises(NotExhausted, match=r"nothing failed in 15 runs(.|\n)*but\n\d+ moments are left"):
         explore(hasty=2, runs=15)(orders_story(Orders))()
 
 

@@ -484,6 +484,19 @@ def test_variables_of_modules_and_classes_that_the_code_names_are_part_of_the_st
     assert content(names_them) != before
 
 
+def test_a_module_of_the_program_is_not_trusted_for_its_name(monkeypatch):
+    """Only the standard library's own module `queue` is; one of the program may bear its name."""
+    assert subject._is_trusted("queue")
+    assert subject._is_trusted("sys")
+    assert not subject._is_trusted(__name__)
+    subject._is_trusted.cache_clear()
+    module = types.ModuleType("queue")
+    module.__file__ = "/home/me/orders/queue.py"
+    monkeypatch.setitem(sys.modules, "queue", module)
+    assert not subject._is_trusted("queue")
+    subject._is_trusted.cache_clear()
+
+
 def test_what_changes_from_run_to_run_is_never_merged_away():
     """A counter that goes on: no two runs are the same, so a search can only end where it is small enough."""
 

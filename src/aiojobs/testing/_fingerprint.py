@@ -40,6 +40,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dis import get_instructions
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ._handles import TurnHandle, TurnTimer
@@ -58,8 +59,10 @@ _Taker: TypeAlias = Callable[[Any], _Parts]
 _PLAIN: Final = frozenset(
     {int, str, bool, type(None), bytes, float, complex, type(...), type(NotImplemented)}
 )
-_TRUSTED: Final = sys.stdlib_module_names | {"aiojobs", "pytest", "_pytest", "pluggy", "builtins"}
-"""Packages whose modules and classes have no variables on which a program under test depends."""
+_TRUSTED: Final = frozenset({"aiojobs", "pytest", "_pytest", "pluggy", "builtins"})
+"""Packages whose modules and classes have no variables on which a program under test depends; the standard library
+is another."""
+_STANDARD_LIBRARY: Final = str(Path(asyncio.__file__).parents[1])
 _GIVEN_NAME: Final = re.compile(r"Task-\d+")
 
 
@@ -309,8 +312,14 @@ def _each(kinds: Any) -> tuple[type, ...]:
     return cast("tuple[type, ...]", kinds if isinstance(kinds, tuple) else (kinds,))
 
 
-def _is_trusted(module: object) -> bool:
-    return str(module).partition(".")[0] in _TRUSTED
+@functools.cache
+def _is_trusted(module: str) -> bool:
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        # A file of the program may bear the name of a module that it does not import.
+        place = getattr(sys.modules.get(top), "__file__", None)
+        return place is None or str(place).startswith(_STANDARD_LIBRARY)
+    return top in _TRUSTED
 
 
 def _is_plain(item: object) -> bool:
