@@ -8,7 +8,7 @@ EXTENDS Jobs
 
 (* Every slot is taken, every place in the queue too, and two calls are blocked. *)
 Never_crowded ==
-    ~(Cardinality(Running) = L /\ Cardinality(Pending) = P /\ Cardinality({j \in Jobs : call[j] = "blocked"}) = 2)
+    ~(Cardinality(Running) = limit /\ Cardinality(Pending) = P /\ Cardinality({j \in Jobs : call[j] = "blocked"}) = 2)
 
 (* A job holds a slot, and its spawn has not returned. *)
 Never_slot_before_return == ~\E j \in Jobs : call[j] = "arriving" /\ state[j] = "active"
@@ -44,5 +44,24 @@ Never_stopped_with_result == ~\E j \in Jobs : state[j] = "closed" /\ code[j] = "
 (* Everything is over, every job ended by itself, and every caller was answered. *)
 Never_well ==
     ~(Finished /\ (\A j \in Jobs : state[j] = "done") /\ \A c \in Callers : waiter[c] = "answered")
+
+(* More run than the limit allows, because it was lowered. *)
+Never_over == ~(limit > 0 /\ Cardinality(Running) > limit)
+
+(* The limit is raised by so much that a call that was blocked gets its slot at once. *)
+Never_raised_past_the_queue == ~(Cardinality(Running) = N /\ \E j \in Jobs : call[j] = "arriving")
+
+(* A job times out, and who waits receives that. *)
+Never_time_out_received == ~\E j \in Jobs : code[j] = "timed_out" /\ received[j]
+
+(* A job times out while somebody closes it, who hears nothing of that: the handler is told. *)
+Never_time_out_told_beside_closer ==
+    ~\E j \in Jobs, c \in Callers : code[j] = "timed_out" /\ told[j] = 1 /\ waiter[c] = "answered"
+
+(* A job outlives its time, that is reported, and then it returns a result, all while the scheduler is open. *)
+Never_outlives_its_time == ~\E j \in Jobs : phase = "open" /\ late[j] = 1 /\ code[j] = "returned"
+
+(* Closing ends while a job runs whose time was over. *)
+Never_time_over_when_closing == ~\E j \in Jobs : phase = "closed" /\ code[j] = "overdue" /\ late[j] = 1
 
 ==============================================================================================================

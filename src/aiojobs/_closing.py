@@ -234,7 +234,7 @@ class Closing:
             core.bound.call_out("a waiter", resolve, place, None)
         for job, (coro, _) in zip(dropped, held, strict=True):
             core.close_coroutine(coro, job)
-            core.say_farewell(job, (coro, None, None), None)
+            core.say_farewell(job, (coro, None, None, None), None)
         held = coro = None  # as in close_coroutine
         core.told()
         self._ask_all(asked)

@@ -250,7 +250,7 @@ class Job(Generic[_T_co]):
         A failure stays open until one of them has received it, unless somebody has already.
         """
         waiters = cast("dict[asyncio.Future[bool], Caller]", self.waiters)
-        if received or not (self.ending is _RAISED or self.ending is _TIMED_OUT):
+        if received or (self.ending is not _RAISED and self.ending is not _TIMED_OUT):
             self.waiters = None
         for waiter in waiters:
             try:

@@ -6,7 +6,7 @@ Pure: it looks at jobs that have ended, and at what of those that have not was p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, cast
 
@@ -17,14 +17,12 @@ __all__ = ("ShutdownReport", "Tally", "report_on")
 
 _KINDS: Final = ("finished", "cancelled", "never_started", "timed_out", "late")
 _KIND_OF: Final = {
-    id(Outcome.RETURNED): "finished",
-    id(Outcome.RAISED): "finished",
-    id(Outcome.CANCELLED): "cancelled",
-    id(Outcome.NEVER_STARTED): "never_started",
-    id(Outcome.TIMED_OUT): "timed_out",
-    id(None): "late",
+    Outcome.CANCELLED: "cancelled",
+    Outcome.NEVER_STARTED: "never_started",
+    Outcome.RETURNED: "finished",
+    Outcome.RAISED: "finished",
+    Outcome.TIMED_OUT: "timed_out",
 }
-"""By identity, since the hash of an enum's member is computed in Python, and there may be many jobs."""
 _MOST_NAMES: Final = 5
 
 
@@ -131,19 +129,32 @@ def report_on(
     jobs: list[Job[Any]], late: list[Job[Any]], endless: Iterable[Job[Any]], seconds: float
 ) -> ShutdownReport:
     """The report on these jobs, of which some are late and some never end by themselves, at the end of closing."""
-    ended = [job for job in jobs if job.owner is None] if late else jobs
-    found = Counter([(job.coro, id(job.ending)) for job in ended])
-    found.update([(job.qualname, id(None)) for job in late])
     whole: Counter[str] = Counter()
     names: dict[str, Counter[str]] = {}
-    for (coro, outcome), number in found.items():
-        kind = _KIND_OF[outcome]
-        whole[kind] += number
-        names.setdefault(str.__str__(cast("str", coro)), Counter())[kind] += number
+    for kind, counts in _counted(jobs, late):
+        for name, number in counts.items():
+            whole[kind] += number
+            names.setdefault(str.__str__(name), Counter())[kind] += number
     stopped = sum(job.outcome in (Outcome.CANCELLED, Outcome.NEVER_STARTED) for job in endless)
     dropped = whole["cancelled"] + whole["never_started"] + whole["late"] - stopped
     tallies = {name: Tally(counts) for name, counts in names.items()}
     return ShutdownReport(whole, dropped, seconds, tallies)
+
+
+def _counted(jobs: list[Job[Any]], late: list[Job[Any]]) -> Iterator[tuple[str, Counter[str]]]:
+    """For each kind that there is how many there are of each name. There may be many jobs: what is done for one is C's."""
+    if late:
+        yield "late", Counter([job.qualname for job in late])
+    ended = [job for job in jobs if job.owner is None] if late else jobs
+    endings = [job.ending for job in ended]
+    rest = len(ended)
+    for outcome, kind in _KIND_OF.items():
+        number = endings.count(outcome) if rest else 0
+        if number == len(ended):
+            yield kind, Counter(cast("list[str]", [job.coro for job in ended]))
+        elif number:
+            yield kind, Counter(cast("list[str]", [job.coro for job in ended if job.ending is outcome]))
+        rest -= number
 
 
 def _in_words(tally: Tally) -> str:

@@ -4,11 +4,11 @@
         scheduler = aiojobs.Scheduler(limit=8, pending_limit=16, observer=trace)
         ...
 
-The format, version 1
+The format, version 2
 ---------------------
 UTF-8 text; each line is one JSON object and ends with a line feed. The first line is the header, here in two:
 
-    {"format": "aiojobs-trace", "version": 1, "limit": 8, "pending_limit": 16, "calls": true,
+    {"format": "aiojobs-trace", "version": 2, "limit": 8, "pending_limit": 16, "calls": true,
      "spec": "sha256:…"}
 
 `limit` is null if there is none, `pending_limit` is 0 if there is none; `spec` is the digest of the lifecycle
@@ -35,6 +35,11 @@ The name of a call is that of its job; names of calls that are under way differ.
 visible, and so do full queues, withdrawn calls and refused ones. Without them a reader has to take the
 order of acceptance for that of arrival.
 
+*The limit.* If it is changed (`Scheduler.set_limit`), a line says so before anything that is told under the new one,
+that a job starts because of it included; null stands for no limit:
+
+    {"limit": 4, "time": 0.5}
+
 The last line says how many lines there are between it and the header, which jobs have not ended and which
 calls have not been answered, so that a trace that was cut off is told from a complete one:
 
@@ -44,12 +49,14 @@ What a reader may rely on: a number appears first with "accept", in order and wi
 after "done" or "closed". Memory for the jobs that are alive is enough to read a trace of any length.
 
 What a trace must obey is not said here: `spec/` says it, and a program that audits traces reads it there.
+Version 1 knew no limit that moves, and was the same otherwise.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,7 +64,7 @@ from aiojobs._events import ACCEPT
 from aiojobs._lifecycle import SPEC_DIGEST, TERMINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
     from typing import TextIO
 
@@ -67,15 +74,20 @@ __all__ = ["FORMAT", "VERSION", "TraceWriter"]
 
 FORMAT: Final = "aiojobs-trace"
 """How the first line of a trace says what it is."""
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the format. A change after which a reader of this version would misread a trace gives it another number."""
+
+
+def _nobody() -> None:
+    """In place of a scheduler that is not known, or gone."""
 
 
 class TraceWriter:
     """An observer that writes a trace to `file`; opening and closing the file is the caller's, or `to_file`'s.
 
     It writes one line a record, when the record is told, and keeps the numbers of the jobs that have not ended and
-    nothing else, so a long run does not grow (``BOOK-3``). Give one writer to one scheduler.
+    nothing else, so a long run does not grow (``BOOK-3``). Give one writer to one scheduler, itself and not in a
+    function of yours: it is attached to the scheduler, to see whether the limit was changed (``LIMIT-7``).
 
     Arguments:
         file: where to; UTF-8, line feeds.
@@ -94,6 +106,8 @@ class TraceWriter:
         self._accepted = 0
         self._lines = 0
         self._begin: float | None = None
+        self._limit = limit
+        self._scheduler: Callable[[], aiojobs.Scheduler | None] = _nobody
         self._write(
             {
                 "format": FORMAT,
@@ -125,12 +139,17 @@ class TraceWriter:
             finally:
                 trace.end()
 
+    def attach(self, scheduler: aiojobs.Scheduler) -> None:
+        """Be told by the scheduler, when it is made, which one it is."""
+        self._scheduler = weakref.ref(scheduler)
+
     def __call__(self, record: aiojobs.Record) -> None:
         """Write one record: this is what makes it an observer.
 
         What writing raises is the observer's failure: the scheduler reports it and goes on (``BOOK-4``).
         """
         job, event, source, dest, time = record
+        self._note_limit(time)
         line: dict[str, Any] = {
             "job": None if job is None else self._number(job, event, dest),
             "event": event,
@@ -180,14 +199,22 @@ class TraceWriter:
             return self._accepted
         return self._numbers.pop(job) if dest in TERMINAL else self._numbers[job]
 
+    def _note_limit(self, time: float) -> None:
+        """Write down what the limit has become, before anything that is told under it."""
+        scheduler = self._scheduler()
+        if scheduler is not None and scheduler.limit != self._limit:
+            self._limit = scheduler.limit
+            self._write_counted({"limit": self._limit, "time": self._since(time)})
+
     def _since(self, time: float) -> float:
         if self._begin is None:
             self._begin = time
         return round(time - self._begin, 6)
 
     def _write_call(self, name: str, event: str, **more: str) -> None:
-        time = self._since(asyncio.get_running_loop().time())
-        self._write_counted({"call": name, "event": event, **more, "time": time})
+        time = asyncio.get_running_loop().time()
+        self._note_limit(time)
+        self._write_counted({"call": name, "event": event, **more, "time": self._since(time)})
 
     def _write_counted(self, line: Mapping[str, Any]) -> None:
         # Counted first: if it can't be written, the last line tells.

@@ -14,8 +14,13 @@ import pytest
 
 import aiojobs
 import aiojobs.aiohttp
+import aiojobs.asgi
+import aiojobs.fastapi
 import aiojobs.inspect
+import aiojobs.opentelemetry
+import aiojobs.prometheus
 import aiojobs.signals
+import aiojobs.starlette
 from aiojobs._job import FOR_THE_OWNER
 from aiojobs.testing import VirtualLoop
 from aiojobs_verification.evidence.chain import STEPS
@@ -24,6 +29,8 @@ from docs import pages
 
 PAGES = pages.names()
 API = "docs/reference/api.md"
+# Integrations that have a page of their own.
+APART = dict.fromkeys(("aiojobs.asgi", "aiojobs.starlette", "aiojobs.fastapi"), "docs/reference/asgi.md")
 REQUIREMENTS = read_requirements(pages.ROOT / "spec/requirements.toml").by_id
 ASSUMPTIONS = read_assumptions(pages.ROOT / "spec/assumptions.toml")
 
@@ -170,7 +177,8 @@ def test_every_page_installs_this_one_and_nobody_gets_the_other_by_its_name():
     wheel = f"dist/aiojobs-{aiojobs.__version__}-py3-none-any.whl"
     ours = [line for line in commands if line.startswith((".", "'.[", f"'{wheel}["))]
     assert f"'{wheel}[aiohttp]'" in ours
-    assert [line for line in commands if line not in ours and "aiojobs==1.4.0" not in line] == []
+    others = [line for line in commands if line not in ours and "aiojobs==1.4.0" not in line]
+    assert [line for line in others if "aiojobs" in line] == []
 
 
 def test_the_reference_names_each_of_its_files_and_every_command_that_repeats_a_check():
@@ -215,6 +223,9 @@ def _members(cls):
     }
 
 
+EXPORTERS = (aiojobs.opentelemetry.Metrics, aiojobs.opentelemetry.Tracing, aiojobs.prometheus.Metrics)
+
+
 def _documented():
     """Every public callable by its name in the reference, with its heading's name."""
     for cls in (aiojobs.Scheduler, aiojobs.Job):
@@ -229,8 +240,17 @@ def _documented():
         yield f"aiojobs.inspect.LivePage.{name}", value
     for name, value in _members(aiojobs.signals.Stop).items():
         yield f"aiojobs.signals.Stop.{name}", value
+    for cls in EXPORTERS:
+        for name, value in _members(cls).items():
+            yield f"{cls.__module__}.{cls.__name__}.{name}", value
     for name in sorted({*aiojobs.signals.__all__} - {"Stop"}):
         yield f"aiojobs.signals.{name}", getattr(aiojobs.signals, name)
+    yield "aiojobs.asgi.Jobs.scheduler", aiojobs.asgi.Jobs.scheduler
+    for name in sorted({*aiojobs.asgi.__all__} - {"Jobs"}):
+        yield f"aiojobs.asgi.{name}", getattr(aiojobs.asgi, name)
+    for name in sorted({*aiojobs.starlette.__all__} - {*aiojobs.asgi.__all__}):
+        yield f"aiojobs.starlette.{name}", getattr(aiojobs.starlette, name)
+    yield "aiojobs.fastapi.Jobs", aiojobs.fastapi.Jobs
 
 
 DOCUMENTED = dict(_documented())
@@ -253,10 +273,15 @@ def _heading(name, value):
     return f"### `{wait}{name}{inspect.Signature(plain)}`"
 
 
+def _section(name, value):
+    """What the reference says of a public name."""
+    return pages.section(APART.get(".".join(name.split(".")[:2]), API), _heading(name, value))
+
+
 @pytest.mark.parametrize("name", sorted(DOCUMENTED))
 def test_a_public_name_has_its_section_with_its_real_signature(name):
     value = DOCUMENTED[name]
-    section = pages.section(API, _heading(name, value))
+    section = _section(name, value)
     unexplained = [p for p in _parameters(value) if section.count(f"`{p}`") == 0]
     assert [p for p in unexplained if f"`{p}(" not in section] == []
 
@@ -267,11 +292,26 @@ def _parameters(value):
     return [name for name in inspect.signature(value).parameters if name not in {"self", "kwargs"}]
 
 
-def test_the_constructor_has_its_section_with_its_real_signature():
-    parameters = inspect.signature(aiojobs.Scheduler).parameters.values()
-    plain = inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters])
-    section = pages.section(API, f"### `Scheduler{plain}`")
+@pytest.mark.parametrize(
+    ("page", "name", "cls"),
+    [(API, "Scheduler", aiojobs.Scheduler), (APART["aiojobs.asgi"], "aiojobs.asgi.Jobs", aiojobs.asgi.Jobs)],
+)
+def test_a_constructor_has_its_section_with_its_real_signature(page, name, cls):
+    parameters = inspect.signature(cls).parameters.values()
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
+    section = pages.section(page, f"### `{name}{inspect.Signature(plain)}`")
     assert [p.name for p in parameters if f"| `{p.name}` |" not in section] == []
+
+
+@pytest.mark.parametrize("cls", EXPORTERS, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
+def test_the_constructor_of_an_exporter_has_its_section_with_its_arguments(cls):
+    name = f"`{cls.__module__}.{cls.__name__}("
+    (heading,) = [text for _, text in pages.headings(API) if text.startswith(name)]
+    section = pages.section(API, f"### {heading}")
+    arguments = [name for name in inspect.signature(cls).parameters if f"| `{name}` |" not in section]
+    assert arguments == []
+    assert re.findall(r"(\w+)=", heading) == list(inspect.signature(cls).parameters)
+    assert [error for error in _raised(inspect.getdoc(cls)) if error not in section] == []
 
 
 @pytest.mark.parametrize("name", aiojobs.__all__)
@@ -299,9 +339,10 @@ def test_every_field_of_a_record_and_key_of_a_context_is_explained():
 @pytest.mark.parametrize("name", sorted(DOCUMENTED))
 def test_a_section_says_what_the_docstring_says_about_promises_and_errors(name):
     value = DOCUMENTED[name]
-    doc = inspect.getdoc(value) if inspect.isfunction(value) or isinstance(value, property) else ""
-    assert doc or not callable(value)
-    section = pages.section(API, _heading(name, value))
+    described = inspect.isfunction(value) or inspect.isclass(value) or isinstance(value, property)
+    doc = inspect.getdoc(value) if described else ""
+    assert doc or not described
+    section = _section(name, value)
     assert [found for found in _ID.findall(doc) if f"`{found}`" not in section] == []
     assert [error for error in _raised(doc) if error not in section] == []
 

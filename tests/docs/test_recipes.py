@@ -21,162 +21,6 @@ def recipe(page, definition):
     return pages.define(found)
 
 
-# --- Jobs: the ASGI middleware ------------------------------------------------------------------------------
-
-ASGI_PAGE = "docs/howto/fastapi-and-starlette.md"
-MIDDLEWARE = "jobs.py"
-
-
-@pytest.fixture
-def jobs_module():
-    """The first block of the page, which needs no framework."""
-    names = {}
-    first = pages.files(ASGI_PAGE)[0]
-    assert first.name == MIDDLEWARE
-    exec(compile(first.source, first.page, "exec"), names)
-    return names
-
-
-class Application:
-    """An ASGI application with a lifespan, on whose log the order of events is read."""
-
-    def __init__(self, *, fails_at=None):
-        self.log = []
-        self.scopes = []
-        self.fails_at = fails_at
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] != "lifespan":
-            self.scopes.append(scope)
-            return
-        await receive()
-        self.log.append("open")
-        if self.fails_at == "startup":
-            raise OSError("no database")
-        await send({"type": "lifespan.startup.complete"})
-        try:
-            await receive()
-        finally:
-            self.log.append("close")
-        await send({"type": "lifespan.shutdown.complete"})
-
-    async def work(self, seconds):
-        try:
-            await asyncio.sleep(seconds)
-            self.log.append("worked")
-        except asyncio.CancelledError:
-            self.log.append("stopped")
-            raise
-
-
-class Server:
-    """What a server does with the lifespan of an application."""
-
-    def __init__(self, app):
-        self._app = app
-        self._messages = asyncio.Queue()
-        self.sent = []
-
-    async def start(self):
-        self._messages.put_nowait({"type": "lifespan.startup"})
-        self.lifespan = asyncio.create_task(self._app({"type": "lifespan"}, self._messages.get, self._send))
-        await settle()
-
-    async def _send(self, message):
-        self.sent.append(message["type"])
-
-    async def connect(self, kind="http", **scope):
-        scope["type"] = kind
-        await self._app(scope, None, None)
-        return scope
-
-    async def stop(self):
-        self._messages.put_nowait({"type": "lifespan.shutdown"})
-        await self.lifespan
-
-
-@pytest.mark.requirement("SHUT-4")
-async def test_jobs_are_drained_before_the_lifespan_is_left(jobs_module):
-    app = Application()
-    server = Server(jobs_module["Jobs"](app, grace=20, limit=1))
-    await server.start()
-    scheduler = (await server.connect())[jobs_module["KEY"]]
-    for _ in range(3):
-        await scheduler.spawn(app.work(5))
-    await server.stop()
-    assert app.log == ["open", "worked", "worked", "worked", "close"]
-    assert server.sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert scheduler.phase == "closed"
-
-
-@pytest.mark.requirement("SHUT-4", "SHUT-2")
-async def test_grace_ends_the_drain_and_what_is_left_is_stopped_before_the_lifespan_is_left(jobs_module):
-    app = Application()
-    server = Server(jobs_module["Jobs"](app, grace=2))
-    await server.start()
-    scheduler = (await server.connect())[jobs_module["KEY"]]
-    await scheduler.spawn(app.work(5))
-    await server.stop()
-    assert app.log == ["open", "stopped", "close"]
-    assert asyncio.get_running_loop().time() == 2
-
-
-@pytest.mark.requirement("SHUT-6")
-async def test_a_server_that_gives_up_on_the_drain_leaves_no_job_behind(jobs_module):
-    app = Application()
-    server = Server(jobs_module["Jobs"](app))
-    await server.start()
-    scheduler = (await server.connect())[jobs_module["KEY"]]
-    await scheduler.spawn(app.work(50))
-    asyncio.get_running_loop().call_later(1, server.lifespan.cancel)
-    with pytest.raises(asyncio.CancelledError):
-        await server.stop()
-    assert app.log == ["open", "close", "stopped"]
-    assert (len(scheduler), scheduler.phase) == (0, "closed")
-
-
-async def test_an_application_that_fails_to_start_fails_as_without_the_middleware(jobs_module):
-    server = Server(jobs_module["Jobs"](Application(fails_at="startup")))
-    await server.start()
-    with pytest.raises(OSError, match="no database"):
-        await server.lifespan
-    assert (await server.connect())[jobs_module["KEY"]] is None
-
-
-@pytest.mark.parametrize("kind", ["http", "websocket"])
-async def test_a_middleware_that_is_mounted_uses_the_scheduler_of_the_outer_one(jobs_module, kind):
-    app = Application()
-    inner = jobs_module["Jobs"](app)
-
-    async def mount(scope, receive, send):
-        await (app if scope["type"] == "lifespan" else inner)(scope, receive, send)
-
-    server = Server(jobs_module["Jobs"](mount, limit=7))
-    await server.start()
-    await server.connect(kind)
-    assert app.scopes[0][jobs_module["KEY"]].limit == 7
-    await server.stop()
-
-
-async def test_each_start_has_a_scheduler_of_its_own(jobs_module):
-    jobs = jobs_module["Jobs"](Application())
-    seen = []
-    for _ in range(2):
-        server = Server(jobs)
-        await server.start()
-        seen.append((await server.connect())[jobs_module["KEY"]])
-        assert seen[-1].phase == "open"
-        await server.stop()
-    assert seen[0] is not seen[1]
-
-
-@pytest.mark.requirement("SPAWN-3")
-@pytest.mark.parametrize("wrong", [{"grace": -1}, {"limit": 0}, {"limt": 5}])
-def test_arguments_that_make_no_sense_are_refused_before_the_server_starts(jobs_module, wrong):
-    with pytest.raises((TypeError, ValueError)):
-        jobs_module["Jobs"](Application(), **wrong)
-
-
 # --- Keyed --------------------------------------------------------------------------------------------------
 
 KEYED_PAGE = "docs/howto/periodic-and-keyed-work.md"
@@ -551,49 +395,42 @@ def size(thing):
 
 @pytest.mark.requirement("BOOK-3")
 async def test_figures_are_as_large_after_ten_thousand_jobs_as_after_a_hundred():
-    names = recipe(METRICS_PAGE, "class Watch")
-    figures = names["Figures"]()
-    watch = names["Watch"](figures.tell)
+    figures = recipe(METRICS_PAGE, "class Figures")["Figures"]()
     sizes = []
 
     async def work(number):
         if number % 10 == 0:
             raise LookupError
 
-    async with aiojobs.Scheduler(limit=7, observer=watch.observe, exception_handler=Recorder()) as scheduler:
+    async with aiojobs.Scheduler(limit=7, observer=figures, exception_handler=Recorder()) as scheduler:
         for number in range(10_000):
-            await watch.spawn(scheduler, work(number), f"number {number}")
+            await scheduler.spawn(work(number), f"number {number}")
             if number in {99, 9_999}:
                 await asyncio.sleep(1)
-                sizes.append(size(watch))
+                sizes.append(size(figures))
     assert sum(figures.jobs.values()) == 10_000
     jobs = {(task.rpartition(".")[2], str(outcome)): jobs for (task, outcome), jobs in figures.jobs.items()}
     assert jobs == {("work", "returned"): 9_000, ("work", "raised"): 1_000}
     assert sizes[0] == sizes[1]
-    assert len(watch._times) == 0
+    assert len(figures._since) == 0
 
 
 @pytest.mark.requirement("SPAWN-1")
 async def test_a_spawn_that_is_given_up_leaves_nothing_in_the_figures():
-    names = recipe(METRICS_PAGE, "class Watch")
-    told = []
-    watch = names["Watch"](lambda *figures: told.append(figures))
-    async with aiojobs.Scheduler(limit=1, pending_limit=1, observer=watch.observe) as scheduler:
+    figures = recipe(METRICS_PAGE, "class Figures")["Figures"]()
+    async with aiojobs.Scheduler(limit=1, pending_limit=1, observer=figures) as scheduler:
         for _ in range(2):
-            await watch.spawn(scheduler, asyncio.sleep(1))
+            await scheduler.spawn(asyncio.sleep(1))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
-                await watch.spawn(scheduler, asyncio.sleep(1))
-    await settle()
-    assert [(task, str(outcome)) for task, outcome, *_ in told] == [("sleep", "returned")] * 2
-    assert len(watch._times) == 0
+                await scheduler.spawn(asyncio.sleep(1))
+    assert figures.jobs == {("sleep", "returned"): 2}
+    assert len(figures._since) == 0
 
 
 @pytest.mark.requirement("CLOSE-1")
-async def test_the_time_that_a_job_takes_to_stop_counts_as_running_and_jobs_of_others_leave_nothing():
-    names = recipe(METRICS_PAGE, "class Watch")
-    told = []
-    watch = names["Watch"](lambda *figures: told.append(figures))
+async def test_the_time_that_a_job_takes_to_stop_counts_as_running():
+    figures = recipe(METRICS_PAGE, "class Figures")["Figures"]()
 
     async def slow_to_stop():
         try:
@@ -601,15 +438,11 @@ async def test_the_time_that_a_job_takes_to_stop_counts_as_running_and_jobs_of_o
         finally:
             await asyncio.sleep(3)
 
-    async with aiojobs.Scheduler(close_timeout=5, observer=watch.observe) as scheduler:
-        await scheduler.spawn(asyncio.sleep(1))
-        job = await watch.spawn(scheduler, slow_to_stop())
+    async with aiojobs.Scheduler(close_timeout=5, observer=figures) as scheduler:
+        job = await scheduler.spawn(slow_to_stop())
         await asyncio.sleep(2)
         await job.close()
-    await settle()
-    gc.collect()
-    assert [(str(outcome), waited, ran) for _, outcome, waited, ran in told] == [("cancelled", 0, 5)]
-    assert len(watch._times) == 0
+    assert ([*figures.waited.values()], [*figures.ran.values()]) == ([0], [5])
 
 
 # --- Adaptive: a limit that moves by itself -----------------------------------------------------------------

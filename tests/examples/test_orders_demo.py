@@ -32,7 +32,7 @@ def replay(lines):
     """Go through a trace as its format says; returns the numbers of the jobs by the state they ended in."""
     header, *records, end = map(json.loads, lines)
     assert set(header) == {"format", "version", "limit", "pending_limit", "calls", "spec"}
-    assert (header["format"], header["version"], header["spec"]) == ("aiojobs-trace", 1, SPEC_DIGEST)
+    assert (header["format"], header["version"], header["spec"]) == ("aiojobs-trace", 2, SPEC_DIGEST)
     assert end == {"end": len(records), "jobs": [], "calls": []}
     states, ended, phase, clock, starts = {}, {}, "open", 0.0, []
     for record in records:

@@ -120,11 +120,26 @@ def test_importing_the_library_imports_no_test_kit(python):
     assert alone(python, "-c", code).stdout.strip() == "[]"
 
 
-def test_the_aiohttp_part_says_what_it_needs(python):
-    code = "import aiojobs.aiohttp"
+@pytest.mark.parametrize("needed", ["aiohttp", "starlette", "fastapi"])
+def test_an_integration_says_what_it_needs(python, needed):
+    code = f"import aiojobs.{needed}"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert re.search(r"ModuleNotFoundError: .*aiohttp", done.stderr)
+    assert re.search(rf"ModuleNotFoundError: .*{needed}", done.stderr)
+
+
+def test_the_asgi_part_needs_nothing(python):
+    assert alone(python, "-c", "from aiojobs.asgi import Jobs; print(Jobs.__name__)").stdout == "Jobs\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "package"), [("prometheus", "prometheus_client"), ("opentelemetry", "opentelemetry")]
+)
+def test_an_exporter_says_what_it_needs(python, module, package):
+    code = f"import aiojobs.{module}"
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(rf"ModuleNotFoundError: .*{package}", done.stderr)
 
 
 def test_the_first_example_of_the_readme_runs(python, tmp_path):

@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
 from aiohttp import web
 
 from aiojobs.aiohttp import add_live_page, get_scheduler_from_app, setup
+from aiojobs.asgi import Jobs
 from aiojobs.inspect import LivePage
 from support.chromium import chromium, find
 from support.observing import Recorder
@@ -146,7 +148,8 @@ CONTRAST = """(() => {
   };
   const poor = [];
   for (const node of document.querySelectorAll("main *")) {
-    if (node.closest("svg") || ![...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim())) continue;
+    const says = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+    if (node.closest("svg") || !says) continue;
     const [one, other] = [light(getComputedStyle(node).color), light(behind(node))].sort((a, b) => b - a);
     if ((one + 0.05) / (other + 0.05) < 4.5) poor.push(node.outerHTML.slice(0, 90));
   }
@@ -154,8 +157,11 @@ CONTRAST = """(() => {
 })()"""
 
 # The height in pixels of the smallest text of the diagram.
-SMALLEST = """Math.min(...[...document.querySelectorAll("#life text")].map((text) =>
-  parseFloat(getComputedStyle(text).fontSize) * document.querySelector("#life svg").getBoundingClientRect().width / 560))"""
+SMALLEST = """(() => {
+  const texts = [...document.querySelectorAll("#life text")];
+  const sizes = texts.map((text) => parseFloat(getComputedStyle(text).fontSize));
+  return Math.min(...sizes) * document.querySelector("#life svg").getBoundingClientRect().width / 560;
+})()"""
 
 
 HOSTILE = [
@@ -215,7 +221,7 @@ async def test_what_is_forbidden_is_forbidden_by_the_policy():
         await tab.until("document.querySelector('body > img')")
         assert await tab.value("window.hacked") is None
         async with asyncio.timeout(10):
-            while len(tab.complaints) < 2:
+            while len(tab.complaints) < 2:  # noqa: ASYNC110 - another process says so
                 await asyncio.sleep(0.05)
         assert all("Content Security Policy" in complaint for complaint in tab.complaints)
 
@@ -232,3 +238,26 @@ async def test_a_shutdown_ends_while_it_is_open_and_the_page_says_that_nobody_an
         await tab.until("document.querySelector('#fresh').textContent.startsWith('no answer for')")
         assert await tab.value("document.body.classList.contains('stale')")
         assert "charge 1" in await tab.value(TEXT)
+
+
+async def test_a_shutdown_of_an_asgi_server_ends_while_it_is_open():
+    page = LivePage(allow=lambda _: True, title="orders")
+    jobs = Jobs(accepts, observer=page, exception_handler=Recorder(), wait_timeout=0)
+    config = uvicorn.Config(page.serve(jobs, "/jobs"), port=0, log_level="warning")
+    server = uvicorn.Server(config)
+    serving = asyncio.ensure_future(server.serve())
+    async with chromium(find()) as tab:
+        while not server.started:  # noqa: ASYNC110 - it has no event for that
+            await asyncio.sleep(0.01)
+        await jobs.scheduler.spawn(charge(1), "charge 1")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        await tab.open(f"http://127.0.0.1:{port}/jobs")
+        await tab.until(f"{TEXT}.includes('charge 1')")
+        server.should_exit = True
+        async with asyncio.timeout(5):
+            await serving
+        await tab.until("document.querySelector('#fresh').textContent.startsWith('no answer for')")
+
+
+async def accepts(_scope, _receive, _send):
+    """An application that nobody asks for anything."""

@@ -34,7 +34,7 @@ async def test_a_trace_tells_every_record_in_order():
     header, lines, end = parsed(file.getvalue())
     assert header == {
         "format": "aiojobs-trace",
-        "version": 1,
+        "version": 2,
         "limit": 1,
         "pending_limit": 2,
         "calls": False,
@@ -139,6 +139,7 @@ async def test_the_page_of_the_format_shows_every_kind_of_line_with_its_keys(tmp
     path = tmp_path / "trace.jsonl"
     with TraceWriter.to_file(path, limit=1, pending_limit=1, calls=True) as writer:
         async with Scheduler(limit=1, pending_limit=1, observer=writer) as scheduler:
+            scheduler.set_limit(2)
             with writer.call("a"):
                 await scheduler.spawn(settle(), "a")
         with pytest.raises(RuntimeError, match="after closing"), writer.call("b"):
@@ -146,4 +147,37 @@ async def test_the_page_of_the_format_shows_every_kind_of_line_with_its_keys(tmp
     shown = re.findall(r"^    (\{.*?\})$", tracing.__doc__.replace("\n     ", " "), re.MULTILINE)
     written = {tuple(json.loads(line)) for line in path.read_text("utf-8").splitlines()}
     assert {tuple(json.loads(line)) for line in shown} == written
-    assert len(shown) == 8
+    assert len(shown) == 9
+
+
+@pytest.mark.requirement("LIMIT-7")
+async def test_a_limit_that_moves_is_told_before_what_comes_of_it():
+    file = io.StringIO()
+    writer = TraceWriter(file, limit=1, pending_limit=2, calls=True)
+    async with Scheduler(limit=1, pending_limit=2, observer=writer) as scheduler:
+        for name in ("one", "two"):
+            with writer.call(name):
+                await scheduler.spawn(settle(), name)
+        scheduler.set_limit(4)
+        scheduler.set_limit(None)
+        scheduler.set_limit(None)
+        with writer.call("three"):
+            await scheduler.spawn(settle(), "three")
+        scheduler.set_limit(1)
+    writer.end()
+    told = [line.get("event") or line["limit"] for line in parsed(file.getvalue())[1]]
+    spawned = ["call", "accept", "start", "return"]
+    assert told[:7] == [*spawned, "call", "accept", "return"]
+    assert told[7:14] == [4, "start", None, *spawned]
+    assert told[14] == 1
+    assert told.count(1) == 1
+
+
+async def test_a_writer_inside_of_another_observer_does_not_know_the_scheduler():
+    file = io.StringIO()
+    writer = TraceWriter(file, limit=1, pending_limit=0)
+    async with Scheduler(limit=1, observer=lambda record: writer(record)) as scheduler:
+        scheduler.set_limit(2)
+    writer.end()
+    assert [line["event"] for line in parsed(file.getvalue())[1]] == ["close", "settled"]
+

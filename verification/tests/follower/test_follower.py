@@ -191,14 +191,111 @@ def test_jobs_and_counters_that_disagree_are_noticed():
 
 
 def test_the_invariants_are_checked_after_every_action():
-    follower = following(scheduler=altered("spawn_start", guard=Node("bool", "bool", value=True)))
+    follower = following(scheduler=altered("spawn_queue", guard=Node("bool", "bool", value=True)))
     spawn(follower, 1, "start")
-    with pytest.raises(Violation, match="LIMIT-1: Never more running jobs") as excinfo:
-        spawn(follower, 2, "start")
-    assert excinfo.value.rule == "scheduler.toml: invariant.within_limit"
+    spawn(follower, 2)
+    with pytest.raises(Violation, match="LIMIT-3: Never more pending jobs") as excinfo:
+        spawn(follower, 3)
+    assert excinfo.value.rule == "scheduler.toml: invariant.within_pending_limit"
 
 
 def test_an_action_that_the_follower_needs_is_missed():
     actions = {name: action for name, action in SPEC.scheduler.actions.items() if name != "spawn_queue"}
     with pytest.raises(SpecError, match="the follower needs this action, with an entry for accepted"):
         following(scheduler=dataclasses.replace(SPEC.scheduler, actions=actions))
+
+
+# A limit that moves.
+
+
+def raising(limit, *, cancelled=()):
+    """One job runs, one waits, two calls are blocked, and the limit of 1 is about to be set."""
+    follower = full(cancelled)
+    follower.limit(limit)
+    return follower
+
+
+def move_up(follower, job):
+    tell(follower, job, "accept", "start")
+
+
+@pytest.mark.requirement("LIMIT-7")
+def test_raising_the_limit_starts_as_many_as_fit_and_lets_as_many_in():
+    follower = raising(3)
+    assert not follower.is_whole
+    tell(follower, 2, "start")
+    tell(follower, 3, "accept", "start")
+    tell(follower, 4, "accept")
+    follower.settle()
+    assert follower.is_whole
+    assert follower.counters.state == ("open", 1, 3, 0, 0, 3)
+    assert follower.calls.blocked == {}
+
+
+@pytest.mark.requirement("LIMIT-7")
+@pytest.mark.parametrize(
+    ("steps", "rule", "phrase"),
+    [
+        ([], "limit raised", "2 to start and 2 blocked calls to move up, not 0 and 0"),
+        ([(2, "start"), (3, "accept")], "limit raised", "not 1 and 1"),
+        ([(2, "start"), (3, "accept"), (4, "accept"), (3, "start"), (4, "start")], "limit", "the limit is 3"),
+        ([(2, "start"), (4, "accept")], "no overtaking", "'call 3'"),
+    ],
+)
+def test_raising_the_limit_starts_neither_fewer_nor_more_nor_others(steps, rule, phrase):
+    follower = raising(3)
+    with pytest.raises(Violation) as excinfo:
+        for job, event in steps:
+            tell(follower, job, event)
+        follower.settle()
+    refused(excinfo, rule, phrase)
+
+
+def test_callers_that_are_cancelled_while_the_limit_is_raised_are_passed_over():
+    follower = raising(None, cancelled={"call 3"})
+    tell(follower, 2, "start")
+    move_up(follower, 4)
+    follower.settle()
+    assert follower.counters.state == ("open", 0, 3, 0, 0, 0)
+    follower = raising(2, cancelled={"call 3", "call 4"})
+    tell(follower, 2, "start")
+    follower.settle()
+    assert follower.counters.state == ("open", 0, 2, 0, 0, 2)
+
+
+@pytest.mark.requirement("LIMIT-7", "LIMIT-1")
+def test_after_the_limit_was_lowered_an_end_starts_nobody_until_it_holds_again():
+    follower = following(limit=2, cancelled={}.__contains__)
+    for job in (1, 2):
+        spawn(follower, job, "start")
+    spawn(follower, 3)
+    follower.call("call 4")
+    follower.limit(1)
+    follower.settle()
+    tell(follower, 1, "finish")
+    follower.settle()
+    assert follower.counters.state == ("open", 1, 1, 0, 1, 1)
+    tell(follower, 2, "finish")
+    with pytest.raises(Violation) as excinfo:
+        follower.settle()
+    refused(excinfo, "slot handed on", "the start of job 3")
+
+
+def test_a_fork_goes_on_with_a_limit_that_is_being_raised():
+    follower = raising(2)
+    twin = follower.fork()
+    tell(follower, 2, "start")
+    tell(follower, 3, "accept")
+    follower.settle()
+    with pytest.raises(Violation, match="not 0 and 0"):
+        twin.settle()
+
+
+def test_closing_may_find_a_job_that_ended_with_a_cancellation_of_its_own():
+    follower = following()
+    follower._has_ended = {1}.__contains__
+    spawn(follower, 1, "start")
+    follower.record(None, "close", "open", "closing")
+    follower.record(1, "cancel", "active", "closed")
+    follower.settle()
+    assert follower.counters.state.active == follower.counters.state.closing == 0

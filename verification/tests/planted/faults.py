@@ -8,6 +8,7 @@ reason has not been found. One whose target is gone, or takes other arguments th
 
 import asyncio
 import contextlib
+import dataclasses
 import inspect
 import itertools
 import sys
@@ -327,9 +328,9 @@ def queued_job_in_another_context(original, modules):
     SPAWN_3="an argument error has changed something",
 )
 def bad_argument_takes_a_slot(original, modules):
-    def spawn_nowait(self, coro, name=None, *, context=None):
+    def spawn_nowait(self, coro, name=None, *, context=None, timeout=None, drain=True):
         try:
-            return original(self, coro, name, context=context)
+            return original(self, coro, name, context=context, timeout=timeout, drain=drain)
         except TypeError:
             core(self).admission.running += 1
             raise
@@ -411,11 +412,11 @@ def last_of_the_blocked_is_first(original, modules):
 
 @fault("_core.Core.enter", _scope(jobs=1, calls=("shut",)), SPAWN_2="answers None after close")
 def spawn_after_closing_returns_nothing(original, modules):
-    def enter(self, coro, name, context, may_block):
+    def enter(self, coro, name, context, may_block, terms=None):
         if self.admission.phase != "open":
             coro.close()
             return object()
-        return original(self, coro, name, context, may_block)
+        return original(self, coro, name, context, may_block, terms)
 
     return enter
 
@@ -518,7 +519,7 @@ def queue_is_dismissed_last_first(original, modules):
 @fault(
     "_closing.Closing.close",
     _scope(jobs=1, callers=2, calls=("shut",), tempers=("stubborn",)),
-    SHUT_3="returns before closing is over",
+    SHUT_3="closing is",
 )
 def second_close_returns_at_once(original, modules):
     async def close(self):
@@ -550,10 +551,11 @@ def deadline_of_a_drain_closes_by_itself(original, modules):
 def close_raises_what_a_job_failed_with(original, modules):
     async def close(self):
         jobs = list(self)
-        await original(self)
+        report = await original(self)
         for job in jobs:
             if job.outcome == "raised":
                 raise job.exception()
+        return report
 
     return close
 
@@ -620,6 +622,63 @@ def unnamed_job_loses_the_name_of_its_task(original, modules):
 @fault("_scheduler.Scheduler.__len__", _scope(jobs=3), BOOK_1="the counts disagree")
 def blocked_calls_count_as_jobs(original, modules):
     return lambda self: original(self) + len(core(self).places)
+
+
+@fault("_core.Core.set_limit", _scope(limits=(2,), resizes=1), LIMIT_7="the limit is set to 2")
+def raised_limit_starts_nobody(original, modules):
+    def set_limit(self, limit):
+        self.admission.set_limit(limit)
+
+    return set_limit
+
+
+@fault(
+    "_timing.Timing._allow",
+    _scope(jobs=1, terms=("timed",), tempers=("stubborn",)),
+    SPAWN_6="outlives its time, and that is not reported",
+)
+def job_that_outlives_its_time_is_not_reported(original, modules):
+    def _allow(self, job):
+        pass
+
+    return _allow
+
+
+@fault("_reporting.Reporting.warn", _scope(jobs=1, calls=("shut",)), SHUT_7="the logger hears nothing")
+def work_is_dropped_in_silence(original, modules):
+    def warn(self, report):
+        pass
+
+    return warn
+
+
+@fault(
+    "_closing.Closing._is_drained",
+    _scope(jobs=1, terms=("endless",), calls=("drain", "idle")),
+    SHUT_8="still waits although nothing is left",
+)
+def draining_waits_for_endless_jobs(original, modules):
+    def _is_drained(self):
+        return self._is_idle() and original(self)
+
+    return _is_drained
+
+
+@fault("_reporting.Reporting.tell_observers", _scope(jobs=1), SEE_1="the second observer is not told")
+def only_the_first_observer_is_told(original, modules):
+    def tell_observers(self):
+        self._observers = self._observers[:1]
+        original(self)
+
+    return tell_observers
+
+
+@fault("_scheduler.Scheduler.snapshot", _scope(pictures=True), SEE_2="in the picture pending_count is 0")
+def picture_leaves_out_who_waits(original, modules):
+    def snapshot(self):
+        return dataclasses.replace(original(self), pending_count=0)
+
+    return snapshot
 
 
 @fault("_scheduler.Scheduler.__iter__", _scope(), BOOK_2="in spawn order it is")

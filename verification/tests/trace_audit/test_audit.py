@@ -104,7 +104,7 @@ class Trace:
         {"pending_limit": None},
         {"calls": 1},
         {"spec": None},
-        {"version": 2},
+        {"version": 1},
         {"format": "another"},
         {"colour": "red"},
     ],
@@ -569,6 +569,7 @@ def test_for_every_rule_but_the_double_entry_there_is_a_corruption():
 
 SECOND_LINE = {
     "limit": {"counted"},
+    "limit raised": {"counted"},
     "pending limit": {"counted"},
     "no overtaking": {"pending limit"},
     "dropped for good": {"limit", "nothing starts"},

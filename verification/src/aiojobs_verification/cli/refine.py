@@ -49,10 +49,8 @@ _ENDS: Final = {
 
 
 def is_modelled(scope: Scope) -> bool:
-    """Whether the model speaks of such a world: no strangers, one limit, jobs on plain terms, nobody who waits for
-    a quiet moment."""
-    plain = not scope.resizes and scope.terms == ("plain",) and not {"idle", "self-idle"} & {*scope.calls}
-    return plain and all(set(kinds) <= PLAIN for kinds in scope.surroundings().values())
+    """Whether the model speaks of such a world: it knows no strangers."""
+    return all(set(kinds) <= PLAIN for kinds in scope.surroundings().values())
 
 
 def constants(scope: Scope) -> Constants:
@@ -65,17 +63,29 @@ def constants(scope: Scope) -> Constants:
         pending_limit=scope.pending_limit,
         # At the end of a world whatever still runs is told to return, and a sweep cancels whatever runs.
         ends=tuple(sorted(ends | {"returned"} | ({"cancelled"} if scope.sweeps else set()))),
+        limits=_limits(scope),
+        timed=any(terms.startswith("timed") for terms in scope.terms),
     )
+
+
+def _limits(scope: Scope) -> tuple[int, ...]:
+    """What the limit can be set to there, as the model says it."""
+    given = {0 if limit == "none" else int(limit) for limit in scope.limits}
+    return tuple(sorted(given)) if scope.resizes else ()
 
 
 def models(cases: Iterable[Case]) -> dict[str, Constants]:
     """For each case that is modelled the constants of a graph that has room for it: as few as will do."""
     wanted = {case.name: constants(case.scope) for case in cases if is_modelled(case.scope)}
     largest: list[Constants] = []
-    for one in sorted(set(wanted.values()), key=lambda one: (-one.jobs, -one.callers, -len(one.ends))):
+    for one in sorted(set(wanted.values()), key=_size, reverse=True):
         if not any(other.covers(one) for other in largest):
             largest.append(one)
     return {name: next(other for other in largest if other.covers(one)) for name, one in wanted.items()}
+
+
+def _size(one: Constants) -> tuple[int, ...]:
+    return one.jobs, one.callers, len(one.ends), len(one.limits), one.timed
 
 
 @cache

@@ -111,6 +111,11 @@ class CallRegistry:
         self._open[name] = job
         return gone
 
+    def may_be_gone(self) -> bool:
+        """Whether there are blocked calls, and the caller of each may have been cancelled."""
+        cancelled = self.cancelled
+        return bool(self.blocked) and (cancelled is None or all(cancelled(name) for name in self.blocked))
+
     def pass_over_all(self) -> int:
         """A place in the queue is released, and nobody gets it; how many calls were passed over."""
         gone = len(self.blocked)

@@ -131,6 +131,16 @@ class Follower:
         return self.counters.state.phase
 
     @property
+    def raises(self) -> bool:
+        """Whether the limit was set, and what comes of it is being told."""
+        return self._raise is not None
+
+    @property
+    def limit_now(self) -> int:
+        """What the limit was last set to; 0 for no limit."""
+        return self.counters.state.L if self._raise is None else self._raise.limit
+
+    @property
     def is_whole(self) -> bool:
         """Whether all of the last action has been told: not so while more may follow."""
         return not (self.counters.owed or self._shutting_down or self._doubt or self._raise)
@@ -234,7 +244,12 @@ class Follower:
 
     def _is_of_raise(self, job: int | None, event: str, name: str | None) -> bool:
         """Whether this is told because the limit was raised: a start, or a blocked call that moves up."""
-        return job is not None and (event == "start" or (event == "accept" and name in self.calls.blocked))
+        if job is None or event not in {"start", "accept"}:
+            return False
+        if event == "start" or name in self.calls.blocked:
+            return True
+        # Of calls that are not announced nobody knows whether they are blocked, but that they can be.
+        return not self.calls.announced and self.counters.can("spawn_block")
 
     def _follow_raise(self, event: str, job: int | None, source: object, dest: object, name: str | None) -> None:
         raised = self._raise
@@ -243,7 +258,7 @@ class Follower:
         if event == "accept":
             self.jobs.expect(job, source, dest)
             self.choices += len(self.calls.blocked) > 1
-            raised.gone += self.calls.move_up(job, str(name))
+            raised.gone += self.calls.move_up(job, str(name)) if self.calls.announced else 0
             self.jobs.add(job)
             self.told["accepted"] += 1
             raised.admitted += 1
@@ -262,8 +277,10 @@ class Follower:
         assert raised is not None
         for _ in range(raised.gone):
             self.counters.take("give_up")
+        for _ in range(0 if self.calls.announced else raised.admitted):
+            self.counters.take("spawn_block")
         wanted = self.counters.set_limit(raised.limit)
-        if wanted != (raised.started, raised.admitted) and self.calls.blocked:
+        if wanted != (raised.started, raised.admitted) and self.calls.may_be_gone():
             for _ in range(self.calls.pass_over_all()):
                 self.counters.take("give_up")
             wanted = self.counters.set_limit(raised.limit)

@@ -44,7 +44,7 @@ RULES: Final[Mapping[str, FollowerRule]] = {
     "dropped for good": FollowerRule("job.toml: machine", ("START-2",), "a job starts that has ended"),
     # Slots and the queue.
     "limit": FollowerRule(
-        "scheduler.toml: invariant.within_limit", ("LIMIT-1",), "a job starts although no slot is free for it"
+        "scheduler.toml: step.starts_within_limit", ("LIMIT-1",), "a job starts although no slot is free for it"
     ),
     "slot handed on": FollowerRule(
         "scheduler.toml: step.slot_is_handed_on",

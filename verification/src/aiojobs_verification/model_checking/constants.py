@@ -21,6 +21,10 @@ class Constants:
     pending_limit: int
     ends: tuple[str, ...]
     deadline: bool = True
+    limits: tuple[int, ...] = ()
+    """What the limit can be set to; 0 for no limit."""
+    timed: bool = False
+    """Whether jobs can have a time limit."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
@@ -32,10 +36,12 @@ class Constants:
         return cls(
             jobs=given["N"],
             callers=given["W"],
-            limit=None if given["unlimited"] else given["L"],
+            limit=given["L"] or None,
             pending_limit=given["P"],
             ends=tuple(sorted(given["Ends"])),
             deadline=given["Deadline"],
+            limits=tuple(sorted(given["Limits"])),
+            timed=given["Timed"],
         )
 
     def config(self, replaced: Mapping[str, str]) -> str:
@@ -43,9 +49,10 @@ class Constants:
         values = {
             "N": self.jobs,
             "W": self.callers,
-            "L": self.limit or 1,
+            "L": self.limit or 0,
+            "Limits": "{" + ", ".join(map(str, self.limits)) + "}",
             "P": self.pending_limit,
-            "unlimited": str(self.limit is None).upper(),
+            "Timed": str(self.timed).upper(),
             "Deadline": str(self.deadline).upper(),
             "Ends": "{" + ", ".join(f'"{end}"' for end in self.ends) + "}",
         }
@@ -61,4 +68,6 @@ class Constants:
             and self.jobs >= other.jobs
             and self.callers >= other.callers
             and set(self.ends) >= set(other.ends)
+            and set(self.limits) >= set(other.limits)
+            and self.timed >= other.timed
         )

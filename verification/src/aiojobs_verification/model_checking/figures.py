@@ -33,7 +33,7 @@ def drawn(manifest: Manifest) -> tuple[Path, str]:
 
 
 _MODELS: Final = (
-    *("model_…", "jobs", "callers", "limit", "pending limit", "coroutines"),
+    *("model_…", "jobs", "callers", "limit", "is set to", "pending limit", "time limit", "coroutines"),
     *("fairness", "states", "steps", "depth", "tier"),
 )
 _WITNESSES: Final = ("witness_…", "what comes about", "refuted", "story")
@@ -64,8 +64,10 @@ def _model(one: Configuration) -> tuple[str, ...]:
         one.name.removeprefix("model_"),
         str(scope.jobs),
         str(scope.callers),
-        "none" if scope.limit is None else str(scope.limit),
+        _limit(scope.limit),
+        ", ".join(_limit(limit or None) for limit in scope.limits),
         str(scope.pending_limit),
+        "yes" if scope.timed else "",
         ", ".join(scope.ends),
         one.config.specification.removesuffix("Spec").lower() or "none",
         f"{expected.distinct:,}",
@@ -73,6 +75,10 @@ def _model(one: Configuration) -> tuple[str, ...]:
         str(expected.depth),
         one.tier,
     )
+
+
+def _limit(limit: int | None) -> str:
+    return "none" if limit is None else str(limit)
 
 
 def _refuted(one: Configuration) -> tuple[str, ...]:

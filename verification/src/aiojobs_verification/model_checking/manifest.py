@@ -55,6 +55,8 @@ _MODULES: Final = {"model": "Jobs", "witness": "Witnesses", "fault": "Faults"}
 _SPECIFICATIONS: Final = ("Spec", "LoopSpec", "TimeSpec", "FairSpec")
 _STATED: Final = re.compile(r"^(\w+)(?:\([\w, ]+\))? ==", re.MULTILINE)
 """An operator that a module defines."""
+_ACTION: Final = re.compile(r"^    \\/ (?:\\E .* : )?(\w+)(?<!Step)(?:\(|$)", re.MULTILINE)
+"""An action in the definition of a step: alone, or of some job, caller or number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Configuration:
     config: Config
     expected: Expected
     complete: bool
-    """Whether every action must happen in it."""
+    """Whether it is one of those in which actions are counted: each must happen in one of them."""
     scope: Constants
 
     @property
@@ -100,6 +102,8 @@ class Manifest:
 
     folder: Path
     configurations: tuple[Configuration, ...]
+    actions: tuple[str, ...]
+    """The actions of `Jobs.tla`."""
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -115,7 +119,13 @@ def read_manifest(folder: Path) -> Manifest:
     for path in sorted(folder.glob("*.cfg")):
         if path.stem not in names:
             raise SpecError(f"says nothing of {path.name}", file=f"{FOLDER}/manifest.toml")
-    return Manifest(folder, tuple(found))
+    return Manifest(folder, tuple(found), _actions(folder))
+
+
+def _actions(folder: Path) -> tuple[str, ...]:
+    """What stands in the definition of its next step, by name."""
+    text = (folder / "Jobs.tla").read_text(encoding="utf-8")
+    return tuple(_ACTION.findall(text[text.index("\nStep ==") : text.index("\nSpec ==")]))
 
 
 def _read(folder: Path, kind: str, name: str, entry: Table) -> Configuration:
@@ -201,7 +211,7 @@ def _read_expected(config: Config, kind: str, entry: Table) -> Expected:
 
 
 def _scope(config: Config, entry: Table) -> Constants:
-    wanted = {"N", "W", "L", "P", "unlimited", "Deadline", "Ends"}
+    wanted = {"N", "W", "L", "Limits", "P", "Timed", "Deadline", "Ends"}
     if config.constants.keys() != wanted:
         given = ", ".join(config.constants)
         entry.fault(f"the configuration must give {', '.join(sorted(wanted))}, not {given}")

@@ -17,7 +17,7 @@ __all__ = ["story"]
 
 _PER_JOB: Final = ("call", "state", "code", "received", "told", "late")
 _PER_CALLER: Final = ("waiter", "on")
-_ALONE: Final = ("phase", "taken", "queue", "blocked")
+_ALONE: Final = ("phase", "limit", "taken", "queue", "blocked")
 
 
 def story(run: Sequence[tuple[str, Mapping[str, Any]]], end: str) -> list[str]:

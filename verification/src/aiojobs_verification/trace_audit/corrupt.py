@@ -107,6 +107,10 @@ class TracePlace(NamedTuple):
         """A record that comes here."""
         return {"job": job, "event": event, "source": source, "dest": dest, "time": self._time}
 
+    def limit(self, limit: object) -> Line:
+        """The limit is said to be set here."""
+        return {"limit": limit, "time": self._time}
+
     def stranger(self, event: str) -> Line:
         """A line about a call that nobody made in truth."""
         return {"call": _STRANGER, "event": event, "time": self._time}
@@ -174,14 +178,15 @@ def verdict(refusal: Refusal, reader: TraceReader, lines: Sequence[Line]) -> str
 def other_headers(header: Header, ran: Follower) -> Iterator[tuple[str, Refusal, Header]]:
     """The trace of the same run, said to be of another scheduler, where the run has come to the point that tells."""
     did, limit, pending_limit = ran.counters.actions, header.limit, header.pending_limit
-    if limit is not None and did["spawn_queue"]:
+    moves = did["set_limit_start"] or did["set_limit_idle"]
+    if limit is not None and did["spawn_queue"] and not moves:
         yield "a limit of one more", _LIMITED, header._replace(limit=limit + 1)
         yield "no limit", _LIMITED, header._replace(limit=None)
         if limit > 1:
             yield "a limit of one less", _UNLIMITED, header._replace(limit=limit - 1)
     if 1 < pending_limit == ran.most_pending:
         yield "a pending limit of one less", _OVERFULL, header._replace(pending_limit=pending_limit - 1)
-    if did["spawn_block"]:
+    if did["spawn_block"] and (header.calls or not moves):
         yield "a pending limit of one more", _BLOCKED, header._replace(pending_limit=pending_limit + 1)
     if header.calls:
         yield "calls not announced", _ANNOUNCED, header._replace(calls=False)
@@ -224,13 +229,19 @@ _OF_JOBS: Final = {
         Refusal("limit", "no slot was given back"),
         lambda at: (
             at.is_step("accept")
+            and not at.follower.raises
             and at.following.get("event") != "start"
             and [at.line, at.record(at.line["job"], *_START)]
         ),
     ),
     "a slot is not handed on": Corruption(
         Refusal("slot handed on", "the start of job"),
-        lambda at: at.is_step("start") and at.following.get("job") != at.line["job"] and at.rest,
+        lambda at: (
+            at.is_step("start")
+            and not at.follower.raises
+            and at.following.get("job") != at.line["job"]
+            and at.rest
+        ),
     ),
     "the second of the queue starts": Corruption(
         Refusal("queue order", "which came earlier than job"),
@@ -239,6 +250,35 @@ _OF_JOBS: Final = {
     "one job more is queued": Corruption(
         Refusal("pending limit", "as many pending as may be"),
         lambda at: at.is_open and at.is_full and not at.blocked and at.intruder(),
+    ),
+}
+
+_OF_LIMITS: Final = {
+    "the limit is said to be raised, and nobody starts": Corruption(
+        Refusal("limit raised", "to start"),
+        lambda at: (
+            at.is_open
+            and len(at.queue) > 0
+            and at.line.get("event") != "start"
+            and [at.limit(at.follower.counters.state.L + at.follower.jobs.running() + 1), at.line, *at.rest]
+        ),
+    ),
+    "the limit is raised, and one job more starts": Corruption(
+        Refusal("limit", "the limit is"),
+        lambda at: (
+            at.is_step("start")
+            and at.follower.raises
+            and len(at.queue) > 1
+            and at.follower.jobs.running() + 1 == at.follower.limit_now
+            and [at.line, at.but(job=at.queue[1])]
+        ),
+    ),
+    "the limit is said to be what it is": Corruption(
+        Refusal("another limit", "another limit than before"),
+        lambda at: at.is_open and [at.limit(at.follower.limit_now or None)],
+    ),
+    "the limit is none that a scheduler can have": Corruption(
+        Refusal("another limit", "at least 1"), lambda at: at.is_open and [at.limit(0)]
     ),
 }
 
@@ -330,7 +370,7 @@ _OF_CLOSING: Final = {
 _OF_THE_FORMAT: Final = {
     "a key is missing": Corruption(
         Refusal("line", "the key 'event'"),
-        lambda at: not at.is_last and [{key: word for key, word in at.line.items() if key != "event"}],
+        lambda at: "event" in at.line and [{key: word for key, word in at.line.items() if key != "event"}],
     ),
     "a key too many": Corruption(
         Refusal("line", "no others"), lambda at: not at.is_last and [at.but(colour="red")]
@@ -361,6 +401,6 @@ _OF_THE_FORMAT: Final = {
     ),
 }
 
-CORRUPTIONS: Final[Mapping[str, Corruption]] = _OF_JOBS | _OF_CALLS | _OF_CLOSING | _OF_THE_FORMAT
+CORRUPTIONS: Final[Mapping[str, Corruption]] = _OF_JOBS | _OF_LIMITS | _OF_CALLS | _OF_CLOSING | _OF_THE_FORMAT
 """Each by what it does. For every rule but one there is a corruption that only this rule refuses: that the jobs and
 the counters agree ("counted") can only be broken by a specification that contradicts itself."""

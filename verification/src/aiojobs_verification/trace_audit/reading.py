@@ -92,6 +92,8 @@ class TraceReader:
             self._feed_record(line)
         elif "call" in line:
             self._feed_call(line)
+        elif "limit" in line:
+            self._feed_limit(line)
         else:
             self._feed_end(line)
 
@@ -139,6 +141,19 @@ class TraceReader:
             raise malformed("calls", f"{wanted}: {name!r}")
         else:
             raise malformed("line", "call, return or raise as the event of a call")
+
+    def _feed_limit(self, line: Mapping[str, Any]) -> None:
+        try:
+            limit = line["limit"]
+            self._tick(line["time"])
+        except KeyError as missing:
+            raise malformed("line", f"the key {missing}") from None
+        if line.keys() != {"limit", "time"}:
+            raise malformed("line", "the keys of a change of the limit and no others")
+        makes_sense = limit is None or (type(limit) is int and limit >= 1)
+        if not makes_sense or (limit or 0) == self.follower.limit_now:
+            raise malformed("another limit", "another limit than before, at least 1, or null")
+        self.follower.limit(limit)
 
     def _feed_end(self, line: Mapping[str, Any]) -> None:
         follower = self.follower

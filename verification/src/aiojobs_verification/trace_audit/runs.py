@@ -42,7 +42,11 @@ class RecordedRun(NamedTuple):
     """How many jobs each client spawns."""
     seconds: float = 5.4
     """When the scheduler is closed."""
+    limits: tuple[tuple[float, int | None], ...] = ()
+    """What the limit is set to, and when."""
 
+
+_MOVES: Final = ((1.1, 1), (1.6, 3), (2.1, 2), (2.4, None), (3.7, 1), (4.2, 4))
 
 RUNS: Final[Mapping[str, RecordedRun]] = {
     "limit 2, pending limit 2, calls announced": RecordedRun(2, 2, True, 1),
@@ -50,6 +54,8 @@ RUNS: Final[Mapping[str, RecordedRun]] = {
     "limit 3, no pending limit, calls announced": RecordedRun(3, 0, True, 3),
     "limit 2, pending limit 3": RecordedRun(2, 3, False, 4),
     "no limit": RecordedRun(None, 0, False, 5, seconds=3),
+    "a limit that moves, calls announced": RecordedRun(2, 2, True, 6, limits=_MOVES),
+    "a limit that moves": RecordedRun(2, 3, False, 7, limits=_MOVES),
 }
 
 
@@ -79,6 +85,8 @@ async def _run(run: RecordedRun, trace: TraceWriter) -> None:
         asyncio.create_task(_Client(run, trace, scheduler, chance, f"client {number}").live())
         for number in range(run.clients)
     ]
+    for moment, limit in run.limits:
+        asyncio.get_running_loop().call_later(moment, scheduler.set_limit, limit)
     await asyncio.sleep(run.seconds)
     await scheduler.close()
     # The clients that still call are refused, and jobs that were late at closing end.

@@ -74,7 +74,7 @@ class Account:
         """Closing is over, and these run on."""
         late = set(running)
         counted = {
-            body: "late" if body in late else _COUNTED_AS[str(body.fate)] for body in self.found or ()
+            body: "late" if body in late else _COUNTED_AS.get(str(body.fate), "late") for body in self.found or ()
         }
         self.seconds = now - self.began_at
         self.wanted = Numbers.counted(counted.values())

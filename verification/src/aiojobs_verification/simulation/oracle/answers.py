@@ -197,10 +197,10 @@ class Answers(Strangers):
             self.demand(right, "SHUT-6", f"{call.name} answers {error!r}")
         else:
             self.demand(error is None, "SHUT-5", f"{call.name} raises {error!r}")
-            if self.world.package.reports:
-                told = call.value is not None and call.value is self.world.scheduler.shutdown_report
-                self.demand(told, "SHUT-7", f"{call.name} returns {call.value!r}, and not what closing has done")
         self._demand_closed(call, {"shut": "SHUT-3", "with": "SHUT-6"}.get(call.kind, "SHUT-4"))
+        if self.world.package.reports and call.kind != "with":
+            told = call.value is not None and call.value is self.world.scheduler.shutdown_report
+            self.demand(told, "SHUT-7", f"{call.name} returns {call.value!r}, and not what closing has done")
 
     def _demand_closed(self, call: Call, requirement: str) -> None:
         running = [body.name for body in self.world.bodies if body.lives]
@@ -209,6 +209,7 @@ class Answers(Strangers):
             over, requirement, f"{call.name} returns before closing is over: {', '.join(running)} still runs"
         )
         self.demand(not call.open_after, requirement, f"{call.name} returns, and the scheduler is open")
+        self.demand(call.over_after, requirement, f"{call.name} returns, and closing is not over")
 
     def _idle_answer(self, call: Call) -> None:
         """Of `idle`: nothing that it waits for was left then, or closing is over."""

@@ -204,8 +204,7 @@ class Oracle(Answers, Quiescence):
             really = body.fate in right or body.hit
             self.demand(really, "LIMIT-6", f"{event} of {body.name}, whose coroutine {how(body)}")
         if body is not None and dest in _FINAL:
-            body.look()
-            self._demand_told_outcome(body, event)
+            self._demand_told_outcome(body)
         self.reference.record(body, event, source, dest)
 
     def _on_expiry(self, body: Body) -> None:
@@ -213,13 +212,11 @@ class Oracle(Answers, Quiescence):
         self.demand(self._time_is_over(body), _TIME, f"the time of {body.name} is said to be over, and is not")
         body.expired_at = self.world.now()
 
-    def _demand_told_outcome(self, body: Body, event: str) -> None:
+    def _demand_told_outcome(self, body: Body) -> None:
         """The observer finds the outcome when it hears of the end."""
-        stopped = event == "cancel" and body.fate == "never"  # it had a slot, and its spawn was withdrawn
-        wanted = "cancelled" if stopped else _OUTCOMES.get(str(body.fate))
-        found = body.told_outcome
-        told = found == wanted or (body.hit and found is not None)
-        self.demand(told, "SEE-1", f"{body.name} {how(body)}, and its observer finds the outcome {found}")
+        found, outcome = body.told_outcome, body.entry.outcome
+        told = found is not None and found == outcome
+        self.demand(told, "SEE-1", f"{body.name} has ended, and its observer finds {found}, later on {outcome}")
 
     def _on_misled(self, record: Any) -> None:
         self.demand(False, "SEE-1", f"the second observer hears of {record}, and the first has not")
@@ -272,6 +269,8 @@ class Oracle(Answers, Quiescence):
             self._demand_settled()
             assert self.reference is not None
             states = self.reference.states
+            for body in self.account.found or ():
+                body.look()
             running = [body for body in self.account.found or () if states[body] not in _FINAL]
             self.account.end(self.world.now(), running)
 

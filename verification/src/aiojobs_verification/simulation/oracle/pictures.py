@@ -39,16 +39,17 @@ def differences(world: World, reference: Reference, picture: Any, *, quiet: bool
     """Where a picture is not as it should be."""
     yield from _counts(world, reference, picture)
     yield from _jobs(world, reference, picture)
-    stuck = [job.id for job, body in zip(picture.jobs, reference.listed(), strict=False) if body in _stuck(world)]
-    if [job.id for job in picture.stuck] != stuck:
-        yield f"{[job.name for job in picture.stuck]} are said to be stuck, and not {stuck}"
+    waiting = [body for body in world.bodies if body.trying == "self-idle"]
+    stuck = _stuck(world, waiting)
+    told = [job.id for job, body in zip(picture.jobs, reference.listed(), strict=False) if body in stuck]
+    if (quiet or not waiting) and [job.id for job in picture.stuck] != told:
+        yield f"{[job.name for job in picture.stuck]} are said to be stuck, and not {[body.name for body in stuck]}"
     if quiet and not world.environment.is_strange:
         yield from _waiting(world, picture)
 
 
-def _stuck(world: World) -> list[Body]:
+def _stuck(world: World, waiting: list[Body]) -> list[Body]:
     """The jobs that can't go on: they hold all slots and wait until the scheduler is idle, which needs a slot."""
-    waiting = [body for body in world.bodies if body.trying == "self-idle"]
     needed = world.oracle.blocked() or any(
         body.is_drained and body.entry is not None and body.entry.pending for body in world.bodies
     )

@@ -36,12 +36,14 @@ REFINEMENT: Final = "REFINEMENT"
 
 _HOLDING: Final = frozenset({"active", "closing"})
 _ENDED: Final = frozenset({"done", "closed"})
+_TIMED_OUT: Final = "timed_out"
 
 
 class ModelState(NamedTuple):
     """A state of `Jobs.tla`: what is one for each job or caller is a tuple in the order of their numbers."""
 
     phase: str
+    limit: int
     taken: int
     queue: tuple[int, ...]
     blocked: tuple[int, ...]
@@ -70,6 +72,7 @@ class Projection:
         self._futures: dict[Call, list[asyncio.Future[Any]]] = {}
         self._received: set[Body] = set()
         self._told: dict[Body, list[str]] = {}
+        self._expired: set[Body] = set()
         self._complaints = 0
 
     # What is kept.
@@ -106,6 +109,8 @@ class Projection:
             self._on_answered(things[0])
         elif kind == "report":
             self._on_report(things[0])
+        elif kind == "record" and things[1] == "expire":
+            self._expired.add(things[0])
 
     def _on_nowait(self, body: Body, error: BaseException | None) -> None:
         if isinstance(error, self.world.package.full):
@@ -146,6 +151,7 @@ class Projection:
         idle = self.callers - len(self.waiting)
         return ModelState(
             phase=str(scheduler.phase),
+            limit=scheduler.limit or 0,
             taken=scheduler.active_count,
             queue=self._queue(),
             blocked=tuple([number for number, call in enumerate(calls, 1) if call == "blocked"]),
@@ -207,10 +213,13 @@ class Projection:
             return "dropped"
         if fate == "raised":
             return "raised" if state in _ENDED else "failed"
+        if fate in {"cancelled", _TIMED_OUT}:
+            return _TIMED_OUT if _has_timed_out(body) else "cancelled"
         if fate is not None:
             return fate
-        starts = call == "returned" and state in _HOLDING
-        return "running" if body.began or starts else "fresh"
+        if not body.began and not (call == "returned" and state in _HOLDING):
+            return "fresh"
+        return "overdue" if body in self._expired else "running"
 
     def _mode(self, call: Call) -> str:
         """What a caller of wait or close does."""
@@ -224,17 +233,22 @@ class Projection:
         if before:
             return "leaving"
         if future.result():
-            return "woken"
+            return "leaving" if call.kind.startswith("close") and _has_timed_out(call.body) else "woken"
         return "expired" if call.kind.startswith("wait") else "leaving"
 
     def unpaid(self, state: ModelState) -> Iterator[str]:
         """What was taken on credit and has not come about."""
         for number, body in enumerate(self.spawned, 1):
             code = state.code[number - 1]
-            if code == "running" and not body.began:
+            if code in {"running", "overdue"} and not body.began:
                 yield f"job {number} has a slot, and never takes its first step"
             if code == "dropped" and body.ended != "never" and not _is_dropped(body):
                 yield f"the call of job {number} is over, and its coroutine is not closed"
+
+
+def _has_timed_out(body: Body | None) -> bool:
+    """Whether the job says that it has: to who closes it that is only an end."""
+    return body is not None and str(getattr(body.entry, "outcome", None)) == _TIMED_OUT
 
 
 def _is_dropped(body: Body) -> bool:

@@ -40,6 +40,8 @@ _LONGEST: Final = 8
 """So many steps of the model at most are one callback of the code; 3 are the most that were seen."""
 
 _HOLDING: Final = frozenset({"active", "closing"})
+_OF_ALL: Final = frozenset({"shutdown", "settle", "set_limit_idle", "set_limit_start"})
+"""Steps that are about no job and no caller of their own."""
 _OF_LOOP: Final = frozenset({"arrive", "refuse", "watch", "resume"})
 """Steps that the loop takes by itself, and that must not be left undone when it is at rest."""
 
@@ -86,8 +88,10 @@ class Cause(NamedTuple):
 
 def step_between(action: str, before: ModelState, after: ModelState) -> ModelStep:
     """The step of this name that leads from one state to the other."""
-    if action in {"shutdown", "settle"}:
+    if action in _OF_ALL:
         return ModelStep(action)
+    if action == "report_late":
+        return ModelStep(action, _changed(before.late, after.late))
     if action in {"wait", "stop", "cancel_waiter", "expire", "watch", "resume"}:
         caller = _changed(before.waiter, after.waiter)
         mode = before.waiter[caller - 1] if action not in {"wait", "stop"} else ""
@@ -132,9 +136,12 @@ def _sees(step: ModelStep) -> bool:
     return step.action.startswith("end_") and step.how == "raised"
 
 
+_OWN_ENDS: Final = frozenset({"returned", "cancelled", "timed_out"})
+
+
 def _runs(step: ModelStep) -> bool:
     """Whether it is a coroutine that comes to its end."""
-    return step.action == "fail" or (step.action.startswith("end_") and step.how in {"returned", "cancelled"})
+    return step.action == "fail" or (step.action.startswith("end_") and step.how in _OWN_ENDS)
 
 
 def _stops(step: ModelStep) -> bool:
@@ -187,8 +194,9 @@ _CAUSES: Final[dict[str, Callable[[Cause, ModelStep], bool]]] = {
     "close": _of_close,
     "end": lambda _, step: step.action == "shutdown" or _drops(step),
     "job": lambda cause, step: step.job == cause.job and _runs(step),
-    "timer": lambda _, step: step.action == "expire",
+    "timer": lambda _, step: step.action in {"expire", "expire_active", "report_late"},
     "cancel": _of_cancel,
+    "set-limit": lambda _, step: step.action in {"set_limit_idle", "set_limit_start"},
     "sweep": lambda _, step: step.action in {"give_up", "cancel_waiter"},
 }
 """What each kind of cause may do; what sees a failure may do so besides."""
@@ -357,7 +365,7 @@ class Refinement:
             return Cause("nowait", self.projection.number(self.world.bodies[-1]))
         if self.model.eager and self.world.calls and kind in {*_CAUSES, *_KINDS}:
             return self._cause_of_call(self.world.calls[-1])  # it has taken its first step
-        return Cause(kind) if kind in {"sweep", "misuse"} else None
+        return Cause(kind) if kind in {"set-limit", "sweep", "misuse"} else None
 
     # Steps, and rest.
 

@@ -42,6 +42,8 @@ class Call:
         """The scheduler was open when the call was made."""
         self.open_after = True
         """The scheduler was open when the answer came."""
+        self.over_after = True
+        """Closing was over when the answer came."""
         self.called_in = self.answered_in = -1
         """In which turn that was."""
         self.late = False
@@ -108,6 +110,7 @@ class Call:
         self.answered = True
         self.answered_in = world.turns
         self.open_after = not world.scheduler.closed
+        self.over_after = not world.package.phases or world.scheduler.phase == "closed"
         world.note("answered", self)
 
     async def _perform(self) -> Any:

@@ -1,4 +1,4 @@
-"""Misuse: every mistake in a call of `spawn` or `shield`, one after the other.
+"""Misuse: every mistake in a call of `spawn`, `shield` or `set_limit`, one after the other.
 
 Rules of this file: a mistake is an error of the right kind, in whatever phase the scheduler is, full or
 not; it leaves the coroutine as it was, and it changes nothing. The last is taken literally: the state of
@@ -35,6 +35,9 @@ def misuse(world: World) -> None:
         for what, given, options, right in _mistakes(world):
             _make(world, f"{method} of {what}", _call(world, method, given, options), given, right)
     _make(world, "shield of a number", lambda: world.scheduler.shield(1), 1, TypeError)
+    if world.package.resizes:
+        _make(world, "set_limit to nothing", lambda: world.scheduler.set_limit(0), 0, ValueError)
+        _make(world, "set_limit to a float", lambda: world.scheduler.set_limit(1.5), 1.5, TypeError)
     if _mark(world) != before:
         raise Violation(_KIND, "an argument error has changed something")
 
@@ -51,6 +54,9 @@ def _mistakes(world: World) -> Iterator[tuple[str, Any, dict[str, Any], type[Exc
     yield "a function", _nothing, {}, TypeError
     yield "a number as the name", _nothing(), {"name": 1}, TypeError
     yield "a number as the context", _nothing(), {"context": 1}, TypeError
+    if world.package.has_terms:
+        yield "a time limit below zero", _nothing(), {"timeout": -1.0}, ValueError
+        yield "a number in place of drain", _nothing(), {"drain": 1}, TypeError
     yield "a coroutine that was started", _started(), {}, RuntimeError
     yield "a coroutine that is over", _over(), {}, RuntimeError
     for body in world.bodies:
