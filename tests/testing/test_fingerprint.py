@@ -370,6 +370,15 @@ async def test_tasks_are_told_apart_by_a_cancellation_under_way(kind):
     await task
 
 
+async def test_a_future_that_asyncio_makes_for_itself_is_a_future():
+    """Those in C have attributes, and no `__dict__` by which one could see them."""
+    first, again, other = (asyncio.gather(asyncio.sleep(0, number)) for number in (1, 1, 2))
+    assert type(first) is not asyncio.Future
+    assert content(first) == content(again) != content(other)
+    assert subject._hides_something(asyncio.Future)
+    await asyncio.gather(first, again, other)
+
+
 def test_where_a_task_can_t_be_seen_into_that_is_said(monkeypatch):
     class Closed:
         def done(self):

@@ -261,7 +261,7 @@ class _Takers(dict[type, _Taker]):
         slots = [member for member in members if isinstance(member, types.MemberDescriptorType)]
         head = (kind.__module__, kind.__qualname__)
         owner = [] if _is_trusted(kind.__module__) else [kind]
-        if not kind.__dictoffset__:
+        if not _shows_its_dict(kind):
             return lambda item: (head, [*owner, *[_member(slot, item) for slot in slots]])
 
         def take(item: Any) -> _Parts:
@@ -346,8 +346,15 @@ def _defaults(function: types.FunctionType) -> list[Any]:
     return [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
 
 
+def _shows_its_dict(kind: type) -> bool:
+    """Not so asyncio's futures in C: the garbage collector knows theirs."""
+    return any("__dict__" in vars(base) for base in kind.__mro__)
+
+
 def _hides_something(kind: type) -> bool:
     """Whether instances have content beside their attributes: those of classes in C that are larger than they show."""
+    if kind.__dictoffset__ and not _shows_its_dict(kind):
+        return True
     for base in kind.__mro__[:-1]:
         above = base.__base__
         if above is None or base.__itemsize__:
