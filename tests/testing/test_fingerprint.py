@@ -352,12 +352,13 @@ async def test_tasks_are_told_apart_by_a_cancellation_under_way(kind):
     heard = []
     task = kind(sleeps(), loop=loop, name="one")
     await asyncio.sleep(0)
-    before = content(task)
+    await asyncio.sleep(0)
     task.cancel()
-    task.uncancel()
-    assert content(task) != before
+    under_way = content(task)
     await asyncio.sleep(0)
     assert heard == [1]
+    heard.clear()
+    assert content(task) != under_way  # it stands where it stood, and is cancelled no more
     named = content(task)
     task.set_name("another")
     assert content(task) != named
@@ -367,6 +368,15 @@ async def test_tasks_are_told_apart_by_a_cancellation_under_way(kind):
     assert (content(task) == given) == (kind is asyncio.Task)
     heard.append("enough")
     await task
+
+
+async def test_a_future_that_asyncio_makes_for_itself_is_a_future():
+    """Those in C have attributes, and no `__dict__` by which one could see them."""
+    first, again, other = (asyncio.gather(asyncio.sleep(0, number)) for number in (1, 1, 2))
+    assert type(first) is not asyncio.Future
+    assert content(first) == content(again) != content(other)
+    assert subject._hides_something(asyncio.Future)
+    await asyncio.gather(first, again, other)
 
 
 def test_where_a_task_can_t_be_seen_into_that_is_said(monkeypatch):
@@ -481,6 +491,19 @@ def test_variables_of_modules_and_classes_that_the_code_names_are_part_of_the_st
     assert content(names_them) == before
     change()
     assert content(names_them) != before
+
+
+def test_a_module_of_the_program_is_not_trusted_for_its_name(monkeypatch):
+    """Only the standard library's own module `queue` is; one of the program may bear its name."""
+    assert subject._is_trusted("queue")
+    assert subject._is_trusted("sys")
+    assert not subject._is_trusted(__name__)
+    subject._is_trusted.cache_clear()
+    module = types.ModuleType("queue")
+    module.__file__ = "/home/me/orders/queue.py"
+    monkeypatch.setitem(sys.modules, "queue", module)
+    assert not subject._is_trusted("queue")
+    subject._is_trusted.cache_clear()
 
 
 def test_what_changes_from_run_to_run_is_never_merged_away():
