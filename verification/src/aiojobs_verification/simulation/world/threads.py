@@ -1,6 +1,6 @@
-"""Callers in other threads, as far as one thread can have them: each hands its coroutine over and is waited for at once.
+"""Callers in other threads, as far as one thread can have them: each hands its coroutine over and is waited for.
 
-Rules of this file: the other thread does one thing, `spawn_threadsafe`, and has ended before the world goes on. So what
+Rules of this file: the other thread does one thing, `spawn_threadsafe`, and has ended before the world goes on. What
 is handed over arrives at a turn of the loop like everything from outside, and a run is the same every time. Whether
 two threads really do something at the same moment is not asked here; the tests do.
 
