@@ -41,7 +41,7 @@ class Owner(Protocol):
     """What a handle asks of the lanes."""
 
     def withdraw(self, piece: Any) -> None:
-        """Take back what has no job yet, if it has none."""
+        """Take back what has no job yet, or whose job has ended and never began."""
         ...
 
     def has_begun(self, piece: Any) -> None:
@@ -226,6 +226,8 @@ class LaneJob(Generic[_T_co]):
         try:
             if job is not None:
                 await job.close(timeout=timeout)
+                if self.owner is not None:
+                    self.owner.withdraw(self)
         finally:
             del self, job
 

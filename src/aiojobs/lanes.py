@@ -119,6 +119,8 @@ class Lanes:
         self._knocking: asyncio.Task[Job[Any]] | None = None
         """The blocked spawn of the one at the door, when the scheduler's queue is full."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._nothing: asyncio.Future[None] | None = None
+        """Has a result: to shield it does nothing but what the scheduler checks first."""
         self._holding: asyncio.Future[None] | None = None
         """What keeps the scheduler from being drained while something waits."""
         self._is_woken = False
@@ -266,7 +268,7 @@ class Lanes:
         has_begun = type(coro) is CoroutineType and inspect.getcoroutinestate(coro) != inspect.CORO_CREATED
         if has_begun or id(coro) in self._coros:
             raise RuntimeError(f"coro must not have been started or spawned before, got {coro!r}")
-        self._refuse_if_closed(coro)
+        self._refuse(coro)
         return Terms(name, contextvars.copy_context() if context is None else context, within)
 
     def _check_loop(self) -> None:
@@ -276,14 +278,20 @@ class Lanes:
             nothing = loop.create_future()
             nothing.set_result(None)
             self._scheduler.shield(nothing)
-            self._loop = loop
+            self._loop, self._nothing = loop, nothing
         elif loop is not self._loop:
             raise RuntimeError(f"{self!r} is bound to a different event loop")
 
-    def _refuse_if_closed(self, coro: _Coro[Any]) -> None:
+    def _refuse(self, coro: _Coro[Any]) -> None:
+        """After closing has begun, and in an observer, nothing is accepted."""
         if self._scheduler.closed:
             self._discard(coro)
             raise RuntimeError("Scheduling a new job after closing")
+        try:
+            self._scheduler.shield(cast("asyncio.Future[None]", self._nothing))
+        except RuntimeError:
+            self._discard(coro)
+            raise
 
     def _discard(self, coro: _Coro[Any]) -> None:
         """Close what never ran; what that raises is for the handler (``START-2``)."""
@@ -339,12 +347,8 @@ class Lanes:
                 turn.set_result(None)
 
     def _accept(self, key: Hashable, coro: _Coro[_T], terms: Terms) -> LaneJob[_T]:
-        self._refuse_if_closed(coro)
-        try:
-            self._hold()
-        except RuntimeError:  # an observer called
-            self._discard(coro)
-            raise
+        self._refuse(coro)
+        self._hold()
         piece = LaneJob(key, coro, terms, self)
         lane = self._lanes.get(key)
         if lane is None:
@@ -373,11 +377,12 @@ class Lanes:
         self._is_woken = False
         while self._ring and self._at_door is None and not self._scheduler.closed:
             lane, _ = self._ring.popitem(last=False)
-            if lane.waiting and lane.running < self._limit:
+            if lane.running < self._limit:
                 piece, _ = lane.waiting.popitem(last=False)
                 lane.running += 1
                 self._hand_over(lane, piece)
                 self._settle(lane)
+        self._release()
 
     def _hand_over(self, lane: _Lane, piece: LaneJob[Any]) -> None:
         piece.wake()
@@ -460,7 +465,7 @@ class Lanes:
     # --- Leaving ----------------------------------------------------------------------------------
 
     def withdraw(self, piece: LaneJob[Any]) -> None:
-        """Take back what has no job yet, if it has none.
+        """Take back what has no job yet, or whose job has ended and never began.
 
         Raises:
             RuntimeError: the loop is another one.
@@ -468,6 +473,8 @@ class Lanes:
         self._check_loop()
         self._hear()
         if piece.job is not None:
+            if piece.owner is not None and piece.job.done():
+                self._give_up(piece)
             return
         self._pending -= 1
         lane = self._lanes[piece.key]
@@ -492,12 +499,19 @@ class Lanes:
             self._discard(coro)
 
     def _settle(self, lane: _Lane) -> None:
-        """After any change of a lane: its blocked callers, its turn, its end; and what keeps the scheduler waiting."""
+        """After any change of a lane: its blocked callers, its turn, its end."""
         self._admit(lane)
-        self._line_up(lane)
+        if lane.waiting:
+            self._line_up(lane)
+        else:
+            self._ring.pop(lane, None)
         if lane.is_idle():
             self._lanes.pop(lane.key, None)
-        if not self._pending and not self._blocked:
+        self._release()
+
+    def _release(self) -> None:
+        """If nothing waits, let the scheduler drain."""
+        if not self._pending and not self._blocked and self._at_door is None:
             holding, self._holding = self._holding, None
             if holding is not None and not holding.done():
                 holding.set_result(None)
@@ -505,19 +519,18 @@ class Lanes:
     # --- Draining and closing ---------------------------------------------------------------------
 
     def _hold(self) -> None:
-        """Keep the scheduler from being drained.
-
-        Raises:
-            RuntimeError: an observer of the scheduler calls.
-        """
+        """Keep the scheduler from being drained, and hear of it when it closes."""
         if self._holding is None:
             holding = cast("asyncio.AbstractEventLoop", self._loop).create_future()
+            holding.add_done_callback(self._let_loose)  # first, so that all is done when closing is over
             self._scheduler.shield(holding)
-            holding.add_done_callback(self._let_loose)
             self._holding = holding
 
     def _let_loose(self, holding: asyncio.Future[None]) -> None:
-        """If the scheduler closes, nothing that waits will ever run."""
+        """If the scheduler closes, nothing that waits will ever run.
+
+        Closing refuses blocked callers before it cancels what is shielded: a task at the door has its answer.
+        """
         if holding.cancelled():
             self._holding = None
             self._hear()
@@ -525,12 +538,12 @@ class Lanes:
 
     def _drop(self, waiting: list[LaneJob[Any]]) -> None:
         door = self._at_door
+        if door is not None and door.job is not None:
+            self.withdraw(door)
         for lane in [*self._lanes.values()]:
             lane.waiting.clear()
             self._admit(lane)
         self._ring.clear()
-        if door is not None and self._knocking is not None:
-            waiting.append(door)
         self._pending -= len(waiting)
         for lane in [*self._lanes.values()]:
             self._settle(lane)
