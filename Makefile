@@ -21,7 +21,7 @@ UNRESOLVED := || sh .ci/whose $$? "LOCK: what is asked for can't be had together
 # pytest ends with 1 if a test failed, and with another code if it did not get that far.
 NO_TEST := "pytest did not come to its end. That is no verdict about any test: see above."
 # The tests of the library. Those of the checkers, in verification/tests, are `make verify`'s.
-LIBRARY := $(patsubst %,tests/%,unit testing regression conformance stateful aiohttp signals seeing typing examples docs packaging) \
+LIBRARY := $(patsubst %,tests/%,unit testing regression conformance stateful aiohttp asgi exporters signals seeing typing examples docs packaging) \
 	tests/quality/test_source_rules.py tests/quality/test_survivors.py
 
 .DEFAULT_GOAL := help
@@ -71,8 +71,11 @@ fuzz: ## drive the real scheduler at random until you stop it, on all cores; fin
 bench: ## what a job costs here, with aiojobs 1.4.0, and in plain asyncio: build/bench/bench.md, with pictures
 	@LOCK=bench $(ENV) python -m benchmarks run --tier $(if $(FULL),full,$(if $(QUICK),quick,default))
 
-demo: ## a small aiohttp service under load, with clients that hang up and a shutdown in the middle
+demo: ## two small services under load, aiohttp and ASGI, with clients that hang up and a shutdown in the middle
+	@printf '==> aiohttp: every order that was accepted is stored\n'
 	@$(ENV) python -m examples.orders_demo
+	@printf '\n==> FastAPI on uvicorn: jobs beside background tasks\n'
+	@$(ENV) python -m examples.asgi_demo
 
 lock: ## resolve the locks in requirements/ anew, from pyproject.toml, compat.in and bench.in (universal, hashed)
 	@$(RESOLVE) requirements/dev.lock pyproject.toml --all-extras --group dev $(UNRESOLVED)

@@ -3,7 +3,7 @@
 import gc
 import sys
 
-pytest_plugins = ["support.loops", "support.specification"]
+pytest_plugins = ["pytester", "support.loops", "support.specification"]
 
 
 def pytest_collection_finish() -> None:

@@ -170,6 +170,27 @@ WORKLOADS: Final = {
             growing=False,
         ),
         Workload(
+            "spawn and drain, Prometheus",
+            "as spawn and drain, with `aiojobs.prometheus.Metrics` as the observer",
+            "a done callback that increments a counter and observes two histograms, looked up before",
+            "counted_by_prometheus",
+            growing=False,
+        ),
+        Workload(
+            "spawn and drain, OpenTelemetry metrics",
+            "as spawn and drain, with `aiojobs.opentelemetry.Metrics` as the observer; the SDK keeps the figures",
+            "a done callback that adds to a counter and records two histograms",
+            "counted_by_opentelemetry",
+            growing=False,
+        ),
+        Workload(
+            "spawn and drain, OpenTelemetry spans",
+            "as spawn and drain, by `aiojobs.opentelemetry.Tracing.spawn`; the SDK exports nowhere",
+            "`start_span`, `create_task` in a context that has it, a done callback that ends it",
+            "traced",
+            growing=False,
+        ),
+        Workload(
             "memory, pending",
             "what one of {n} jobs takes that stand in the queue, its coroutine included",
             "a coroutine that has not started",

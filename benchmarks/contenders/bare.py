@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import create_task
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from . import telemetry
 from .base import Contender
 from .stage import Stage, settle
 
 __all__ = ["Bare", "Chained"]
 
 _Task = asyncio.Task[None]
+
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""Of histograms, in seconds: as many as this package has."""
 
 
 class Bare(Contender):
@@ -55,6 +62,67 @@ class Bare(Contender):
                 task.add_done_callback(report)
                 tasks.append(task)
             await asyncio.wait(tasks)
+
+    async def counted_by_prometheus(self, stage: Stage) -> None:
+        """A done callback writes what a job has to: one counter, two histograms."""
+        from prometheus_client import CollectorRegistry, Counter, Histogram
+
+        registry = CollectorRegistry()
+        jobs = Counter("jobs", "ended", ["task", "outcome"], registry=registry).labels("nothing", "returned")
+        waited, ran = (
+            Histogram(name, name, ["task"], registry=registry, buckets=BOUNDS).labels("nothing")
+            for name in "wr"
+        )
+
+        def count(_task: _Task) -> None:
+            waited.observe(0)
+            ran.observe(0)
+            jobs.inc()
+
+        await self._each_then(stage, count)
+
+    async def counted_by_opentelemetry(self, stage: Stage) -> None:
+        """The same, with the instruments of a meter."""
+        with telemetry.meters() as provider:
+            meter = provider.get_meter("bare")
+            jobs = meter.create_counter("jobs")
+            waited, ran = (
+                meter.create_histogram(name, explicit_bucket_boundaries_advisory=BOUNDS) for name in "wr"
+            )
+
+            def count(_task: _Task) -> None:
+                waited.record(0, {"task": "nothing"})
+                ran.record(0, {"task": "nothing"})
+                jobs.add(1, {"task": "nothing", "outcome": "returned"})
+
+            await self._each_then(stage, count)
+
+    async def _each_then(self, stage: Stage, callback: Callable[[_Task], None]) -> None:
+        body = stage.bodies.nothing
+        with stage.measured:
+            tasks = [create_task(body()) for _ in range(stage.n)]
+            for task in tasks:
+                task.add_done_callback(callback)
+            for task in tasks:
+                await task
+            await settle()
+
+    async def traced(self, stage: Stage) -> None:
+        """A span is started before each task is created, current in it, and ended by its callback."""
+        from opentelemetry import context, trace
+
+        body = stage.bodies.nothing
+        with telemetry.tracers() as provider, stage.measured:
+            tracer, tasks = provider.get_tracer("bare"), []
+            for _ in range(stage.n):
+                span = tracer.start_span("nothing", attributes={"task": "nothing"})
+                within = copy_context()
+                within.run(context.attach, trace.set_span_in_context(span))
+                tasks.append(create_task(body(), context=within))
+                tasks[-1].add_done_callback(partial(_end, span))
+            for task in tasks:
+                await task
+            await settle()
 
     async def sustained_load(self, stage: Stage) -> None:
         """A semaphore is taken before each task is created, and given back by its callback."""
@@ -186,6 +254,10 @@ class _Plain:
 
     def set(self, state: str) -> None:
         self.state = state
+
+
+def _end(span: Any, _task: _Task) -> None:
+    span.end()
 
 
 class Chained(Contender):

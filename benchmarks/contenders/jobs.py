@@ -10,16 +10,19 @@ workload is about. The queue is unbounded unless a workload blocks callers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
+from . import telemetry
 from .base import Contender, Method
 from .stage import Bodies, Stage, settle
 
 __all__ = ["Jobs"]
 
+_Spawn = Callable[[Coroutine[Any, Any, None]], Awaitable[object]]
 _Body = Callable[[], Coroutine[Any, Any, None]]
-_OWN = {"observed", "transition"}
+_OWN = {"counted_by_opentelemetry", "counted_by_prometheus", "observed", "traced", "transition"}
 """What aiojobs 1.4.0 has not."""
 
 
@@ -68,8 +71,35 @@ class Jobs(Contender):
         scheduler = self._scheduler(stage, stage.limit, observer=lambda _record: None)
         await self._drain(stage, scheduler, stage.bodies.nothing)
 
-    async def _drain(self, stage: Stage, scheduler: Any, body: _Body) -> None:
-        spawn = scheduler.spawn
+    async def counted_by_prometheus(self, stage: Stage) -> None:
+        """As ``spawn_and_drain``, with metrics in a registry."""
+        from prometheus_client import CollectorRegistry
+
+        from aiojobs.prometheus import Metrics
+
+        observer = Metrics(registry=CollectorRegistry())
+        await self._drain(stage, self._scheduler(stage, stage.limit, observer=observer), stage.bodies.nothing)
+
+    async def counted_by_opentelemetry(self, stage: Stage) -> None:
+        """As ``spawn_and_drain``, with metrics that the SDK keeps."""
+        from aiojobs.opentelemetry import Metrics
+
+        with telemetry.meters() as provider:
+            observer = Metrics(meter_provider=provider)
+            scheduler = self._scheduler(stage, stage.limit, observer=observer)
+            await self._drain(stage, scheduler, stage.bodies.nothing)
+
+    async def traced(self, stage: Stage) -> None:
+        """As ``spawn_and_drain``, with a span for each job."""
+        from aiojobs.opentelemetry import Tracing
+
+        with telemetry.tracers() as provider:
+            scheduler = self._scheduler(stage, stage.limit)
+            spawn = partial(Tracing(tracer_provider=provider).spawn, scheduler)
+            await self._drain(stage, scheduler, stage.bodies.nothing, spawn)
+
+    async def _drain(self, stage: Stage, scheduler: Any, body: _Body, traced: _Spawn | None = None) -> None:
+        spawn = traced or scheduler.spawn
         with stage.measured:
             for _ in range(stage.n):
                 await spawn(body())

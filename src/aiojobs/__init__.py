@@ -1,7 +1,7 @@
 """Background jobs for asyncio, whose promises are specified, enforced and checked by machines.
 
-A `Scheduler` runs coroutines as jobs: so many at once, so many more in a queue, the rest of the callers
-waiting; it hands on their results, accounts for every exception, and stops them all in bounded time.
+A `Scheduler` runs coroutines as jobs: up to a limit at once, more in a bounded queue, and then callers wait. It keeps
+their results, finds a receiver for every exception, and stops all of them in bounded time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who starts, who queues, who waits outside and who is refused: the decisions, and nothing else.
+"""The decisions, and nothing else: a job starts or queues, a caller is blocked or refused.
 
 The rules of this file
 ----------------------
@@ -10,8 +10,8 @@ actions there, and bears the same name where there is one.
 
 How it works
 ------------
-Four numbers: ``running`` jobs hold the slots, ``pending`` jobs stand in the queue, ``blocked`` calls of
-``spawn`` stand outside because the queue is full, and the ``phase`` says whether anything may start.
+Three counts and a phase: ``running`` jobs hold the slots, ``pending`` jobs stand in the queue, ``blocked`` callers
+of ``spawn`` wait because the queue is full, and the ``phase`` says whether anything may start.
 While the phase is open three facts hold between any two calls (``violations`` writes them down):
 
 * nobody is pending unless every slot is taken (``LIMIT-1``, ``LIMIT-2``);
@@ -21,7 +21,7 @@ While the phase is open three facts hold between any two calls (``violations`` w
 A limit that is lowered stops nothing: ``surplus`` says how many more hold a slot than may, and while it is not 0 an
 end starts nothing (``LIMIT-7``).
 
-So whenever a slot or a place falls free, at most one job starts and at most one blocked call moves up,
+So whenever a slot or a place is released, at most one job starts and at most one blocked caller is admitted,
 and both happen at once: ``ended`` and ``withdrawn`` return the ``Next`` step, with the numbers already
 adjusted to it. There is no moment at which a slot is free beside a job that waits.
 
@@ -52,7 +52,7 @@ class Verdict(Enum):
     QUEUE = "queue"
     """Every slot is taken: the job is accepted and waits its turn."""
     BLOCK = "block"
-    """The queue is full as well: the call waits outside, and the job is not accepted yet."""
+    """The queue is full as well: the caller is blocked, and the job is not accepted yet."""
     FULL = "full"
     """As ``BLOCK``, for a caller that cannot wait: refused."""
     REFUSE = "refuse"
@@ -60,7 +60,7 @@ class Verdict(Enum):
 
 
 class Next(Enum):
-    """What must follow, at once, when a slot or a place in the queue has fallen free."""
+    """What must follow, at once, when a slot or a place in the queue was released."""
 
     NOTHING = "nothing"
     START = "start"
@@ -99,7 +99,7 @@ class Admission:
     pending: int
     """Places taken in the queue: ``0 <= pending``, and ``pending <= pending_limit`` unless that is 0."""
     blocked: int
-    """Calls that wait outside: ``0 <= blocked``."""
+    """Callers that are blocked: ``0 <= blocked``."""
 
     def __init__(self, limit: int | None, pending_limit: int) -> None:
         self.limit = limit
@@ -169,7 +169,7 @@ class Admission:
         self.blocked -= 1
 
     def shutdown(self) -> None:
-        """Closing begins: the queue and the calls outside are dismissed (``shutdown``)."""
+        """Closing begins: the queue and the blocked callers are dismissed (``shutdown``)."""
         self.move(PhaseEvent.CLOSE)
         self.pending = 0
         self.blocked = 0

@@ -1,4 +1,4 @@
-"""Callers of ``spawn`` that wait for a place, because every slot and every place in the queue is taken.
+"""Blocked callers: their ``spawn`` waits for a place, because all slots and all places in the queue are taken.
 
 The rules of this file
 ----------------------
@@ -7,10 +7,11 @@ of what was offered, whenever the caller is cancelled.
 
 How it works
 ------------
-A call waits outside, on a future of its own, in order of arrival. When a place falls free the job of the first one
-is accepted there and then, and its caller wakes a loop pass later. In between the job is *arriving*: it has its place,
-even a slot, but no task, because the caller may be cancelled in that very pass and the job must then never run. The
-caller launches the job when it wakes, and those that were started behind it wait for that (``LIMIT-5``).
+A caller waits on a future of its own, first in, first out. When a place is released, the first one is admitted: its
+job is accepted at once, and the caller wakes a loop pass later. In between the job is in ``arriving``: it has its
+place, even a slot, but no task, because the caller may be cancelled in that very pass and the job must then never run.
+The job is handed over when the caller wakes, which launches it; jobs that started behind it wait for that
+(``LIMIT-5``).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _T = TypeVar("_T")
 
 
 class Backpressure:
-    """The line of the callers that wait outside one scheduler."""
+    """The line of the blocked callers of one scheduler."""
 
     __slots__ = ("_core",)
 
@@ -51,7 +52,7 @@ class Backpressure:
         context: Context | None,
         terms: Terms | None,
     ) -> Job[_T]:
-        """Wait outside until a place falls free, or closing begins, or the caller is cancelled."""
+        """Wait until a place is released, or closing begins, or the caller is cancelled."""
         job: Job[_T] = Job(coro, self._core, name, copy_context() if context is None else context)
         del coro  # what is raised while it is closed may hold this frame (BOOK-3)
         place = self.join(job, terms)
@@ -110,7 +111,7 @@ class Backpressure:
         return job
 
     def withdraw(self, place: asyncio.Future[None], job: Job[Any]) -> None:
-        """A blocked spawn was cancelled or refused: outside, or with its job accepted (``SPAWN-1``)."""
+        """A blocked spawn was cancelled or refused, before or after its job was accepted (``SPAWN-1``)."""
         core = self._core
         if core.places.pop(place, None) is not None:
             core.admission.give_up()

@@ -1,4 +1,4 @@
-"""Closing and draining: asked once, delivered once, bounded by one timer, and never in need of a task.
+"""Closing and draining: one request, one cancellation for each job, one timer, and no task.
 
 The rules of this file
 ----------------------
@@ -8,7 +8,7 @@ chain (``SHUT-3``, ``SHUT-5``).
 
 How it works
 ------------
-1. ``_begin``: the phase changes, and from here on nothing starts (``SHUT-1``). The calls outside are refused,
+1. ``_begin``: the phase changes, and from here on nothing starts (``SHUT-1``). Blocked callers are refused,
    the queue is dismissed, and every running job and shielded awaitable gets its cancellation. Each of these calls
    out, and whatever one of them raises, the others are made (``BOOK-4``).
 2. A cancellation is thrown into its coroutine one loop pass later, or two if the job has yet to take its
@@ -234,7 +234,7 @@ class Closing:
             core.bound.call_out("a waiter", resolve, place, None)
         for job, (coro, _) in zip(dropped, held, strict=True):
             core.close_coroutine(coro, job)
-            core.say_farewell(job, (coro, None, None), None)
+            core.say_farewell(job, (coro, None, None, None), None)
         held = coro = None  # as in close_coroutine
         core.told()
         self._ask_all(asked)

@@ -1,4 +1,4 @@
-"""The jobs of one scheduler: who holds a slot, who stands in the queue, and what follows when a job comes or ends.
+"""The jobs of one scheduler: registries of slots and queue, and what follows an entry or an end.
 
 The rules of this file
 ----------------------
@@ -21,9 +21,9 @@ nowhere else. Both are ordered, and since jobs start first in, first out, the ru
 queue are in the order of spawning (``BOOK-2``). No set of jobs exists, so nothing depends on the order of
 hashes.
 
-*The other parts* are connected by the scheduler: what makes the tasks (`Starter`) and knows
-them (`Tasks`), the callers that wait outside
-(`Line`), and whom to tell when nothing is left (``on_idle``). What is asked of them is written down here.
+*The other parts* are connected by the scheduler: what makes the tasks (`Starter`) and knows them (`Tasks`), the
+blocked callers (`Line`), the time limits (`Clock`), and what to call when nothing is left (``on_idle``). This file
+declares what it needs of them.
 
 ``ended`` completes the registries, wakes who waits, lets the next job start, and reports to the handler last.
 
@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from asyncio import Future, get_running_loop
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from contextvars import Context, copy_context
 from types import CoroutineType
@@ -108,6 +108,10 @@ class Tasks(Protocol):
         """Whether a task, which need not be the one that was made for a job, has begun it."""
         ...
 
+    def runners(self) -> Iterable[tuple[object, Job[Any]]]:
+        """The tasks that have begun a job, though they need not be those that were made for them."""
+        ...
+
     def see_end(self, job: Job[Any]) -> bool:
         """Take notice of the end of a task that has not told of it yet; whether there was one."""
         ...
@@ -126,7 +130,7 @@ class Clock(Protocol):
 
 
 class Line(Protocol):
-    """The callers that wait outside, because the queue is full."""
+    """The callers that are blocked because the queue is full."""
 
     def forget_gone(self) -> list[Job[Any]]:
         """Those at the head that were cancelled are not let in any more; their jobs, to be closed."""
@@ -185,7 +189,7 @@ class Core:
     waiting: deque[Job[Any]]
     """Jobs that have a slot and are to be launched in their turn. Nothing stays for more than a loop pass."""
     places: OrderedDict[Future[None], Job[Any]]
-    """Where each of the callers waits that wait outside, and with which job, in order of arrival."""
+    """The future of each blocked caller, with its job: first in, first out."""
     arriving: dict[Job[Any], None]
     """Jobs that were accepted for one of them whose call has not returned yet."""
     callbacks: dict[Job[Any], Callbacks]
@@ -246,7 +250,7 @@ class Core:
         may_block: bool,
         terms: Terms | None = None,
     ) -> Job[_T] | None:
-        """Carry out the verdict on a coroutine; None if its caller has to wait outside.
+        """Carry out the verdict on a coroutine; None if its caller is blocked.
 
         A job that waits keeps a copy of the context of this moment; one that starts now gets one anyway.
         """
@@ -387,13 +391,12 @@ class Core:
     ) -> None:
         """A running job has really ended: complete its registries, wake who waits, start the next, report."""
         # To free what a job lets go of may run anything: it is held to the end of the first half, here or by its run.
-        held = terms = None
-        if outcome is not _RETURNED or self.is_special or foreign:
-            held = (job.coro, job.task, job.context)
-        if self.terms:
-            terms = self.part_with(job)
+        held = None
+        if outcome is not _RETURNED or self.is_special or self.terms or foreign:
+            terms = self.part_with(job) if self.terms else None
             if terms is not None and terms.failure is not None and outcome is _CANCELLED:
                 outcome, result = _TIMED_OUT, (terms.failure, None)
+            held = (job.coro, job.task, job.context, terms)
         task = job.task if CALL_GRAPH else None
         job.fire(event)
         del self.slots[job]
@@ -410,17 +413,19 @@ class Core:
         # Whole: from here on it calls out.
         if CALL_GRAPH and (job.waiters is not None or self.callbacks or self.waiters):
             self.show_callers(unlink, job, task)
-        if terms is not None and terms.timer is not None:
-            self.bound.call_out("a timer", cancel, terms.timer)
         if held is not None or gone:
             self.say_farewell(job, held, gone)
         held = task = terms = None
         if job.waiters is not None or self.callbacks:
             self.tell(job, received=received)
-        unreceived = (outcome is _RAISED or outcome is _TIMED_OUT) and job.waiters is None and not received
+        unreceived = (
+            outcome is not _RETURNED
+            and (outcome is _RAISED or outcome is _TIMED_OUT)
+            and job.waiters is None
+            and not received
+        )
         if following is None:
-            if self.on_idle is not None and (self.endless or not self.slots):
-                self.on_idle()
+            pass
         elif (
             self.waiting or following in self.arriving or (self.is_special and self.starter.begins_at_once())
         ):
@@ -432,8 +437,8 @@ class Core:
             self.starter.fail_soon(following, failure)
             del failure
         following = None  # what its task raised may hold this frame (BOOK-3)
-        if self.endless:
-            self.reconsider()
+        if self.on_idle is not None and (self.endless or not self.slots):
+            self.on_idle()
         if unreceived:
             self.reporting.report_failure(job)
 
@@ -443,14 +448,16 @@ class Core:
             self.ended(job, _FINISH, _RAISED, job.kept)
 
     def say_farewell(
-        self, job: Job[Any], held: tuple[Any, Any, Any] | None, gone: list[Job[Any]] | None
+        self, job: Job[Any], held: tuple[Any, Any, Any, Terms | None] | None, gone: list[Job[Any]] | None
     ) -> None:
         """What seldom has to be done for a job that has ended: names, claims, observer, callers that are gone.
 
-        `held` are its coroutine, its task and its context, of which nothing else may know any more.
+        `held` are its coroutine, task and context, of which nothing else may know any more, and its terms.
         """
         if held is not None:
-            coro, task, _ = held
+            coro, task, _, terms = held
+            if terms is not None and terms.timer is not None:
+                self.bound.call_out("a timer", cancel, terms.timer)
             if type(coro) is not CoroutineType:
                 job.coro = qualified_name(coro)
                 release(coro)
@@ -555,7 +562,7 @@ class Core:
         except BaseException as exc:  # noqa: BLE001 - it changes nothing for anybody else
             self.reporting.report_cleanup(job, exc)
         if gone or self.is_special or type(coro) is not CoroutineType:
-            self.say_farewell(job, (coro, None, None), gone)
+            self.say_farewell(job, (coro, None, None, None), gone)
         del coro  # as in close_coroutine
         if job.waiters is not None or self.callbacks:
             self.tell(job)

@@ -99,6 +99,10 @@ class Following:
         followed = self.jobs.get(job)
         return followed is not None and followed.runner is task
 
+    def runners(self) -> list[tuple[object, Job[Any]]]:
+        """The tasks that have begun a job, though they need not be those that were made for them."""
+        return [(followed.runner, job) for job, followed in self.jobs.items() if followed.runner is not None]
+
     def finished(self, job: Job[Any], event: Event, outcome: Outcome, result: object) -> None:
         """The coroutine of a job has ended, and with it the job unless that ends with its task."""
         followed = self.jobs.get(job)

@@ -12,7 +12,7 @@ import time
 import traceback
 import weakref
 from collections import deque
-from itertools import count, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from ._calling import plain
@@ -30,9 +30,9 @@ __all__ = ("STEP", "STEPS", "Failure", "History", "Point")
 STEP: Final = 2.0
 """Seconds for which there is one point."""
 STEPS: Final = 150
-"""So many points: the last five minutes."""
+"""The number of points: the last five minutes."""
 _FAILURES: Final = 20
-"""So many failures are kept, and in one step no more are looked at: to format one takes longer than the job may have."""
+"""The number of failures that are kept. One step looks at no more: to format one may take longer than the job took."""
 _LONGEST: Final = 10_000
 """Characters of a traceback, of its end."""
 
@@ -162,17 +162,17 @@ class History:
 
     def _all_points(self, newest: int) -> Iterator[Point]:
         """From this step backwards; in a step in which nothing happened there was what the one before had left."""
-        steps = list(self._steps)
-        for number in count(newest, -1):
-            while steps and steps[-1].number > number:
-                steps.pop()
-            if not steps:
-                return
+        number, steps = newest, list(self._steps)
+        while steps:
             step = steps[-1]
+            if step.number > number:
+                steps.pop()
+                continue
             if step.number == number:
                 yield Point(*step.peak, step.limit, step.ended, step.failed)
             else:
                 yield Point(*step.last, step.limit, 0, 0)
+            number -= 1
 
     def failures(self) -> list[Failure]:
         """The last ones, the newest first."""

@@ -1,4 +1,4 @@
-"""A job: its state and how it ended, who waits for it, and who has received what it raised.
+"""A job: its state and outcome, its waiters, and which of them received its exception.
 
 The rules of this file
 ----------------------
@@ -38,8 +38,8 @@ How it works
 ``waiters``. The end of the job, or the caller's deadline, wakes it; cancelling the caller cancels that
 future and nothing else (``WAIT-1``).
 
-*Who has received an exception* (``EXC-1``). Waking a waiter is not telling it: it may be cancelled in the
-very loop pass in which it was woken. So after a failure ``waiters`` holds those that may still receive the
+*Who has received an exception* (``EXC-1``). A waiter that was woken has received nothing yet: it may be cancelled
+in the very loop pass in which it was woken. So after a failure ``waiters`` holds those that may still receive the
 exception. The first that resumes with it empties the dict, and the matter is settled. One that leaves
 without it - cancelled, timed out, destroyed - takes itself out, and if it was the last, the exception
 goes to the handler. A caller that only wants to see the job end leaves in the same way.
@@ -87,14 +87,15 @@ Callbacks = list[tuple[Callable[[Any], object], contextvars.Context, Caller]]
 
 
 FOR_THE_OWNER: Final = (
-    *("after", "before", "context", "coro", "current", "given_name", "kept", "owner", "task", "waiters"),
+    *("after", "before", "context", "coro", "current", "ending"),
+    *("given_name", "kept", "owner", "task", "waiters"),
     *("fire", "is_queued", "let_go", "wake"),
 )
 """What of a job is no part of the API, though it has no underscore: this package's modules know each other."""
 
 
 class Owner(Protocol):
-    """What a job asks of whoever runs it."""
+    """The few members of its owner that a job needs."""
 
     bound: BoundLoop
     """The loop that it runs on."""
@@ -249,7 +250,7 @@ class Job(Generic[_T_co]):
         A failure stays open until one of them has received it, unless somebody has already.
         """
         waiters = cast("dict[asyncio.Future[bool], Caller]", self.waiters)
-        if received or not (self.ending is _RAISED or self.ending is _TIMED_OUT):
+        if received or (self.ending is not _RAISED and self.ending is not _TIMED_OUT):
             self.waiters = None
         for waiter in waiters:
             try:
@@ -315,7 +316,7 @@ class Job(Generic[_T_co]):
     def qualname(self) -> str:
         """The qualified name of its coroutine, for labels and reports: every job has one, and many have the same.
 
-        Of what is no coroutine of Python's own and bears no name it is that of its type.
+        A coroutine of another kind than Python's own, without a name, has that of its type.
         """
         coro = self.coro
         return str.__str__(coro) if isinstance(coro, str) else qualified_name(coro)
@@ -385,7 +386,7 @@ class Job(Generic[_T_co]):
         owner.callbacks.setdefault(self, []).append((fn, contextvars.copy_context(), caller))
 
     def remove_done_callback(self, fn: Callable[[Job[Any]], object]) -> int:
-        """Have ``fn`` not be called after the end of the job; how many times it would have been (``WAIT-6``)."""
+        """Take ``fn`` out of the callbacks; return how many times it was among them (``WAIT-6``)."""
         owner = self.owner
         if owner is None:
             return 0

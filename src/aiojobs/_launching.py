@@ -1,4 +1,4 @@
-"""The task of a job, from its making to its last step, and in which order tasks are made.
+"""Launching: the task of a job from its making to its last step, and the order in which tasks are made.
 
 The rules of this file
 ----------------------
@@ -12,7 +12,7 @@ ends. As soon as there is a task that drives ``run`` and nothing else, ``run`` i
 entered whatever happens. A cancellation that comes before the first step finds it there, lets the coroutine take that
 step, and is delivered after it (``START-1``). Any other task is followed to its end (``_following``).
 
-*What the task says* is what the coroutine came to: ``run`` returns its result and raises its exception, and bears
+*What the task says* is how the coroutine ended: ``run`` returns its result and raises its exception, and bears
 its name (``EXC-5``). The exception is accounted for by the job, so asyncio is told that it was received.
 
 *A failure* is seen one loop pass after it happened. Somebody whom the coroutine has woken in its last step

@@ -5,17 +5,17 @@ The rules of this file
 *Off by default, and closed.* There is a page where somebody has put one, at the path that was given, and for whom
 `allow` says so; that has no default. It answers GET alone, and changes nothing.
 
-*It polls.* An open stream would keep a server from exiting. While nobody looks nothing is computed, and however many look,
-a state is computed once a second.
+*It polls.* An open stream would keep a server from exiting. While nobody looks nothing is computed, and however many
+look, a state is computed once a second, and less often where that takes long.
 
-*What others have named can do nothing.* The document is the same for everybody. It gets its data as JSON from its own
-path, puts text where text belongs (``textContent``), and its policy (``default-src 'none'``) lets no script and no style
-run but its own, which bear a number that nobody can guess.
+*What others have named can do nothing.* The document is the same for all. It gets its data as JSON from its own path,
+puts text where text belongs (``textContent``), and its policy (``default-src 'none'``) lets no script and no style run
+but its own, which bear a number that nobody can guess.
 
 How it works
 ------------
-`LivePage.answer` is all of it, and knows no server: method and query in, status, headers and body out. ASGI is done here,
-since it needs no package; `aiojobs.aiohttp.add_live_page` does the same for aiohttp.
+`LivePage.answer` is all of it, and knows no server: method and query in, status, headers and body out. ASGI is done
+here, since it needs no package; `aiojobs.aiohttp.add_live_page` does the same for aiohttp.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ._lifecycle import State
 
 if TYPE_CHECKING:
     from ._scheduler import Scheduler
-    from ._snapshot import JobSnapshot, Snapshot
+    from ._snapshot import JobSnapshot, Snapshot, TaskSnapshot
 
 __all__ = ("Answer", "LivePage")
 
@@ -48,11 +48,13 @@ _Send = Callable[[_Message], Awaitable[None]]
 _App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
 _MOST_JOBS: Final = 100
-"""So many jobs are shown, those that are stuck or wait for others first; the rest are counted."""
+"""The number of jobs that are shown, those that are stuck or wait for others first; the rest are counted."""
 _MOST_FRAMES: Final = 12
 _MOST_WAITS: Final = 300
 _FRESH: Final = 1.0
-"""Seconds for which a state is given to whoever asks."""
+"""Seconds for which a state is given to whoever asks, at least."""
+_SHARE: Final = 20
+"""And this many times as long as it took, so that looking takes a twentieth of the loop's time at most."""
 _POLICY: Final = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -93,7 +95,7 @@ class LivePage:
         self._allow = allow
         self._title = str(title)
         self._history = History()
-        self._state: tuple[float, bytes] | None = None
+        self._state: tuple[float, bytes] | None = None  # until when it is fresh, and it
 
     def __repr__(self) -> str:
         return f"<LivePage {self._title!r}>"
@@ -157,9 +159,11 @@ class LivePage:
         return Answer(200, (("content-type", "text/html; charset=utf-8"), policy, *_ALWAYS), document)
 
     def _fresh_state(self) -> bytes:
-        now = time.monotonic()
-        if self._state is None or now - self._state[0] >= _FRESH:
-            self._state = now, json.dumps(self._now()).encode()
+        began = time.monotonic()
+        if self._state is None or began >= self._state[0]:
+            state = json.dumps(self._now()).encode()
+            ended = time.monotonic()
+            self._state = ended + max(_FRESH, (ended - began) * _SHARE), state
         return self._state[1]
 
     def _now(self) -> dict[str, Any]:
@@ -192,8 +196,9 @@ def check_path(path: object) -> None:
 
 def _is_at(scope: _Message, path: str) -> bool:
     """Whether a request is for this path, below wherever the application is mounted."""
-    here = scope["path"]
-    return here == path or here == scope.get("root_path", "") + path
+    here: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return here in (path, root + path)
 
 
 def _plain(status: int, text: str, *headers: tuple[str, str]) -> Answer:
@@ -204,7 +209,7 @@ def _plain(status: int, text: str, *headers: tuple[str, str]) -> Answer:
 
 @cache
 def _document() -> str:
-    return files(__package__).joinpath("_live_page.html").read_text("utf-8")
+    return files("aiojobs").joinpath("_live_page.html").read_text("utf-8")
 
 
 def _seen(picture: Snapshot) -> dict[str, Any]:
@@ -216,7 +221,8 @@ def _seen(picture: Snapshot) -> dict[str, Any]:
     shown = sorted(
         picture.jobs, key=lambda job: (job.id not in stuck, job.id not in waiting, job.place is not None)
     )
-    named = [each for each in (*picture.jobs, *picture.tasks) if each.id in waiting or each.id in awaited]
+    everybody: list[JobSnapshot | TaskSnapshot] = [*picture.jobs, *picture.tasks]
+    named = [each for each in everybody if each.id in waiting or each.id in awaited]
     return {
         "phase": picture.phase,
         "limit": picture.limit,

@@ -1,4 +1,4 @@
-"""What a scheduler tells: its observers of every step, its exception handler of what nobody received.
+"""Reports: each step to the observers, and to the exception handler each exception that nobody received.
 
 The rules of this file
 ----------------------

@@ -1,7 +1,7 @@
-"""The scheduler as a user meets it: what can be asked of it, every argument checked before anything changes.
+"""The scheduler: its public methods, each argument checked before anything changes.
 
-It builds the parts and connects them; each of its methods is one call of one of them. Who starts and who waits is
-decided by ``_admission``; ``_core`` does it. Nothing here changes a job.
+It builds the parts and connects them; each of its methods is one call of one of them. ``_admission`` decides which
+job starts and which caller waits; ``_core`` carries it out. Nothing here changes a job.
 
 Its own attributes have two underscores, which Python takes for the class's own: a subclass may call anything what it
 likes.
@@ -65,9 +65,9 @@ class Scheduler(Collection[Job[Any]]):
         exception_handler: called with the scheduler and an `ExceptionContext` for every failure that nobody
             received; None for the loop's own handler. A plain function: nobody would await an ``async def``.
         observer: called with a `Record` for every acceptance, transition and change of phase; a plain function
-            too. One, or several that are told in order. What would change the scheduler raises in it (``SEE-1``).
-            One that has a method ``attach`` is given the scheduler by it, when that is made: it should keep no more
-            than a weak reference.
+            too. One, or several that are called in order. A call that would change the scheduler raises in it
+            (``SEE-1``). If it has a method ``attach``, the constructor calls that with the scheduler, last of all:
+            keep no more than a weak reference.
 
     Raises:
         TypeError, ValueError: an argument makes no sense; the message names it (``SPAWN-3``).
@@ -162,7 +162,7 @@ class Scheduler(Collection[Job[Any]]):
 
     @property
     def shutdown_report(self) -> ShutdownReport | None:
-        """What closing has done to accepted jobs; None until it is over (``SHUT-7``)."""
+        """The report of the shutdown; None until closing is over (``SHUT-7``)."""
         return self.__closing.report
 
     @property
@@ -211,8 +211,8 @@ class Scheduler(Collection[Job[Any]]):
         """An immutable picture of this moment: all jobs, where they are suspended, who waits for whom (``SEE-2``).
 
         It takes time in proportion to what there is to see, and changes nothing. It is for debugging, reports and
-        pages; no job pays for it before. The names that tasks have are asked for; all else is read without running any
-        code but Python's own.
+        pages; no job pays for it before. It asks tasks for their names; all else it reads without running any code
+        but Python's own.
 
         Raises:
             RuntimeError: the scheduler's loop runs in another thread.
@@ -303,7 +303,7 @@ class Scheduler(Collection[Job[Any]]):
     # --- Shielding --------------------------------------------------------------------------------
 
     def shield(self, arg: Awaitable[_T]) -> asyncio.Future[_T]:
-        """As ``asyncio.shield``, and the scheduler keeps track of what is shielded.
+        """As ``asyncio.shield``, and the scheduler keeps track of the awaitable.
 
         ``wait_and_close`` waits for it and ``close`` cancels it. If the future that is returned was cancelled
         and `arg` fails later, the exception handler hears of it (``EXC-4``).
@@ -319,8 +319,8 @@ class Scheduler(Collection[Job[Any]]):
     async def idle(self) -> None:
         """Wait until every job and every shielded awaitable has ended, and stay open (``SHUT-8``).
 
-        Those added meanwhile are waited for too, blocked callers included, and jobs spawned with ``drain=False``
-        are not. Returns as well when the scheduler has closed.
+        It waits for those added meanwhile, too, blocked callers included, but not for jobs spawned with
+        ``drain=False``. Returns as well when the scheduler has closed.
 
         Raises:
             RuntimeError: a job waits for its own scheduler (``WAIT-4``), unless it has ``drain=False``; or the loop
@@ -334,10 +334,10 @@ class Scheduler(Collection[Job[Any]]):
 
         Returns when nothing runs any more, or ``close_timeout`` seconds after all of them were asked to
         stop; each that still runs then is reported to the exception handler, once, and stays in the
-        books until it ends. Never raises the exception of a job. Cancelling the caller leaves closing
+        registries until it ends. Never raises the exception of a job. Cancelling the caller leaves closing
         under way; another ``close()`` waits for the same end.
 
-        Returns what it has done to jobs (``SHUT-7``); the logger ``aiojobs`` has a warning if work was dropped.
+        Returns the numbers of jobs by how they ended (``SHUT-7``). If work was dropped the logger ``aiojobs`` warns.
 
         Raises:
             RuntimeError: a job closes its own scheduler (``WAIT-4``), or the loop is another one.
@@ -350,10 +350,10 @@ class Scheduler(Collection[Job[Any]]):
     async def wait_and_close(self, timeout: float | None = None) -> ShutdownReport:  # noqa: ASYNC109 - as in aiojobs 1.4
         """Wait until every job and every shielded awaitable has ended, then close (``SHUT-4``).
 
-        Those added meanwhile are waited for too; jobs spawned with ``drain=False`` are not (``SHUT-8``). `timeout` is
-        in seconds; None means ``wait_timeout``. Cancelled while it waits, it leaves the scheduler open.
+        It waits for those added meanwhile, too, but not for jobs spawned with ``drain=False`` (``SHUT-8``).
+        `timeout` is in seconds; None means ``wait_timeout``. Cancelled while it waits, it leaves the scheduler open.
 
-        Returns what closing has done to jobs, as ``close`` does.
+        Returns a report, as ``close`` does.
 
         Raises:
             RuntimeError: as ``close``.

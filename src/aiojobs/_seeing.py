@@ -13,6 +13,7 @@ before somebody wants a picture: a job that nobody looks at pays nothing.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import weakref
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -40,7 +41,7 @@ class _Numbers:
 
     def __init__(self) -> None:
         self._known = {}
-        self._count = 0
+        self._count = itertools.count(1)
 
     def of(self, thing: object) -> int:
         """The number of a job or a task."""
@@ -48,9 +49,9 @@ class _Numbers:
         known = self._known.get(address)
         if known is not None:
             return known[0]
-        self._count += 1
-        self._known[address] = self._count, weakref.ref(thing, lambda _: self._known.pop(address, None))
-        return self._count
+        number = next(self._count)
+        self._known[address] = number, weakref.ref(thing, lambda _: self._known.pop(address, None))
+        return number
 
 
 _numbers = _Numbers()
@@ -113,6 +114,8 @@ class _Reading:
     def __init__(self, core: Core, shields: Shields) -> None:
         self._core = core
         self._by_task = {id(job.task): job for job in core.slots if job.task is not None}
+        # The task that was made for a job need not be the one that has begun it.
+        self._by_task |= {id(runner): job for runner, job in core.tasks.runners()}
         self._outers = {id(inner): [*shielded.outers] for inner, shielded in shields.inners.items()}
         self._outside = {}
         self._todo = []
@@ -162,7 +165,7 @@ class _Reading:
 
     def _number(self, task: asyncio.Task[Any]) -> int:
         """That of the job which a task runs, or its own."""
-        job = self._job_of(task)
+        job = self._by_task.get(id(task))
         if job is not None:
             return _numbers.of(job)
         number = _numbers.of(task)
@@ -170,13 +173,6 @@ class _Reading:
             self._outside[number] = task
             self._todo.append(task)
         return number
-
-    def _job_of(self, task: asyncio.Task[Any]) -> Job[Any] | None:
-        job = self._by_task.get(id(task))
-        if job is None and self._core.is_special:
-            # The task that was made for a job need not be the one that has begun it.
-            job = next((job for job in self._core.slots if self._core.runs(job, task)), None)
-        return job
 
     # --- What is seen ---------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What a shutdown did to the jobs that had been accepted (``SHUT-7``): plain numbers, and the line for the log.
+"""The effect of a shutdown on the jobs that had been accepted (``SHUT-7``): numbers, and a line for the log.
 
 Pure: it looks at jobs that have ended, and at what of those that have not was promised.
 """
@@ -17,10 +17,10 @@ __all__ = ("ShutdownReport", "Tally", "report_on")
 
 _KINDS: Final = ("finished", "cancelled", "never_started", "timed_out", "late")
 _KIND_OF: Final = {
-    Outcome.RETURNED: "finished",
-    Outcome.RAISED: "finished",
     Outcome.CANCELLED: "cancelled",
     Outcome.NEVER_STARTED: "never_started",
+    Outcome.RETURNED: "finished",
+    Outcome.RAISED: "finished",
     Outcome.TIMED_OUT: "timed_out",
 }
 _MOST_NAMES: Final = 5
@@ -142,17 +142,19 @@ def report_on(
 
 
 def _counted(jobs: list[Job[Any]], late: list[Job[Any]]) -> Iterator[tuple[str, Counter[str]]]:
-    """For each kind that there is how many there are of each name. There may be many jobs: what is done for one is C's."""
+    """For each kind the number of jobs of each name. There may be many jobs, so C counts them."""
     if late:
         yield "late", Counter([job.qualname for job in late])
     ended = [job for job in jobs if job.owner is None] if late else jobs
-    # By identity, since the hash of an enum's member is computed in Python.
-    found = Counter(map(id, [job.ending for job in ended]))
+    endings = [job.ending for job in ended]
+    rest = len(ended)
     for outcome, kind in _KIND_OF.items():
-        if (number := found[id(outcome)]) == len(ended):
+        number = endings.count(outcome) if rest else 0
+        if number == len(ended):
             yield kind, Counter(cast("list[str]", [job.coro for job in ended]))
         elif number:
             yield kind, Counter(cast("list[str]", [job.coro for job in ended if job.ending is outcome]))
+        rest -= number
 
 
 def _in_words(tally: Tally) -> str:

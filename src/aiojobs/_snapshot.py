@@ -7,10 +7,10 @@ kept, compared, and sent elsewhere; it keeps nothing alive (``BOOK-3``). Who tak
 
 Who is stuck
 ------------
-A job *can go on* if it waits for nobody, or if all that it waits for can go on. A pending job can if a slot falls free
-once those that can go on have ended, and so can a caller whose ``spawn`` is blocked. What can go on is the least set
-that is closed under these rules; the running jobs outside of it are stuck: each waits, directly or not, for a job that
-waits for a slot that none of them gives back, or for itself.
+A job *can go on* if it waits for nobody, or if all that it waits for can go on. A pending job can if a slot is
+released once those that can go on have ended, and so can a caller whose ``spawn`` is blocked. What can go on is the
+least set that is closed under these rules; the running jobs outside of it are stuck: each waits, directly or not, for
+a job that waits for a slot that none of them gives back, or for itself.
 
 What is deliberately not here
 -----------------------------
@@ -227,7 +227,7 @@ class _Progress:
         self._behind = {}
 
     def needs(self, node: _Node, count: int) -> None:
-        """It goes on when so many of those that let it on have."""
+        """It goes on when `count` more of those that let it on have gone on."""
         self._missing[node] = self._missing.get(node, 0) + count
 
     def lets_on(self, node: _Node, behind: _Node) -> None:

@@ -1,4 +1,6 @@
-"""Where a coroutine is suspended, and which tasks wait for a future: read from Python's own objects (``SEE-2``).
+"""The place where a coroutine is suspended, and the tasks that wait for a future (``SEE-2``).
+
+Both are read from Python's own objects.
 
 The rules of this file
 ----------------------

@@ -1,4 +1,4 @@
-"""What was agreed about a job beyond the ordinary: how long it may run, and whether draining waits for it.
+"""The terms of a job, if it has any: how long it may run, and whether draining waits for it.
 
 Most jobs have no terms, and pay nothing for those that do. A job that has some runs in a context of its own, so that
 whoever launches it takes the careful path anyway.

@@ -37,7 +37,7 @@ class Threads:
     __slots__ = ("_core", "line")
 
     line: Backpressure
-    """Where callers wait outside, those of the loop's own thread included."""
+    """The blocked callers, those of the loop's own thread included."""
 
     def __init__(self, core: Core, line: Backpressure) -> None:
         self._core = core
@@ -90,7 +90,7 @@ class Threads:
                 future.set_result(job)
 
     def _wait(self, future: Future[Any], job: Job[Any]) -> None:
-        """Wait outside, without a task, on behalf of a caller who may cancel that."""
+        """Wait for a place, without a task, on behalf of a caller that may cancel this."""
         place = self.line.join(job)
         place.add_done_callback(partial(self._arrived, future, job))
         future.add_done_callback(partial(self._cancelled, place))
@@ -102,7 +102,7 @@ class Threads:
                 self._core.bound.loop.call_soon_threadsafe(place.cancel)
 
     def _arrived(self, future: Future[Any], job: Job[Any], place: asyncio.Future[None]) -> None:
-        """A place has fallen free, or closing has begun, or the caller has given up."""
+        """A place was released, or closing has begun, or the caller has given up."""
         if place.cancelled():
             self.line.withdraw(place, job)
             return

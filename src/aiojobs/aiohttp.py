@@ -33,13 +33,13 @@ to say. No middleware, and no wrapper around the request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, Unpack
 
-from ._events import Observer
 from ._job import Job
-from ._scheduler import ExceptionHandler, Scheduler
+from ._scheduler import Scheduler
+from ._settings import Settings, checked
 
 try:
     from aiohttp.abc import AbstractView
@@ -68,29 +68,18 @@ _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
 
-class _Settings(TypedDict, total=False):
-    """The arguments of `aiojobs.Scheduler`, so that a type checker knows those of ``setup``."""
-
-    close_timeout: float | None
-    wait_timeout: float | None
-    limit: int | None
-    pending_limit: int
-    exception_handler: ExceptionHandler | None
-    observer: Observer | Iterable[Observer] | None
-
-
 AIOJOBS_SCHEDULER: Final = AppKey("AIOJOBS_SCHEDULER", Scheduler)
 """Where an application that was set up keeps its scheduler, from its start-up on."""
 _INHERITED: Final = AppKey("AIOJOBS_INHERITED_SCHEDULER", Scheduler)
 """Where an application that was not set up keeps the nearest scheduler above it, from that one's start on."""
-_SETTINGS: Final = AppKey("AIOJOBS_SETTINGS", _Settings)
+_SETTINGS: Final = AppKey("AIOJOBS_SETTINGS", Settings)
 """What ``setup`` was given; it marks the applications that have a scheduler of their own."""
 
 
 # --- For the application ------------------------------------------------------------------------------
 
 
-def setup(app: Application, **kwargs: Unpack[_Settings]) -> None:
+def setup(app: Application, **kwargs: Unpack[Settings]) -> None:
     """Give `app` a scheduler of its own, to be created at start-up, drained and closed at clean-up.
 
     Contexts in ``app.cleanup_ctx`` that the jobs need belong before this call: they are left when the jobs
@@ -101,7 +90,7 @@ def setup(app: Application, **kwargs: Unpack[_Settings]) -> None:
         RuntimeError: `app` was set up before, or it is too late for it; nothing has changed.
     """
     _check_app(app)
-    Scheduler(**kwargs)
+    settings = checked(kwargs)
     if _SETTINGS in app:
         raise RuntimeError(f"{app!r} has been set up already: call aiojobs.aiohttp.setup(app) once")
     if app.pre_frozen:
@@ -109,7 +98,7 @@ def setup(app: Application, **kwargs: Unpack[_Settings]) -> None:
             f"{app!r} can't be changed any more: call aiojobs.aiohttp.setup(app) before the application "
             "is started, and before it is added to another one"
         )
-    app[_SETTINGS] = kwargs
+    app[_SETTINGS] = settings
     app.cleanup_ctx.append(_lifetime)
 
 

@@ -5,8 +5,9 @@
 It reads pictures (`aiojobs.Snapshot`, ``SEE-2``) and puts them into words; it changes nothing. What other people have
 named is shown as text: characters that would steer a terminal are escaped.
 
-What is deliberately not here: a server. `LivePage` answers requests of a service that there is; and from Python 3.14 on
-``python -m asyncio pstree PID`` shows the tasks of another process, jobs and who waits for them included (``WAIT-6``).
+What is deliberately not here: a server. `LivePage` answers requests of a service that there is; and from Python 3.14
+on ``python -m asyncio pstree PID`` shows the tasks of another process, jobs and who waits for them included
+(``WAIT-6``).
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ def _picture(scheduler: Scheduler) -> Snapshot | None:
 def dump(format: Format = "text") -> str:  # noqa: A002 - the word for it
     """All schedulers of this process in words, or as JSON.
 
-    The JSON is an object: ``schedulers`` has the attributes of each `aiojobs.Snapshot` by their names, in the order of
-    `schedulers`, and null for one whose loop runs in another thread; ``stuck`` has the ids of the jobs that can't go on.
+    The JSON is an object: ``schedulers`` has the attributes of each `aiojobs.Snapshot` by their names, in the order
+    of `schedulers`, and null for one whose loop runs in another thread; ``stuck`` has the ids of the jobs that can't
+    go on.
 
     Raises:
         ValueError: there is no such format.
@@ -91,7 +93,8 @@ def _told(number: int, picture: Snapshot | None) -> Iterator[str]:
         f"scheduler {number}: {picture.phase}, {picture.active_count} {slots}, {picture.pending_count} {places}, "
         f"{picture.blocked_count} blocked, {picture.shielded_count} shielded"
     )
-    called = {each.id: _called(each) for each in (*picture.jobs, *picture.tasks)}
+    everybody: list[JobSnapshot | TaskSnapshot] = [*picture.jobs, *picture.tasks]
+    called = {each.id: _called(each) for each in everybody}
     for job in picture.jobs:
         yield f"  {job.id} {job.state} {called[job.id]}{_times(job)}"
         yield from _whereabouts(job, picture, called)
@@ -155,8 +158,8 @@ def dump_on_signal(
 ) -> None:
     """Have the running loop write a `dump` whenever the process gets this signal, from now on.
 
-    It is written between two steps of the loop, so that each scheduler is in order; a loop that is blocked answers when it
-    goes on, and ``faulthandler.register`` is for that. ``loop.remove_signal_handler(signum)`` ends it.
+    It is written between two steps of the loop, so that each scheduler is in order; a loop that is blocked answers
+    when it goes on, and ``faulthandler.register`` is for that. ``loop.remove_signal_handler(signum)`` ends it.
 
     Arguments:
         signum: the signal; None for SIGUSR1.

@@ -131,7 +131,10 @@ class Stop:
 
     @property
     def unfinished(self) -> tuple[Job[Any], ...]:
-        """After the block: the jobs that were accepted and neither returned nor raised, in spawn order."""
+        """After the block: the jobs that were accepted and did not come to their own end, in spawn order.
+
+        They neither returned nor raised, nor was the time over that they had been given.
+        """
         return self._unfinished
 
     @property

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestServer
 
 import aiojobs.aiohttp
 from aiojobs import Scheduler
+from aiojobs._settings import Settings
 from aiojobs.aiohttp import AIOJOBS_SCHEDULER, get_scheduler_from_app, setup
 
 
@@ -38,7 +39,7 @@ def test_settings_that_make_no_sense_are_refused_at_once_and_change_nothing(sett
 def test_a_type_checker_is_told_of_the_arguments_of_a_scheduler_and_of_no_others():
     hints = typing.get_type_hints(Scheduler.__init__)
     del hints["return"]
-    assert typing.get_type_hints(aiojobs.aiohttp._Settings) == hints
+    assert typing.get_type_hints(Settings, localns={"Scheduler": Scheduler}) == hints
 
 
 @pytest.mark.requirement("SPAWN-3")

@@ -29,8 +29,8 @@ IDLE = Guarantee(
     "Nothing runs.",
     (
         Change(
-            "async Scheduler.spawn(self, coro, name, *, context)",
-            "job = self.__core.enter(coro, name, context, True)",
+            "async Scheduler.spawn(self, coro, name, *, context, timeout, drain)",
+            "job = self.__core.enter(coro, name, context, True, terms)",
             "coro.close()\nreturn None",
         ),
     ),

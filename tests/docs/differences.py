@@ -20,6 +20,7 @@ import asyncio
 import contextvars
 import gc
 import importlib
+import logging
 import sys
 import threading
 import types
@@ -636,12 +637,13 @@ async def close_caller_cancelled(aiojobs):
 # --- Shutdown -----------------------------------------------------------------------------------------------
 
 
-@difference(before="no answer", now="None")
+@difference(before="no answer", now="returns")
 async def shutdown_swallowing(aiojobs):
     scheduler = aiojobs.Scheduler(close_timeout=1, exception_handler=Reports())
     await scheduler.spawn(swallows(5))
     await pause()
-    return await answer(scheduler.close())
+    seen = await answer(scheduler.close())
+    return seen if seen == "no answer" else "returns"
 
 
 @difference(before="returns at once", now="waits for the end")
@@ -737,6 +739,35 @@ async def shutdown_exit_cancelled(aiojobs):
 
     await abandoned(body())
     return "scheduler closed" if scheduler.closed else "scheduler left open"
+
+
+@difference(before="NoneType, NoneType", now="ShutdownReport, ShutdownReport")
+async def shutdown_report(aiojobs):
+    first, second = aiojobs.Scheduler(), aiojobs.Scheduler()
+    returned = (await first.close(), await second.wait_and_close())
+    return ", ".join(type(value).__name__ for value in returned)
+
+
+@difference(before="nothing is said", now="WARNING of aiojobs, about 2 jobs")
+async def shutdown_warning(aiojobs):
+    said = []
+
+    class Log(logging.Handler):
+        def emit(self, record):
+            dropped = record.shutdown_report.dropped
+            said.append(f"{record.levelname} of {record.name}, about {dropped} jobs")
+
+    log, root = Log(), logging.getLogger()
+    root.addHandler(log)
+    try:
+        scheduler = aiojobs.Scheduler(limit=1)
+        for _ in range(2):
+            await scheduler.spawn(sleeps())
+        await pause()
+        await scheduler.close()
+    finally:
+        root.removeHandler(log)
+    return ", ".join(said) or "nothing is said"
 
 
 @difference(before="shielded", now="RuntimeError")
@@ -973,6 +1004,7 @@ async def aiohttp_atomic_method(aiojobs):
 def main(path):
     """Run every situation on the package in a folder; return how many went otherwise than written."""
     sys.path.insert(0, path)
+    logging.getLogger("aiojobs").addHandler(logging.NullHandler())  # most situations drop work
     package = importlib.import_module("aiojobs")
     column = 0 if package.__version__ == "1.4.0" else 1
     wrong = 0

@@ -13,13 +13,15 @@ QUIET = {"_calling", "_callgraph", "_tasks", "_validate", "_exceptions"}
 
 
 def module(frame):
-    """The module of the library that a frame is in; else the loop, or the program that uses both."""
+    """The module of the library that a frame is in; else the loop, the log, or the program that uses all."""
     while frame is not None:
         path = Path(frame.f_code.co_filename)
         if path.parent == PACKAGE and path.stem not in QUIET:
             return path.stem.removeprefix("_")
         if path.parent == PACKAGE / "testing" or path.parent.name == "asyncio":
             return "loop"
+        if path.parent.name == "logging":
+            return "logging"
         if path.parent != PACKAGE:
             return "program"
         frame = frame.f_back

@@ -2,7 +2,7 @@
 
 Rules of this file
     A page is Markdown as far as these pages use it. An example is a fenced block marked ``python``; it is a
-    whole program. An ``output`` block after it is exactly what the program prints.
+    whole program. An ``output`` block after it is exactly what the program prints, its warnings included.
 
     A block that is no program by itself says so in a comment before it, so that leaving one out is a
     decision that can be read. ``<!-- file NAME, run by TEST -->`` is (a part of) a file that TEST, a file of
@@ -190,7 +190,7 @@ def run_by_itself(example, folder):
     """Run a program as a reader would, in a process of its own; what it printed, complaints included."""
     program = folder / "program.py"
     program.write_text(example.source, encoding="utf-8")
-    return _run_command("python -W error program.py", folder)
+    return _run_command("python -u -W error program.py", folder)  # unbuffered, as on a terminal
 
 
 def _run_command(command, folder):
@@ -227,14 +227,21 @@ def _execute(example):
 
 
 @contextlib.contextmanager
-def _handlers_taken_back():
-    """A program may say where the library's log goes; the next one has not."""
-    log = logging.getLogger("aiojobs.signals")
-    before = log.handlers[:]
+def _logging_as_in_a_new_process():
+    """Nobody has said where logs go, so warnings are printed bare; what a program says about it ends with it."""
+    before = {log: (log.level, log.handlers[:]) for log in _loggers()}
+    logging.getLogger().handlers.clear()
     try:
         yield
     finally:
-        log.handlers[:] = before
+        for log in _loggers():
+            level, log.handlers[:] = before.get(log, (logging.NOTSET, []))
+            log.setLevel(level)
+
+
+def _loggers():
+    named = logging.getLogger().manager.loggerDict.values()
+    return [logging.getLogger(), *(log for log in named if isinstance(log, logging.Logger))]
 
 
 def _run_program(example, loop_factory):
@@ -248,7 +255,11 @@ def _run_program(example, loop_factory):
     really_run = asyncio.run
     asyncio.run = on_virtual_time
     try:
-        with contextlib.redirect_stdout(printed), _handlers_taken_back():
+        with (
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+            _logging_as_in_a_new_process(),
+        ):
             _execute(example)
     finally:
         asyncio.run = really_run

@@ -14,8 +14,13 @@ import pytest
 
 import aiojobs
 import aiojobs.aiohttp
+import aiojobs.asgi
+import aiojobs.fastapi
 import aiojobs.inspect
+import aiojobs.opentelemetry
+import aiojobs.prometheus
 import aiojobs.signals
+import aiojobs.starlette
 from aiojobs._job import FOR_THE_OWNER
 from aiojobs.testing import VirtualLoop
 from aiojobs_verification.evidence.chain import STEPS
@@ -24,6 +29,8 @@ from docs import pages
 
 PAGES = pages.names()
 API = "docs/reference/api.md"
+# Integrations that have a page of their own.
+APART = dict.fromkeys(("aiojobs.asgi", "aiojobs.starlette", "aiojobs.fastapi"), "docs/reference/asgi.md")
 REQUIREMENTS = read_requirements(pages.ROOT / "spec/requirements.toml").by_id
 ASSUMPTIONS = read_assumptions(pages.ROOT / "spec/assumptions.toml")
 
@@ -77,7 +84,8 @@ def test_a_program_prints_the_same_when_time_is_real(example, on_a_real_clock):
 
 def test_every_page_that_teaches_has_examples():
     teaching = {page for page in PAGES if "/howto/" in page or page in {"README.md", "docs/tutorial.md"}}
-    assert teaching - {example.page for example in EXAMPLES} <= {"docs/howto/aiohttp.md"}
+    elsewhere = {page for page in PAGES if pages.files(page) or pages.quotes(page)}
+    assert teaching - {example.page for example in EXAMPLES} - elsewhere == set()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -169,7 +177,8 @@ def test_every_page_installs_this_one_and_nobody_gets_the_other_by_its_name():
     wheel = f"dist/aiojobs-{aiojobs.__version__}-py3-none-any.whl"
     ours = [line for line in commands if line.startswith((".", "'.[", f"'{wheel}["))]
     assert f"'{wheel}[aiohttp]'" in ours
-    assert [line for line in commands if line not in ours and "aiojobs==1.4.0" not in line] == []
+    others = [line for line in commands if line not in ours and "aiojobs==1.4.0" not in line]
+    assert [line for line in others if "aiojobs" in line] == []
 
 
 def test_the_reference_names_each_of_its_files_and_every_command_that_repeats_a_check():
@@ -184,6 +193,12 @@ def test_the_reference_names_each_of_its_files_and_every_command_that_repeats_a_
     ] == []
 
 
+def test_every_folder_of_the_tests_says_what_it_is_for():
+    said = set(re.findall(r"^\| `(\w+)/` \|", pages.text("tests/README.md"), re.MULTILINE))
+    there = {path.parent for path in (pages.ROOT / "tests").rglob("*.py")}
+    assert said == {path.relative_to(pages.ROOT / "tests").parts[0] for path in there if path.name != "tests"}
+
+
 def _code(page):
     """What stands in code spans and in blocks."""
     return "\n".join(re.findall(r"`[^`\n]+`|^```sh\n.*?^```", pages.text(page), re.MULTILINE | re.DOTALL))
@@ -191,7 +206,7 @@ def _code(page):
 
 def test_every_module_of_the_library_is_explained_and_every_one_that_is_mentioned_exists():
     table = pages.section("docs/explanation/architecture.md", "## One direction")
-    explained = set(re.findall(r"^\| \d+ \| `(_[a-z_]+)` \|", table, re.MULTILINE))
+    explained = set(re.findall(r"^\| \d+ \| `(_[a-z]\w*)` \|", table, re.MULTILINE))
     there = {path.stem for path in (pages.ROOT / "src/aiojobs").glob("_*.py")} - {"__init__"}
     assert explained == there
 
@@ -208,22 +223,39 @@ def _members(cls):
     }
 
 
+EXPORTERS = (aiojobs.opentelemetry.Metrics, aiojobs.opentelemetry.Tracing, aiojobs.prometheus.Metrics)
+# The classes whose members have sections, and the modules whose names do: less those classes, and what is explained
+# elsewhere.
+CLASSES = (
+    aiojobs.Scheduler,
+    aiojobs.Job,
+    aiojobs.asgi.Jobs,
+    aiojobs.inspect.LivePage,
+    aiojobs.signals.Stop,
+    *EXPORTERS,
+)
+MODULES = {
+    aiojobs.aiohttp: (),
+    aiojobs.asgi: ("Jobs",),
+    aiojobs.fastapi: aiojobs.starlette.__all__,
+    aiojobs.inspect: ("LivePage",),
+    aiojobs.signals: ("Stop",),
+    aiojobs.starlette: aiojobs.asgi.__all__,
+}
+# Where a class is found, if that is not where it is defined.
+PUBLIC_MODULES = {"aiojobs._scheduler": "", "aiojobs._job": "", "aiojobs._live_page": "aiojobs.inspect."}
+
+
 def _documented():
     """Every public callable by its name in the reference, with its heading's name."""
-    for cls in (aiojobs.Scheduler, aiojobs.Job):
+    for cls in CLASSES:
+        module = PUBLIC_MODULES.get(cls.__module__, f"{cls.__module__}.")
         for name, value in _members(cls).items():
-            yield f"{cls.__name__}.{name}", value
+            yield f"{module}{cls.__name__}.{name}", value
     yield "create_scheduler", aiojobs.create_scheduler
-    for name in aiojobs.aiohttp.__all__:
-        yield f"aiojobs.aiohttp.{name}", getattr(aiojobs.aiohttp, name)
-    for name in sorted({*aiojobs.inspect.__all__} - {"LivePage"}):
-        yield f"aiojobs.inspect.{name}", getattr(aiojobs.inspect, name)
-    for name, value in _members(aiojobs.inspect.LivePage).items():
-        yield f"aiojobs.inspect.LivePage.{name}", value
-    for name, value in _members(aiojobs.signals.Stop).items():
-        yield f"aiojobs.signals.Stop.{name}", value
-    for name in sorted({*aiojobs.signals.__all__} - {"Stop"}):
-        yield f"aiojobs.signals.{name}", getattr(aiojobs.signals, name)
+    for module, elsewhere in MODULES.items():
+        for name in sorted({*module.__all__} - {*elsewhere}):
+            yield f"{module.__name__}.{name}", getattr(module, name)
 
 
 DOCUMENTED = dict(_documented())
@@ -246,10 +278,15 @@ def _heading(name, value):
     return f"### `{wait}{name}{inspect.Signature(plain)}`"
 
 
+def _section(name, value):
+    """What the reference says of a public name."""
+    return pages.section(APART.get(".".join(name.split(".")[:2]), API), _heading(name, value))
+
+
 @pytest.mark.parametrize("name", sorted(DOCUMENTED))
 def test_a_public_name_has_its_section_with_its_real_signature(name):
     value = DOCUMENTED[name]
-    section = pages.section(API, _heading(name, value))
+    section = _section(name, value)
     unexplained = [p for p in _parameters(value) if section.count(f"`{p}`") == 0]
     assert [p for p in unexplained if f"`{p}(" not in section] == []
 
@@ -260,11 +297,26 @@ def _parameters(value):
     return [name for name in inspect.signature(value).parameters if name not in {"self", "kwargs"}]
 
 
-def test_the_constructor_has_its_section_with_its_real_signature():
-    parameters = inspect.signature(aiojobs.Scheduler).parameters.values()
-    plain = inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters])
-    section = pages.section(API, f"### `Scheduler{plain}`")
+@pytest.mark.parametrize(
+    ("page", "name", "cls"),
+    [(API, "Scheduler", aiojobs.Scheduler), (APART["aiojobs.asgi"], "aiojobs.asgi.Jobs", aiojobs.asgi.Jobs)],
+)
+def test_a_constructor_has_its_section_with_its_real_signature(page, name, cls):
+    parameters = inspect.signature(cls).parameters.values()
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
+    section = pages.section(page, f"### `{name}{inspect.Signature(plain)}`")
     assert [p.name for p in parameters if f"| `{p.name}` |" not in section] == []
+
+
+@pytest.mark.parametrize("cls", EXPORTERS, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
+def test_the_constructor_of_an_exporter_has_its_section_with_its_arguments(cls):
+    name = f"`{cls.__module__}.{cls.__name__}("
+    (heading,) = [text for _, text in pages.headings(API) if text.startswith(name)]
+    section = pages.section(API, f"### {heading}")
+    arguments = [name for name in inspect.signature(cls).parameters if f"| `{name}` |" not in section]
+    assert arguments == []
+    assert re.findall(r"(\w+)=", heading) == list(inspect.signature(cls).parameters)
+    assert [error for error in _raised(inspect.getdoc(cls)) if error not in section] == []
 
 
 @pytest.mark.parametrize("name", aiojobs.__all__)
@@ -292,9 +344,10 @@ def test_every_field_of_a_record_and_key_of_a_context_is_explained():
 @pytest.mark.parametrize("name", sorted(DOCUMENTED))
 def test_a_section_says_what_the_docstring_says_about_promises_and_errors(name):
     value = DOCUMENTED[name]
-    doc = inspect.getdoc(value) if inspect.isfunction(value) or isinstance(value, property) else ""
-    assert doc or not callable(value)
-    section = pages.section(API, _heading(name, value))
+    described = inspect.isfunction(value) or inspect.isclass(value) or isinstance(value, property)
+    doc = inspect.getdoc(value) if described else ""
+    assert doc or not described
+    section = _section(name, value)
     assert [found for found in _ID.findall(doc) if f"`{found}`" not in section] == []
     assert [error for error in _raised(doc) if error not in section] == []
 

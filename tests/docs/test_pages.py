@@ -1,5 +1,7 @@
 """The checks of the documentation can fail: each finds the fault that was planted for it."""
 
+import logging
+
 import pytest
 
 from aiojobs.testing import VirtualLoop
@@ -123,6 +125,26 @@ def test_a_command_finds_what_the_program_before_it_has_left(tmp_path):
     printed = pages.run(command, VirtualLoop, tmp_path)
     assert printed == "no output is shown for this\n42 seconds\n"
     assert command.says(printed)
+
+
+LOGGING = """
+import logging
+
+logging.getLogger("aiojobs").warning("shown bare")
+logging.getLogger("of a page").addHandler(logging.StreamHandler())
+logging.getLogger("of a page").setLevel(logging.INFO)
+logging.getLogger("of a page").info("shown once")
+"""
+
+
+def test_what_a_program_logs_is_printed_as_in_a_new_process_and_its_set_up_ends_with_it(tmp_path):
+    program = pages.Example("page.md", 1, LOGGING, None)
+    root, own = logging.getLogger(), logging.getLogger("of a page")
+    handlers = root.handlers[:]
+    shown = "shown bare\nshown once\n"
+    assert [pages.run(program, VirtualLoop, tmp_path) for _ in range(2)] == [shown, shown]
+    assert pages.run_by_itself(program, tmp_path) == shown
+    assert (root.handlers, own.handlers, own.level) == (handlers, [], logging.NOTSET)
 
 
 def test_an_output_is_all_that_is_printed_apart_from_what_is_left_open():

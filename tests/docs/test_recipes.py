@@ -10,7 +10,7 @@ from contextlib import aclosing, suppress
 import pytest
 
 import aiojobs
-from aiojobs.testing import settle
+from aiojobs.testing import VirtualLoop, settle
 from docs import pages
 from support.observing import Recorder
 
@@ -19,162 +19,6 @@ def recipe(page, definition):
     """The names that the one example of a page defines which has this definition."""
     (found,) = [example for example in pages.examples(page) if f"\n{definition}" in example.source]
     return pages.define(found)
-
-
-# --- Jobs: the ASGI middleware ------------------------------------------------------------------------------
-
-ASGI_PAGE = "docs/howto/fastapi-and-starlette.md"
-MIDDLEWARE = "jobs.py"
-
-
-@pytest.fixture
-def jobs_module():
-    """The first block of the page, which needs no framework."""
-    names = {}
-    first = pages.files(ASGI_PAGE)[0]
-    assert first.name == MIDDLEWARE
-    exec(compile(first.source, first.page, "exec"), names)
-    return names
-
-
-class Application:
-    """An ASGI application with a lifespan, on whose log the order of events is read."""
-
-    def __init__(self, *, fails_at=None):
-        self.log = []
-        self.scopes = []
-        self.fails_at = fails_at
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] != "lifespan":
-            self.scopes.append(scope)
-            return
-        await receive()
-        self.log.append("open")
-        if self.fails_at == "startup":
-            raise OSError("no database")
-        await send({"type": "lifespan.startup.complete"})
-        try:
-            await receive()
-        finally:
-            self.log.append("close")
-        await send({"type": "lifespan.shutdown.complete"})
-
-    async def work(self, seconds):
-        try:
-            await asyncio.sleep(seconds)
-            self.log.append("worked")
-        except asyncio.CancelledError:
-            self.log.append("stopped")
-            raise
-
-
-class Server:
-    """What a server does with the lifespan of an application."""
-
-    def __init__(self, app):
-        self._app = app
-        self._messages = asyncio.Queue()
-        self.sent = []
-
-    async def start(self):
-        self._messages.put_nowait({"type": "lifespan.startup"})
-        self.lifespan = asyncio.create_task(self._app({"type": "lifespan"}, self._messages.get, self._send))
-        await settle()
-
-    async def _send(self, message):
-        self.sent.append(message["type"])
-
-    async def connect(self, kind="http", **scope):
-        scope["type"] = kind
-        await self._app(scope, None, None)
-        return scope
-
-    async def stop(self):
-        self._messages.put_nowait({"type": "lifespan.shutdown"})
-        await self.lifespan
-
-
-@pytest.mark.requirement("SHUT-4")
-async def test_jobs_are_drained_before_the_lifespan_is_left(jobs_module):
-    app = Application()
-    server = Server(jobs_module["Jobs"](app, grace=20, limit=1))
-    await server.start()
-    scheduler = (await server.connect())[jobs_module["KEY"]]
-    for _ in range(3):
-        await scheduler.spawn(app.work(5))
-    await server.stop()
-    assert app.log == ["open", "worked", "worked", "worked", "close"]
-    assert server.sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert scheduler.phase == "closed"
-
-
-@pytest.mark.requirement("SHUT-4", "SHUT-2")
-async def test_grace_ends_the_drain_and_what_is_left_is_stopped_before_the_lifespan_is_left(jobs_module):
-    app = Application()
-    server = Server(jobs_module["Jobs"](app, grace=2))
-    await server.start()
-    scheduler = (await server.connect())[jobs_module["KEY"]]
-    await scheduler.spawn(app.work(5))
-    await server.stop()
-    assert app.log == ["open", "stopped", "close"]
-    assert asyncio.get_running_loop().time() == 2
-
-
-@pytest.mark.requirement("SHUT-6")
-async def test_a_server_that_gives_up_on_the_drain_leaves_no_job_behind(jobs_module):
-    app = Application()
-    server = Server(jobs_module["Jobs"](app))
-    await server.start()
-    scheduler = (await server.connect())[jobs_module["KEY"]]
-    await scheduler.spawn(app.work(50))
-    asyncio.get_running_loop().call_later(1, server.lifespan.cancel)
-    with pytest.raises(asyncio.CancelledError):
-        await server.stop()
-    assert app.log == ["open", "close", "stopped"]
-    assert (len(scheduler), scheduler.phase) == (0, "closed")
-
-
-async def test_an_application_that_fails_to_start_fails_as_without_the_middleware(jobs_module):
-    server = Server(jobs_module["Jobs"](Application(fails_at="startup")))
-    await server.start()
-    with pytest.raises(OSError, match="no database"):
-        await server.lifespan
-    assert (await server.connect())[jobs_module["KEY"]] is None
-
-
-@pytest.mark.parametrize("kind", ["http", "websocket"])
-async def test_a_middleware_that_is_mounted_uses_the_scheduler_of_the_outer_one(jobs_module, kind):
-    app = Application()
-    inner = jobs_module["Jobs"](app)
-
-    async def mount(scope, receive, send):
-        await (app if scope["type"] == "lifespan" else inner)(scope, receive, send)
-
-    server = Server(jobs_module["Jobs"](mount, limit=7))
-    await server.start()
-    await server.connect(kind)
-    assert app.scopes[0][jobs_module["KEY"]].limit == 7
-    await server.stop()
-
-
-async def test_each_start_has_a_scheduler_of_its_own(jobs_module):
-    jobs = jobs_module["Jobs"](Application())
-    seen = []
-    for _ in range(2):
-        server = Server(jobs)
-        await server.start()
-        seen.append((await server.connect())[jobs_module["KEY"]])
-        assert seen[-1].phase == "open"
-        await server.stop()
-    assert seen[0] is not seen[1]
-
-
-@pytest.mark.requirement("SPAWN-3")
-@pytest.mark.parametrize("wrong", [{"grace": -1}, {"limit": 0}, {"limt": 5}])
-def test_arguments_that_make_no_sense_are_refused_before_the_server_starts(jobs_module, wrong):
-    with pytest.raises((TypeError, ValueError)):
-        jobs_module["Jobs"](Application(), **wrong)
 
 
 # --- Keyed --------------------------------------------------------------------------------------------------
@@ -551,49 +395,42 @@ def size(thing):
 
 @pytest.mark.requirement("BOOK-3")
 async def test_figures_are_as_large_after_ten_thousand_jobs_as_after_a_hundred():
-    names = recipe(METRICS_PAGE, "class Watch")
-    figures = names["Figures"]()
-    watch = names["Watch"](figures.tell)
+    figures = recipe(METRICS_PAGE, "class Figures")["Figures"]()
     sizes = []
 
     async def work(number):
         if number % 10 == 0:
             raise LookupError
 
-    async with aiojobs.Scheduler(limit=7, observer=watch.observe, exception_handler=Recorder()) as scheduler:
+    async with aiojobs.Scheduler(limit=7, observer=figures, exception_handler=Recorder()) as scheduler:
         for number in range(10_000):
-            await watch.spawn(scheduler, work(number), f"number {number}")
+            await scheduler.spawn(work(number), f"number {number}")
             if number in {99, 9_999}:
                 await asyncio.sleep(1)
-                sizes.append(size(watch))
+                sizes.append(size(figures))
     assert sum(figures.jobs.values()) == 10_000
     jobs = {(task.rpartition(".")[2], str(outcome)): jobs for (task, outcome), jobs in figures.jobs.items()}
     assert jobs == {("work", "returned"): 9_000, ("work", "raised"): 1_000}
     assert sizes[0] == sizes[1]
-    assert len(watch._times) == 0
+    assert len(figures._since) == 0
 
 
 @pytest.mark.requirement("SPAWN-1")
 async def test_a_spawn_that_is_given_up_leaves_nothing_in_the_figures():
-    names = recipe(METRICS_PAGE, "class Watch")
-    told = []
-    watch = names["Watch"](lambda *figures: told.append(figures))
-    async with aiojobs.Scheduler(limit=1, pending_limit=1, observer=watch.observe) as scheduler:
+    figures = recipe(METRICS_PAGE, "class Figures")["Figures"]()
+    async with aiojobs.Scheduler(limit=1, pending_limit=1, observer=figures) as scheduler:
         for _ in range(2):
-            await watch.spawn(scheduler, asyncio.sleep(1))
+            await scheduler.spawn(asyncio.sleep(1))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
-                await watch.spawn(scheduler, asyncio.sleep(1))
-    await settle()
-    assert [(task, str(outcome)) for task, outcome, *_ in told] == [("sleep", "returned")] * 2
-    assert len(watch._times) == 0
+                await scheduler.spawn(asyncio.sleep(1))
+    assert figures.jobs == {("sleep", "returned"): 2}
+    assert len(figures._since) == 0
 
 
 @pytest.mark.requirement("CLOSE-1")
-async def test_the_time_that_a_job_takes_to_stop_counts_as_running_and_jobs_of_others_leave_nothing():
-    names = recipe(METRICS_PAGE, "class Watch")
-    told = []
-    watch = names["Watch"](lambda *figures: told.append(figures))
+async def test_the_time_that_a_job_takes_to_stop_counts_as_running():
+    figures = recipe(METRICS_PAGE, "class Figures")["Figures"]()
 
     async def slow_to_stop():
         try:
@@ -601,12 +438,118 @@ async def test_the_time_that_a_job_takes_to_stop_counts_as_running_and_jobs_of_o
         finally:
             await asyncio.sleep(3)
 
-    async with aiojobs.Scheduler(close_timeout=5, observer=watch.observe) as scheduler:
-        await scheduler.spawn(asyncio.sleep(1))
-        job = await watch.spawn(scheduler, slow_to_stop())
+    async with aiojobs.Scheduler(close_timeout=5, observer=figures) as scheduler:
+        job = await scheduler.spawn(slow_to_stop())
         await asyncio.sleep(2)
         await job.close()
-    await settle()
-    gc.collect()
-    assert [(str(outcome), waited, ran) for _, outcome, waited, ran in told] == [("cancelled", 0, 5)]
-    assert len(watch._times) == 0
+    assert ([*figures.waited.values()], [*figures.ran.values()]) == ([0], [5])
+
+
+# --- Adaptive: a limit that moves by itself -----------------------------------------------------------------
+
+ADAPTIVE_PAGE = "docs/howto/adaptive-limit.md"
+
+
+@pytest.fixture
+def adaptive_program():
+    """The file of the page, as a program."""
+    (file,) = pages.files("docs/howto/adaptive-limit.md")
+    assert file.name == "adaptive.py"
+    return pages.Example(file.page, file.line, file.source, None)
+
+
+@pytest.fixture
+def adaptive(adaptive_program):
+    """Its `Adaptive`."""
+    return pages.define(adaptive_program)["Adaptive"]
+
+
+@pytest.mark.requirement("LIMIT-7")
+def test_the_adaptive_limit_goes_the_way_that_the_page_shows(adaptive_program, tmp_path):
+    printed = pages.run(adaptive_program, VirtualLoop, tmp_path)
+    assert f"```text\n{printed}```" in pages.text(ADAPTIVE_PAGE)
+
+
+async def fails_after(seconds):
+    await asyncio.sleep(seconds)
+    raise ConnectionResetError
+
+
+async def limits_after(adaptive, work, *, limit, jobs, seconds, **options):
+    """The limit after each of these seconds, of a scheduler whose jobs do this work."""
+    async with aiojobs.Scheduler(limit=limit, exception_handler=Recorder()) as scheduler:
+        moving = adaptive(scheduler, slow=0.5, **options)
+        for _ in range(jobs):
+            await scheduler.spawn(moving.run(work, 0.2))
+        limits = []
+        for second in seconds:
+            await asyncio.sleep(second)
+            limits.append(scheduler.limit)
+    return limits
+
+
+@pytest.mark.requirement("LIMIT-7")
+async def test_many_failures_at_once_are_one_overload_and_lower_the_limit_once(adaptive):
+    assert await limits_after(adaptive, fails_after, limit=9, jobs=20, seconds=(0.3, 0.2)) == [6, 4]
+
+
+@pytest.mark.requirement("LIMIT-7")
+async def test_one_round_of_successes_raises_the_limit_by_about_one(adaptive):
+    assert await limits_after(adaptive, asyncio.sleep, limit=4, jobs=99, seconds=(0.3, 0.4)) == [4, 6]
+
+
+@pytest.mark.requirement("LIMIT-7")
+async def test_a_limit_that_holds_nothing_back_stays_where_it_is(adaptive):
+    assert await limits_after(adaptive, asyncio.sleep, limit=10, jobs=10, seconds=(1,)) == [10]
+
+
+@pytest.mark.requirement("LIMIT-7")
+@pytest.mark.parametrize(("work", "bound"), [(fails_after, 3), (asyncio.sleep, 7)])
+async def test_the_limit_stays_within_its_bounds(adaptive, work, bound):
+    found = await limits_after(adaptive, work, limit=5, jobs=200, seconds=(5,), least=3, most=7)
+    assert found == [bound]
+
+
+@pytest.mark.requirement("EXC-1")
+async def test_a_failure_that_lowers_the_limit_stays_a_failure_and_others_lower_nothing(adaptive):
+    async def misses():
+        raise LookupError("no such order")
+
+    scheduler = aiojobs.Scheduler(limit=6)
+    moving = adaptive(scheduler, slow=0.5)
+    for work, error in ((misses, LookupError), (lambda: fails_after(1), ConnectionResetError)):
+        job = await scheduler.spawn(moving.run(work))
+        with pytest.raises(error):
+            await job
+    assert scheduler.limit == 4
+    await scheduler.close()
+
+
+# --- Calls from threads -------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("SPAWN-7")
+def test_threads_hand_work_over_as_the_page_shows(tmp_path):
+    page = "docs/howto/call-from-threads.md"
+    (file,) = pages.files(page)
+    assert file.name == "sensor.py"
+    printed = pages.run_by_itself(pages.Example(file.page, file.line, file.source, None), tmp_path)
+    assert f"```text\n{printed}```" in pages.text(page)
+
+
+# --- Tests: the fixture -------------------------------------------------------------------------------------
+
+TESTS_PAGE = "docs/howto/test-code-that-uses-jobs.md"
+TESTS_FILE = "test_orders.py"
+
+
+def test_the_fixture_of_the_page_fails_the_test_that_leaves_a_job(pytester):
+    pages.write_files(TESTS_PAGE, pytester.path)
+    assert (pytester.path / TESTS_FILE).exists()
+    plugins = ("-p", "aiojobs.testing.pytest_plugin", "--asyncio-mode=auto")
+    result = pytester.runpytest_inprocess(*plugins, "-o", "asyncio_default_fixture_loop_scope=function")
+    result.assert_outcomes(passed=2, errors=1)
+    said = "job 'store' (store) was left over when the test ended. Wait for it"
+    assert f"`{said} …`" in pages.text(TESTS_PAGE)
+    result.stdout.fnmatch_lines([f"{said} (*"])

@@ -42,7 +42,7 @@ def test_there_is_a_test_for_every_example():
         name for file in here.glob("test_*.py") for name in re.findall(r'run\(\s*"(\w+)"', file.read_text())
     }
     files = {file.stem for file in (ROOT / "examples").glob("*.py")}
-    parts_of_the_demo = {"orders_service"}
+    parts_of_the_demo = {"asgi_service", "orders_service"}
     assert files - parts_of_the_demo == tested
 
 
@@ -83,7 +83,7 @@ def test_aiohttp_handlers():
     ]
 
 
-NEEDS_SOCKETS = frozenset({"aiohttp_handlers", "orders_demo", "orders_service"})
+NEEDS_SOCKETS = frozenset({"aiohttp_handlers", "asgi_demo", "asgi_service", "orders_demo", "orders_service"})
 WITHOUT_SOCKETS = sorted({file.stem for file in (ROOT / "examples").glob("*.py")} - NEEDS_SOCKETS)
 
 

@@ -104,11 +104,42 @@ def test_every_public_name_is_there(python):
     assert alone(python, "-c", code).stdout.strip() == "[]"
 
 
-def test_the_aiohttp_part_says_what_it_needs(python):
-    code = "import aiojobs.aiohttp"
+def test_the_test_kit_needs_no_pytest_and_pytest_finds_the_fixture(python, members):
+    code = (
+        "import sys; from aiojobs.testing import explore, run, settle; run(settle()); "
+        "print(sorted(name for name in sys.modules if 'pytest' in name))"
+    )
+    assert alone(python, "-c", code).stdout.strip() == "[]"
+    points = members[f"aiojobs-{aiojobs.__version__}.dist-info/entry_points.txt"].decode()
+    assert "[pytest11]\naiojobs = aiojobs.testing.pytest_plugin\n" in points
+    assert "aiojobs/testing/pytest_plugin.py" in members
+
+
+def test_importing_the_library_imports_no_test_kit(python):
+    code = "import sys, aiojobs; print([name for name in sys.modules if name.startswith('aiojobs.testing')])"
+    assert alone(python, "-c", code).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("needed", ["aiohttp", "starlette", "fastapi"])
+def test_an_integration_says_what_it_needs(python, needed):
+    code = f"import aiojobs.{needed}"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert re.search(r"ModuleNotFoundError: .*aiohttp", done.stderr)
+    assert re.search(rf"ModuleNotFoundError: .*{needed}", done.stderr)
+
+
+def test_the_asgi_part_needs_nothing(python):
+    assert alone(python, "-c", "from aiojobs.asgi import Jobs; print(Jobs.__name__)").stdout == "Jobs\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "package"), [("prometheus", "prometheus_client"), ("opentelemetry", "opentelemetry")]
+)
+def test_an_exporter_says_what_it_needs(python, module, package):
+    code = f"import aiojobs.{module}"
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(rf"ModuleNotFoundError: .*{package}", done.stderr)
 
 
 def test_the_first_example_of_the_readme_runs(python, tmp_path):
@@ -158,6 +189,18 @@ def test_a_trace_is_written_and_audited_without_any_tool(python, auditors_python
     assert done.stdout.startswith("OBEYS: trace.jsonl, 8 lines, 2 jobs")
 
 
+@pytest.mark.requirement("SEE-2")
+def test_the_live_page_is_in_the_wheel(python, tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import asyncio\n"
+        "from aiojobs.inspect import LivePage\n"
+        "page = LivePage(allow=lambda request: True)\n"
+        "print(asyncio.run(page.answer(None, 'GET', '')).body[:15].decode())\n",
+        encoding="utf-8",
+    )
+    assert alone(python, "program.py", cwd=tmp_path).stdout.strip() == "<!doctype html>"
+
+
 def test_the_wheel_has_the_name_by_which_the_readme_installs_it(wheel):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"pip install 'dist/{wheel.name}[aiohttp]'" in readme
@@ -174,7 +217,7 @@ def test_the_wheels_are_typed_and_have_no_strangers(members, verification_member
 
 
 def test_the_library_does_not_carry_its_verification(members, verification_members):
-    assert not [name for name in members if "spec" in name or "verification" in name]
+    assert not [name for name in members if re.search(r"\bspec\b|verification", name)]
     assert "aiojobs_verification/evidence/report.schema.json" in verification_members
 
 

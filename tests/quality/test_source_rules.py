@@ -29,10 +29,29 @@ HOUSE = "docs/explanation/architecture.md"
 # A module may import what stands in a lower layer, for type checkers too, and nothing else of this package.
 LAYERS = layers((ROOT / HOUSE).read_text(encoding="utf-8"))
 # They stand around the scheduler and are told by it, as a user's own code would be.
-AROUND = {"_calling", "_history", "_live_page", "aiohttp", "inspect", "signals", "tracing"}
+AROUND = {
+    *("_calling", "_history", "_live_page", "_measuring"),
+    *(
+        "aiohttp",
+        "asgi",
+        "fastapi",
+        "inspect",
+        "opentelemetry",
+        "prometheus",
+        "signals",
+        "starlette",
+        "tracing",
+    ),
+}
 PURE = {"_lifecycle", "_admission"}
 PURE_IMPORTS = {"__future__", "collections", "enum", "typing"}
-THIRD_PARTY = {"aiohttp": {"aiohttp"}}  # by module
+THIRD_PARTY = {  # by module
+    "aiohttp": {"aiohttp"},
+    "fastapi": {"fastapi"},
+    "opentelemetry": {"opentelemetry"},
+    "prometheus": {"prometheus_client"},
+    "starlette": {"starlette"},
+}
 # By module: sets that are asked whether something is in them, and never walked.
 SETS = {"_ownership": {"foreign"}, "_core": {"foreign"}}
 

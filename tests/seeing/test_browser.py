@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
 from aiohttp import web
 
 from aiojobs.aiohttp import add_live_page, get_scheduler_from_app, setup
+from aiojobs.asgi import Jobs
 from aiojobs.inspect import LivePage
 from support.chromium import chromium, find
 from support.observing import Recorder
@@ -79,7 +81,9 @@ async def test_it_shows_jobs_waits_failures_and_arrows():
         assert await tab.value("document.title") == "orders"
         assert await tab.value("document.querySelector('#running').textContent") == "2 of 2"
         assert await tab.value("document.querySelector('#pending').textContent") == "6 of 10,000"
-        arrows = await tab.value("[...document.querySelectorAll('#life .arrow')].map((each) => each.textContent)")
+        arrows = await tab.value(
+            "[...document.querySelectorAll('#life .arrow')].map((each) => each.textContent)"
+        )
         assert arrows[:3] == ["accepted 9", "start 3", "finish 1"]
         first = "document.querySelector('#jobs tbody tr')"
         assert "report" in await tab.value(f"{first}.querySelector('.where').innerText")
@@ -144,7 +148,8 @@ CONTRAST = """(() => {
   };
   const poor = [];
   for (const node of document.querySelectorAll("main *")) {
-    if (node.closest("svg") || ![...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim())) continue;
+    const says = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+    if (node.closest("svg") || !says) continue;
     const [one, other] = [light(getComputedStyle(node).color), light(behind(node))].sort((a, b) => b - a);
     if ((one + 0.05) / (other + 0.05) < 4.5) poor.push(node.outerHTML.slice(0, 90));
   }
@@ -152,8 +157,11 @@ CONTRAST = """(() => {
 })()"""
 
 # The height in pixels of the smallest text of the diagram.
-SMALLEST = """Math.min(...[...document.querySelectorAll("#life text")].map((text) =>
-  parseFloat(getComputedStyle(text).fontSize) * document.querySelector("#life svg").getBoundingClientRect().width / 560))"""
+SMALLEST = """(() => {
+  const texts = [...document.querySelectorAll("#life text")];
+  const sizes = texts.map((text) => parseFloat(getComputedStyle(text).fontSize));
+  return Math.min(...sizes) * document.querySelector("#life svg").getBoundingClientRect().width / 560;
+})()"""
 
 
 HOSTILE = [
@@ -176,7 +184,9 @@ async def test_hostile_names_and_exceptions_change_nothing():
         for name in HOSTILE:
             await scheduler.spawn(forever(), name)
             await scheduler.spawn(fails(Hostile()), name)
-        hostile_code = compile("async def f():\n    await sleep(99)", "<svg onload='window.hacked = 7'>", "exec")
+        hostile_code = compile(
+            "async def f():\n    await sleep(99)", "<svg onload='window.hacked = 7'>", "exec"
+        )
         made = {"sleep": asyncio.sleep}
         exec(hostile_code, made)
         await scheduler.spawn(made["f"](), "by hostile code")
@@ -187,7 +197,10 @@ async def test_hostile_names_and_exceptions_change_nothing():
         await tab.value("document.querySelectorAll('.more').forEach((each) => each.click())")
         await asyncio.sleep(2.5)
         assert await tab.value("window.hacked") is None
-        assert await tab.value("document.querySelectorAll('main img, main script, main table table').length") == 0
+        assert (
+            await tab.value("document.querySelectorAll('main img, main script, main table table').length")
+            == 0
+        )
         text = await tab.value(TEXT)
         assert r"\u{202e}gpj.exe\u{202c} \u{1b}[31m" in text
         assert [name for name in HOSTILE if name not in text and "\x1b" not in name] == []
@@ -202,11 +215,13 @@ async def test_what_is_forbidden_is_forbidden_by_the_policy():
         await tab.value(
             "document.body.append(Object.assign(document.createElement('script'), {text: 'window.hacked = 1'}))"
         )
-        await tab.value("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.hacked = 2\">')")
+        await tab.value(
+            "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.hacked = 2\">')"
+        )
         await tab.until("document.querySelector('body > img')")
         assert await tab.value("window.hacked") is None
         async with asyncio.timeout(10):
-            while len(tab.complaints) < 2:
+            while len(tab.complaints) < 2:  # noqa: ASYNC110 - another process says so
                 await asyncio.sleep(0.05)
         assert all("Content Security Policy" in complaint for complaint in tab.complaints)
 
@@ -223,3 +238,26 @@ async def test_a_shutdown_ends_while_it_is_open_and_the_page_says_that_nobody_an
         await tab.until("document.querySelector('#fresh').textContent.startsWith('no answer for')")
         assert await tab.value("document.body.classList.contains('stale')")
         assert "charge 1" in await tab.value(TEXT)
+
+
+async def test_a_shutdown_of_an_asgi_server_ends_while_it_is_open():
+    page = LivePage(allow=lambda _: True, title="orders")
+    jobs = Jobs(accepts, observer=page, exception_handler=Recorder(), wait_timeout=0)
+    config = uvicorn.Config(page.serve(jobs, "/jobs"), port=0, log_level="warning")
+    server = uvicorn.Server(config)
+    serving = asyncio.ensure_future(server.serve())
+    async with chromium(find()) as tab:
+        while not server.started:  # noqa: ASYNC110 - it has no event for that
+            await asyncio.sleep(0.01)
+        await jobs.scheduler.spawn(charge(1), "charge 1")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        await tab.open(f"http://127.0.0.1:{port}/jobs")
+        await tab.until(f"{TEXT}.includes('charge 1')")
+        server.should_exit = True
+        async with asyncio.timeout(5):
+            await serving
+        await tab.until("document.querySelector('#fresh').textContent.startsWith('no answer for')")
+
+
+async def accepts(_scope, _receive, _send):
+    """An application that nobody asks for anything."""

@@ -230,7 +230,7 @@ async def test_a_signal_has_it_written(signum, monkeypatch):
     else:
         dump_on_signal(number, file=out, format="json")
     os.kill(os.getpid(), number)
-    while not out.getvalue():
+    while not out.getvalue():  # noqa: ASYNC110 - a signal comes when it comes
         await asyncio.sleep(0.001)
     assert "first" in out.getvalue()
     assert out.getvalue().startswith("{" if signum else "scheduler 1: open")

@@ -8,9 +8,13 @@ import types
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
 
 from aiojobs import Scheduler
 from aiojobs.aiohttp import add_live_page, get_scheduler_from_app, setup
+from aiojobs.asgi import Jobs, get_scheduler, lifespan
 from aiojobs.inspect import LivePage
 from aiojobs.testing import settle
 from docs import pages
@@ -190,7 +194,9 @@ async def test_the_state_is_bounded_and_what_matters_comes_first():
 
 async def test_a_state_is_computed_once_a_second_however_many_look(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("aiojobs._live_page.time", types.SimpleNamespace(monotonic=lambda: clock[0], time=lambda: 0))
+    monkeypatch.setattr(
+        "aiojobs._live_page.time", types.SimpleNamespace(monotonic=lambda: clock[0], time=lambda: 0)
+    )
     page, scheduler = watched()
     assert (await state_of(page))["scheduler"]["active_count"] == 0
     await scheduler.spawn(forever())
@@ -198,6 +204,18 @@ async def test_a_state_is_computed_once_a_second_however_many_look(monkeypatch):
     assert (await state_of(page))["scheduler"]["active_count"] == 0
     clock[0] += 0.1
     assert (await state_of(page))["scheduler"]["active_count"] == 1
+    ticks = iter([200.0, 200.5, 210.4, 210.5, 210.6])
+    monkeypatch.setattr(
+        "aiojobs._live_page.time", types.SimpleNamespace(monotonic=lambda: next(ticks), time=lambda: 0)
+    )
+    assert (await state_of(page))["scheduler"]["active_count"] == 1  # which took half a second
+    await scheduler.spawn(forever())
+    assert (await state_of(page))["scheduler"]["active_count"] == 1
+    assert (await state_of(page))["scheduler"]["active_count"] == 2
+    clock[0] = 300
+    monkeypatch.setattr(
+        "aiojobs._live_page.time", types.SimpleNamespace(monotonic=lambda: clock[0], time=lambda: 0)
+    )
     other = Scheduler(observer=page)
     assert (await state_of(page))["scheduler"]["active_count"] == 0
     await other.close()
@@ -294,7 +312,9 @@ async def test_below_a_root_path_it_is_where_it_was_put():
     assert await ask(app, "/x/jobs", root="/api") == [{"inner": "http", "path": "/x/jobs"}]
 
 
-@pytest.mark.parametrize(("path", "error"), [(None, TypeError), (b"/jobs", TypeError), ("jobs", ValueError), ("", ValueError)])
+@pytest.mark.parametrize(
+    ("path", "error"), [(None, TypeError), (b"/jobs", TypeError), ("jobs", ValueError), ("", ValueError)]
+)
 def test_a_path_that_makes_no_sense_is_refused(path, error):
     with pytest.raises(error, match="path must"):
         LivePage(allow=anyone).serve(inner, path)
@@ -305,7 +325,10 @@ def test_a_path_that_makes_no_sense_is_refused(path, error):
 
 def from_the_page(name):
     """What a file of the page defines."""
-    assert {file.name for file in pages.files("docs/howto/live-page.md")} == {"page_aiohttp.py", "page_asgi.py"}
+    assert {file.name for file in pages.files("docs/howto/live-page.md")} == {
+        "page_aiohttp.py",
+        "page_asgi.py",
+    }
     [file] = [file for file in pages.files("docs/howto/live-page.md") if file.name == name]
     content = {"__name__": "example"}
     exec(compile(file.source, name, "exec"), content)
@@ -324,21 +347,24 @@ async def test_the_application_for_aiohttp_of_the_page():
 
 async def test_the_application_for_asgi_of_the_page():
     app = from_the_page("page_asgi.py")["app"]
-    messages = asyncio.Queue()
-    told = []
+    async with lifespan(app):
+        assert (await ask(app, "/orders", method="POST"))[0]["status"] == 202
+        assert (await ask(app, "/internal/jobs"))[0]["status"] == 403
+        token = [(b"authorization", b"Bearer of-the-operators")]
+        _, body = await ask(app, "/internal/jobs", query=b"state", headers=token)
+        assert [job["name"] for job in json.loads(body["body"])["scheduler"]["jobs"]] == ["order"]
 
-    async def send(message):
-        told.append(message["type"])
 
-    messages.put_nowait({"type": "lifespan.startup"})
-    running = asyncio.ensure_future(app({"type": "lifespan"}, messages.get, send))
-    await settle()
-    assert told == ["lifespan.startup.complete"]
-    assert (await ask(app, "/orders", method="POST"))[0]["status"] == 202
-    assert (await ask(app, "/internal/jobs"))[0]["status"] == 403
-    token = [(b"authorization", b"Bearer of-the-operators")]
-    _, body = await ask(app, "/internal/jobs", query=b"state", headers=token)
-    assert [job["name"] for job in json.loads(body["body"])["scheduler"]["jobs"]] == ["order"]
-    messages.put_nowait({"type": "lifespan.shutdown"})
-    await running
-    assert told[-1] == "lifespan.shutdown.complete"
+async def test_the_middlewares_of_starlette():
+    async def order(request):
+        await get_scheduler(request).spawn(asyncio.sleep(5), "order")
+        return Response(status_code=202)
+
+    page = LivePage(allow=anyone)
+    app = Starlette(routes=[Route("/orders", order, methods=["POST"])])
+    app.add_middleware(Jobs, observer=page)
+    app.add_middleware(page.serve, path="/internal/jobs")
+    async with lifespan(app):
+        assert (await ask(app, "/orders", method="POST"))[0]["status"] == 202
+        _, body = await ask(app, "/internal/jobs", query=b"state")
+        assert [job["name"] for job in json.loads(body["body"])["scheduler"]["jobs"]] == ["order"]

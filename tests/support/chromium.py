@@ -73,7 +73,7 @@ class Tab:
         """Wait until it is true; what has not been loaded yet is not."""
         tried = f"(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"
         async with asyncio.timeout(20):
-            while not await self.value(tried):
+            while not await self.value(tried):  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.05)
 
     async def picture(self, path):

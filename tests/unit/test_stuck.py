@@ -16,7 +16,9 @@ def job(number, place=None, *, drain=True):
     return JobSnapshot(number, None, "work", state, None, None, place, (), drain, None, task)
 
 
-def picture(running, pending=(), waits=(), *, limit="full", idlers=(), blocked=0, endless=(), phase=Phase.OPEN):
+def picture(
+    running, pending=(), waits=(), *, limit="full", idlers=(), blocked=0, endless=(), phase=Phase.OPEN
+):
     """Jobs by their numbers, tasks of jobs by the negative ones; a wait is a pair, the second None for a slot."""
     jobs = [job(number, drain=number not in endless) for number in running]
     jobs += [job(number, place) for place, number in enumerate(pending, 1)]

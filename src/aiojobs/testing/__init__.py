@@ -10,8 +10,27 @@ a task that was destroyed while pending. `settle` lets the loop go on without le
 It needs nothing but asyncio, and nothing of the scheduler: it is also there for code that does not know this library.
 """
 
+from ._cancelling import cancel_at_every_await
+from ._explore import Counterexample, Explored, NotExhausted, explore
+from ._run import CannotExplore
+from ._running import run
+from ._story import Story
 from ._strict import StrictLoop
 from ._virtual_loop import Deadlock, Livelock, VirtualLoop
 from ._waiting import settle
 
-__all__ = ("Deadlock", "Livelock", "StrictLoop", "VirtualLoop", "settle")
+__all__ = (
+    "CannotExplore",
+    "Counterexample",
+    "Deadlock",
+    "Explored",
+    "Livelock",
+    "NotExhausted",
+    "Story",
+    "StrictLoop",
+    "VirtualLoop",
+    "cancel_at_every_await",
+    "explore",
+    "run",
+    "settle",
+)

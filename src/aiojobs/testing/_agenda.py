@@ -72,7 +72,7 @@ class Agenda(asyncio.AbstractEventLoop):
     def call_later(
         self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> TurnTimer:
-        """Queue a callback for the first turn at or after so many virtual seconds."""
+        """Queue a callback for the first turn at or after a delay in virtual seconds."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
@@ -116,7 +116,7 @@ class Agenda(asyncio.AbstractEventLoop):
         return ran
 
     def advance(self, delta: float | None = None) -> bool:
-        """Let time pass: so many seconds, or up to the next timer; False if there was none to go to."""
+        """Let `delta` seconds pass, or the time up to the next timer; False if there is none."""
         target = self._next_deadline() if delta is None else self._now + delta
         if target is None:
             return False

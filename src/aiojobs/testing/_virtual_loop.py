@@ -54,7 +54,7 @@ _Complaint: TypeAlias = dict[str, Any]
 _ExceptionHandler: TypeAlias = Callable[[asyncio.AbstractEventLoop, _Complaint], object]
 
 SPIN_LIMIT: Final = 100_000
-"""So many turns without the clock moving count as a livelock; the programs of the tests need hundreds."""
+"""The number of turns without the clock moving that is a livelock; the programs of the tests need hundreds."""
 
 
 class Deadlock(RuntimeError):  # noqa: N818  it names a situation, like StopIteration

@@ -8,10 +8,10 @@ __all__ = ("settle",)
 
 
 async def settle(passes: int = 20) -> None:
-    """Let the running loop make so many passes while the caller's clock stands still.
+    """Let the running loop make some passes while the caller's clock stands still.
 
     Arguments:
-        passes: how many; 20 are enough for any chain of callbacks that this library makes.
+        passes: their number; 20 are enough for any chain of callbacks that this library makes.
     """
     for _ in range(passes):
         await asyncio.sleep(0)

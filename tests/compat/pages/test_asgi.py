@@ -1,4 +1,4 @@
-"""The recipe for FastAPI and Starlette in real processes: uvicorn, clients under load, SIGTERM in the middle.
+"""The programs of the page about FastAPI and Starlette in real processes: clients under load, SIGTERM in between.
 
 Everything that runs here is written on the page. Time is real, because servers and sockets are; no figure of
 it decides anything.
@@ -18,13 +18,14 @@ from itertools import count
 import httpx2
 import pytest
 import websockets
-from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 
+from aiojobs.fastapi import get_scheduler_from_app
 from docs import pages
 
 PAGE = "docs/howto/fastapi-and-starlette.md"
-JOBS, SERVICE, PLACES, PLAIN, TEST = "jobs.py", "service.py", "places.py", "plain.py", "test_service.py"
+SERVICE, PLACES, PLAIN, REPORTS = "service.py", "places.py", "plain.py", "reports.py"
+TESTS = ["test_service.py", "test_async.py"]
 
 ENOUGH = 30
 """So many orders are accepted when the server is stopped, in the middle of the requests of all clients."""
@@ -101,7 +102,7 @@ def stored(folder):
     ("application", "paths"),
     [
         ("places:app", ["/orders", "/in-a-thread", "/admin/orders"]),
-        ("plain:app", ["/orders", "/admin/orders"]),
+        ("plain:app", ["/orders", "/stored", "/admin/orders"]),
     ],
 )
 async def test_nothing_that_was_accepted_is_lost_when_the_server_is_stopped_under_load(
@@ -141,13 +142,31 @@ async def test_a_websocket_spawns_jobs_that_outlive_it(folder):
     assert "Traceback" not in log
 
 
-def test_the_test_on_the_page_passes(folder):
+@pytest.mark.requirement("CLOSE-1")
+async def test_a_report_for_a_client_that_leaves_is_stopped(folder):
+    async with serving("reports:app", folder) as server:
+        host, port = server.address.split(":")
+        _, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET /reports/2026 HTTP/1.1\r\nHost: test\r\n\r\n")
+        await asyncio.sleep(
+            0.2
+        )  # time is real: the server has read the request by then, or it reads it later
+        writer.transport.abort()
+        async with asyncio.timeout(10):
+            while not (folder / "stopped.txt").exists():
+                await asyncio.sleep(0.02)
+        log = await server.stop()
+    assert (folder / "stopped.txt").read_text() == "report 2026\n"
+    assert "Traceback" not in log
+
+
+def test_the_tests_on_the_page_pass(folder):
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TEST],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=folder, env={**environment(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -166,28 +185,23 @@ def test_without_a_lifespan_the_error_says_so(modules):
         TestClient(modules("service").app).post("/orders/1")
 
 
-def test_without_the_middleware_the_error_says_so(modules):
-    jobs = modules("jobs")
-    app = FastAPI(dependencies=[Depends(jobs.get_jobs)])
-    app.add_api_route("/", lambda: None)
-
-    with (
-        pytest.raises(RuntimeError, match=r"app.add_middleware\(Jobs\) is missing"),
-        TestClient(app) as client,
-    ):
-        client.get("/")
-
-
 @pytest.mark.requirement("SPAWN-5")
 def test_what_is_too_much_is_refused(modules):
-    service = modules("service")
-    app = FastAPI()
-    app.include_router(service.orders)
-    app.add_middleware(modules("jobs").Jobs, limit=1, pending_limit=1)
+    async def fill():
+        gate = asyncio.Event()
+        scheduler = get_scheduler_from_app(app)
+        scheduler.set_limit(1)
+        scheduler.spawn_nowait(gate.wait())
+        for _ in range(1000):
+            scheduler.spawn_nowait(asyncio.sleep(0))
+        return gate
+
+    app = modules("service").app
     with TestClient(app) as client:
-        answers = [client.post(f"/orders/{number}") for number in range(3)]
-        assert [answer.status_code for answer in answers] == [202, 202, 503]
-        assert answers[-1].headers["Retry-After"] == "1"
+        gate = client.portal.call(fill)
+        answer = client.post("/orders/1")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        client.portal.call(gate.set)
 
 
 def test_an_application_that_is_started_again_gets_a_new_scheduler(modules, folder):
@@ -199,5 +213,5 @@ def test_an_application_that_is_started_again_gets_a_new_scheduler(modules, fold
 
 
 def test_every_file_of_the_page_is_run_here():
-    here = {JOBS, SERVICE, PLACES, PLAIN, TEST}
+    here = {SERVICE, PLACES, PLAIN, REPORTS, *TESTS}
     assert {file.name for file in pages.files(PAGE)} == here

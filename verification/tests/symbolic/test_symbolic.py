@@ -209,6 +209,7 @@ def mutated(folder, before, after):
 
 
 OFFER, FREE, CLOSE = "Admission.offer", "Admission.ended and withdrawn", "Admission.shutdown and move"
+LIMIT = "Admission.set_limit, resume and ended"
 
 MUTANTS = [
     (OFFER, "self.running < self.limit", "self.running <= self.limit",
@@ -230,9 +231,21 @@ MUTANTS = [
     (FREE, "            self.running -= 1", "            self.running -= 2",
      "an_end_gives_one_slot_back_and_on_at_most_once"),
     (FREE, "return Next.START_AND_ADMIT", "return Next.START",
-     "an_end_starts_the_next_job_exactly_when_one_waits"),
+     "an_end_starts_the_next_job_exactly_when_one_waits_and_not_too_many_run"),
     (FREE, "return Next.ADMIT", "return Next.NOTHING",
      "a_withdrawal_frees_one_place_and_starts_nobody"),
+    (LIMIT, "or self.surplus or", "or",
+     "an_end_starts_nobody_while_too_many_run"),
+    (LIMIT, "max(0, self.running - limit)", "0",
+     "a_limit_that_is_set_stops_nobody_and_drops_nobody"),
+    (LIMIT, "is not None and self.running >= self.limit):", "is not None and self.running > self.limit):",
+     "whoever_waits_starts_exactly_when_the_limit_allows_one_more"),
+    (LIMIT, "        self.running += 1\n        return self.ended()", "        return self.ended()",
+     "each_start_that_follows_leaves_what_the_whole_comes_to"),
+    (LIMIT, "if self.pending == 0 or (self.limit", "if self.pending <= 1 or (self.limit",
+     "a_limit_that_lets_somebody_in_begins_the_action_of_the_specification"),
+    (LIMIT, "        self.limit = limit\n        self.surplus", "        self.surplus",
+     "a_limit_that_lets_nobody_in_is_the_action_of_the_specification"),
     (CLOSE, "self.move(PhaseEvent.CLOSE)\n        self.pending = 0", "self.move(PhaseEvent.CLOSE)",
      "closing_dismisses_whoever_waits_and_nobody_else"),
     (CLOSE, "if dest is None:", "if False:",
@@ -299,7 +312,7 @@ def test_every_method_of_the_core_is_spoken_of():
     methods = [
         name for name in vars(Admission) if not name.startswith("_") and callable(getattr(Admission, name))
     ]
-    assert len(methods) == 8
+    assert len(methods) == 11
     assert [name for name in methods if f".{name}(" not in text and f".{name}," not in text] == []
 
 

@@ -35,12 +35,21 @@ def an_end_gives_one_slot_back_and_on_at_most_once(before: Numbers) -> None:
     assert it.blocked == before.blocked - admitted
 
 
-def an_end_starts_the_next_job_exactly_when_one_waits(before: Numbers) -> None:
+def an_end_starts_the_next_job_exactly_when_one_waits_and_not_too_many_run(before: Numbers) -> None:
     assert before.sound()
     assert before.running > 0
     answer = before.admission().ended()
-    assert (answer in _STARTS) == (before.pending > 0)
-    assert (answer in _ADMITS) == (before.blocked > 0)
+    assert (answer in _STARTS) == (before.pending > 0 and before.surplus == 0)
+    assert (answer in _ADMITS) == (before.blocked > 0 and before.surplus == 0)
+
+
+def an_end_starts_nobody_while_too_many_run(before: Numbers) -> None:
+    assert before.sound()
+    assert before.surplus > 0
+    it = before.admission()
+    answer = it.ended()
+    assert answer is Next.NOTHING
+    assert it.surplus == before.surplus - 1
 
 
 def nothing_starts_by_an_end_once_closing_has_begun(before: Numbers) -> None:

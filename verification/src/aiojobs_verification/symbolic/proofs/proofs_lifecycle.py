@@ -42,10 +42,19 @@ def an_end_is_never_left(state: State, event: Event) -> None:
     assert (dest is state) == (event is Event.CLOSE)
 
 
-def only_close_is_ever_a_no_op(state: State, event: Event) -> None:
+def only_who_was_asked_to_stop_is_asked_in_vain(state: State, event: Event) -> None:
     assert state in State
     dest = TRANSITIONS[state][event]
-    assert (dest is state) == (event is Event.CLOSE and state in SEEN_AS_CLOSED)
+    by_somebody = event is Event.CLOSE and state in SEEN_AS_CLOSED
+    by_time = event is Event.EXPIRE and state is State.CLOSING
+    assert (dest is state) == (by_somebody or by_time)
+
+
+def time_is_over_for_who_holds_a_slot_and_it_keeps_that(state: State) -> None:
+    assert state in State
+    dest = TRANSITIONS[state][Event.EXPIRE]
+    assert dest in (None, State.CLOSING)
+    assert (dest is None) == (state not in HOLDS_SLOT)
 
 
 def closing_can_always_be_asked_for(state: State) -> None:
@@ -71,7 +80,7 @@ def a_slot_is_given_back_by_the_end_of_the_coroutine_alone(state: State, event: 
     dest = TRANSITIONS[state][event]
     assert (dest is None) == (event is Event.START)
     assert (dest in TERMINAL) == (event in (Event.FINISH, Event.CANCEL))
-    assert (dest in HOLDS_SLOT) == (event is Event.CLOSE)
+    assert (dest in HOLDS_SLOT) == (event in (Event.CLOSE, Event.EXPIRE))
 
 
 def a_job_that_is_closed_while_it_waits_never_starts(event: Event) -> None:

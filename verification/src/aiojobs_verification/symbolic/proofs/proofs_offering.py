@@ -14,7 +14,8 @@ def a_new_scheduler_is_sound(unlimited: bool, limit: int, pending_limit: int) ->
     assert limit >= 1
     assert pending_limit >= 0
     it = Admission(None if unlimited else limit, pending_limit)
-    assert Numbers(unlimited, limit, pending_limit, it.phase, it.running, 0, it.pending, it.blocked).sound()
+    numbers = (it.phase, it.running, 0, it.pending, it.blocked, it.surplus)
+    assert Numbers(unlimited, limit, pending_limit, *numbers).sound()
     assert it.phase is Phase.OPEN
     assert it.running == 0
     assert it.violations() == []
@@ -48,7 +49,7 @@ def a_job_starts_at_once_exactly_when_a_slot_is_free(before: Numbers, may_block:
 def a_job_queues_exactly_when_slots_are_taken_and_places_are_not(before: Numbers, may_block: bool) -> None:
     assert before.sound()
     verdict = before.admission().offer(may_block=may_block)
-    full = not before.unlimited and before.running == before.limit
+    full = not before.unlimited and before.running >= before.limit
     room = before.pending_limit == 0 or before.pending + 1 <= before.pending_limit
     assert (verdict is Verdict.QUEUE) == (before.phase is Phase.OPEN and full and room)
 
@@ -56,11 +57,20 @@ def a_job_queues_exactly_when_slots_are_taken_and_places_are_not(before: Numbers
 def a_call_waits_exactly_when_the_queue_is_full_and_it_may(before: Numbers, may_block: bool) -> None:
     assert before.sound()
     verdict = before.admission().offer(may_block=may_block)
-    full = not before.unlimited and before.running == before.limit
+    full = not before.unlimited and before.running >= before.limit
     packed = before.pending_limit > 0 and before.pending == before.pending_limit
     waits = before.phase is Phase.OPEN and full and packed
     assert (verdict is Verdict.BLOCK) == (waits and may_block)
     assert (verdict is Verdict.FULL) == (waits and not may_block)
+
+
+def a_call_would_block_exactly_when_it_does(before: Numbers) -> None:
+    assert before.sound()
+    it = before.admission()
+    would = it.would_block()
+    assert before.after(it)[2:] == (before.pending_limit, before.phase, before.running, 0, *before[6:])
+    verdict = it.offer(may_block=True)
+    assert would == (verdict is Verdict.BLOCK)
 
 
 def a_call_that_cannot_wait_is_otherwise_treated_the_same(before: Numbers) -> None:

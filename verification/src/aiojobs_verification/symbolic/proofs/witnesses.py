@@ -66,3 +66,29 @@ def no_withdrawal_moves_a_call_up(before: Numbers) -> None:
     assert before.pending > 0
     answer = before.admission().withdrawn()
     assert answer is not Next.ADMIT
+
+
+def no_limit_starts_a_job(before: Numbers, limit: int) -> None:
+    assert before.sound()
+    assert limit >= 1
+    it = before.admission()
+    it.set_limit(limit)
+    answer = it.resume()
+    assert answer is not Next.START
+
+
+def no_limit_moves_a_call_up(before: Numbers, limit: int) -> None:
+    assert before.sound()
+    assert limit >= 1
+    it = before.admission()
+    it.set_limit(limit)
+    answer = it.resume()
+    assert answer is not Next.START_AND_ADMIT
+
+
+def no_limit_leaves_too_many_running(before: Numbers, limit: int) -> None:
+    assert before.sound()
+    assert limit >= 1
+    it = before.admission()
+    it.set_limit(limit)
+    assert it.surplus == 0

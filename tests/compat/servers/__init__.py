@@ -1,0 +1,1 @@
+"""The ASGI integrations under the servers that people run: processes, sockets, signals. See `__main__`."""
