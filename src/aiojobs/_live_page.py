@@ -54,7 +54,7 @@ _MOST_WAITS: Final = 300
 _FRESH: Final = 1.0
 """Seconds for which a state is given to whoever asks, at least."""
 _SHARE: Final = 20
-"""And so many times as long as it took, so that looking takes a twentieth of the loop's time at most."""
+"""And this many times as long as it took, so that looking takes a twentieth of the loop's time at most."""
 _POLICY: Final = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

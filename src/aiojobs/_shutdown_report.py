@@ -137,12 +137,12 @@ def report_on(
             names.setdefault(str.__str__(name), Counter())[kind] += number
     stopped = sum(job.outcome in (Outcome.CANCELLED, Outcome.NEVER_STARTED) for job in endless)
     dropped = whole["cancelled"] + whole["never_started"] + whole["late"] - stopped
-    tallies = {name: Tally(counts) for name, counts in names.items()}
+    tallies = {name: Tally(names[name]) for name in sorted(names)}
     return ShutdownReport(whole, dropped, seconds, tallies)
 
 
 def _counted(jobs: list[Job[Any]], late: list[Job[Any]]) -> Iterator[tuple[str, Counter[str]]]:
-    """For each kind that there is how many there are of each name. There may be many jobs: what is done for one is C's."""
+    """For each kind the number of jobs of each name. There may be many jobs, so C counts them."""
     if late:
         yield "late", Counter([job.qualname for job in late])
     ended = [job for job in jobs if job.owner is None] if late else jobs

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import anyio.from_thread
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request, WebSocket
 from fastapi.testclient import TestClient
 
 import aiojobs
-from aiojobs.fastapi import Jobs, atomic, get_scheduler_from_app, setup
+from aiojobs.fastapi import Jobs, atomic, get_scheduler_from_app, setup, while_connected
 from asgi.conftest import client_of
 
 USER = contextvars.ContextVar("USER", default="nobody")
@@ -161,6 +161,35 @@ async def test_an_atomic_route_keeps_its_signature_and_what_it_depends_on(app):
     async with client_of(app) as client:
         assert (await client.get("/orders/7")).json() == {"path": "/orders/7"}
     assert log == ["opened", "7 with the session", "closed"]
+
+
+async def test_the_session_of_a_route_is_closed_in_a_job_and_open_while_a_client_waits(app):
+    seen = {}
+
+    async def session():
+        opened = {"open": True}
+        yield opened
+        opened["open"] = False
+
+    Session = Annotated[dict, Depends(session)]  # noqa: N806 - it is a type
+
+    async def look(place, session):
+        await asyncio.sleep(1)
+        seen[place] = session["open"]
+
+    @app.get("/")
+    async def route(request: Request, jobs: Jobs, session: Session, tasks: BackgroundTasks):
+        await jobs.spawn(look("job", session))
+        tasks.add_task(look, "background task", session)
+
+    @app.get("/waits")
+    async def waits(request: Request, session: Session):
+        await while_connected(request, look("while connected", session))
+
+    async with client_of(app) as client:
+        assert (await client.get("/waits")).status_code == 200
+        assert (await client.get("/")).status_code == 200
+    assert seen == {"while connected": True, "job": False, "background task": True}
 
 
 def test_without_a_lifespan_the_error_says_so(app):

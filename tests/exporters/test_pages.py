@@ -100,3 +100,22 @@ def shortened(text):
     """Without what differs: where the file is, how long closing took, markers that newer versions add."""
     text = re.sub(r'File ".*plain\.py"', 'File "plain.py"', text)
     return re.sub(r" in [\d.e-]+ s ", " in 0 s ", re.sub(r"^ +[~^]+\n", "", text, flags=re.MULTILINE))
+
+
+MESSAGES = re.compile(
+    r'(?:_log\.\w+\(|"logging", warning,|_about\(job,|(?:^ +|\{)"message":|\bmessage =(?=.* if job)|RAISED else)'
+    r'\s*f?"([^"]+)"',
+    re.MULTILINE,
+)
+"""Where the library logs, or hands something to a handler that does."""
+
+
+def test_the_page_on_logging_has_every_message_that_the_library_logs():
+    sources = "".join(path.read_text(encoding="utf-8") for path in (pages.ROOT / "src/aiojobs").glob("*.py"))
+    fixed = [
+        max(re.split(r"%[sd]|\{[^}]*\}", message), key=len).strip(" :,(")
+        for message in MESSAGES.findall(sources)
+    ]
+    assert {"Job processing failed", "Closing dropped accepted work", "shutdown"} <= set(fixed)
+    table = pages.section(LOGGING, "## What is logged by whom")
+    assert [message for message in fixed if message not in table] == []

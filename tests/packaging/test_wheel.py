@@ -104,6 +104,22 @@ def test_every_public_name_is_there(python):
     assert alone(python, "-c", code).stdout.strip() == "[]"
 
 
+def test_the_test_kit_needs_no_pytest_and_pytest_finds_the_fixture(python, members):
+    code = (
+        "import sys; from aiojobs.testing import explore, run, settle; run(settle()); "
+        "print(sorted(name for name in sys.modules if 'pytest' in name))"
+    )
+    assert alone(python, "-c", code).stdout.strip() == "[]"
+    points = members[f"aiojobs-{aiojobs.__version__}.dist-info/entry_points.txt"].decode()
+    assert "[pytest11]\naiojobs = aiojobs.testing.pytest_plugin\n" in points
+    assert "aiojobs/testing/pytest_plugin.py" in members
+
+
+def test_importing_the_library_imports_no_test_kit(python):
+    code = "import sys, aiojobs; print([name for name in sys.modules if name.startswith('aiojobs.testing')])"
+    assert alone(python, "-c", code).stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("needed", ["aiohttp", "starlette", "fastapi"])
 def test_an_integration_says_what_it_needs(python, needed):
     code = f"import aiojobs.{needed}"
@@ -171,6 +187,18 @@ def test_a_trace_is_written_and_audited_without_any_tool(python, auditors_python
     alone(python, "program.py", cwd=tmp_path)
     done = alone(auditors_python, "-m", "aiojobs_verification", "audit", "trace.jsonl", cwd=tmp_path)
     assert done.stdout.startswith("OBEYS: trace.jsonl, 8 lines, 2 jobs")
+
+
+@pytest.mark.requirement("SEE-2")
+def test_the_live_page_is_in_the_wheel(python, tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import asyncio\n"
+        "from aiojobs.inspect import LivePage\n"
+        "page = LivePage(allow=lambda request: True)\n"
+        "print(asyncio.run(page.answer(None, 'GET', '')).body[:15].decode())\n",
+        encoding="utf-8",
+    )
+    assert alone(python, "program.py", cwd=tmp_path).stdout.strip() == "<!doctype html>"
 
 
 def test_the_wheel_has_the_name_by_which_the_readme_installs_it(wheel):

@@ -31,7 +31,17 @@ LAYERS = layers((ROOT / HOUSE).read_text(encoding="utf-8"))
 # They stand around the scheduler and are told by it, as a user's own code would be.
 AROUND = {
     *("_calling", "_history", "_live_page", "_measuring"),
-    *("aiohttp", "asgi", "fastapi", "inspect", "opentelemetry", "prometheus", "signals", "starlette", "tracing"),
+    *(
+        "aiohttp",
+        "asgi",
+        "fastapi",
+        "inspect",
+        "opentelemetry",
+        "prometheus",
+        "signals",
+        "starlette",
+        "tracing",
+    ),
 }
 PURE = {"_lifecycle", "_admission"}
 PURE_IMPORTS = {"__future__", "collections", "enum", "typing"}

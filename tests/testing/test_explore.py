@@ -1,12 +1,14 @@
 """`explore`: which events happen and when, what counts as a failure, what is refused, and what is told."""
 
 import asyncio
+import contextvars
 import enum
 import gc
 import logging
 import random
 import re
 import sys
+import threading
 import time
 
 import pytest
@@ -344,9 +346,26 @@ def test_a_periodic_timer_keeps_the_story_from_its_end_and_is_told():
         await story.rest()
         heart.cancel()
 
-    with pytest.raises(
-        NotExhausted, match="no run came to the end of the test, of .* sets one again and again"
-    ):
+    with pytest.raises(NotExhausted, match="all of the runs have no end: .* sets one again and again"):
+        explore()(test)()
+
+
+def test_a_run_that_changes_for_ever_is_broken_off_and_told(monkeypatch):
+    """No state comes again, so nothing but their number ends such runs."""
+    monkeypatch.setattr(_run, "_LONGEST", 20)
+
+    async def test(story):
+        async def beat():
+            while True:
+                await asyncio.sleep(1)
+                beats.append(1)
+
+        beats = []
+        heart = asyncio.create_task(beat())
+        story.may("it stops", heart.cancel)
+        await story.rest()
+
+    with pytest.raises(NotExhausted, match=r"\d+ of the runs have no end: .* sets one again and again"):
         explore()(test)()
 
 
@@ -414,6 +433,19 @@ def test_the_clock_and_what_a_run_leaves_behind_are_noticed():
         explore()(test)()
 
 
+def test_what_an_event_sets_in_its_context_is_nobody_else_s():
+    variable = contextvars.ContextVar("variable", default="nothing")
+
+    async def test(story):
+        story.may("it is set", lambda: variable.set("something"))
+        story.task("client", lambda: story.io(variable.get()))
+        await story.rest()
+        return variable.get()
+
+    assert outcomes(test) == {"nothing"}
+    assert variable.get() == "nothing"
+
+
 def test_names_of_tasks_are_the_same_in_every_run():
     async def test(story):
         story.task("a", lambda: story.io("a"))
@@ -425,10 +457,27 @@ def test_names_of_tasks_are_the_same_in_every_run():
     assert outcomes(test) == {"Task-1"}
 
 
+async def called_from_a_thread():
+    loop = asyncio.get_running_loop()
+    refused = []
+
+    def calls():
+        try:
+            loop.call_soon_threadsafe(print)
+        except RuntimeError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=calls)
+    thread.start()
+    thread.join()
+    raise refused[0]
+
+
 @pytest.mark.parametrize(
     ("ask", "what"),
     [
         (lambda: asyncio.to_thread(time.time), "a thread"),
+        (called_from_a_thread, "a call from another thread"),
         (lambda: asyncio.open_connection("localhost", 1), "a connection"),
         (lambda: asyncio.get_running_loop().getaddrinfo("localhost", 1), "a look-up of an address"),
     ],

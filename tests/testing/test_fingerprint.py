@@ -20,7 +20,9 @@ import pytest
 
 from aiojobs.testing import _fingerprint as subject
 from aiojobs.testing._fingerprint import Fingerprints, Unseen
+from aiojobs.testing._run import StoryLoop
 from aiojobs.testing._search import Search
+from aiojobs.testing._story import Scenario
 
 PRINTS = Fingerprints()
 
@@ -352,12 +354,14 @@ async def test_tasks_are_told_apart_by_a_cancellation_under_way(kind):
     heard = []
     task = kind(sleeps(), loop=loop, name="one")
     await asyncio.sleep(0)
-    before = content(task)
-    task.cancel()
-    task.uncancel()
-    assert content(task) != before
-    await asyncio.sleep(0)
-    assert heard == [1]
+    for _ in range(2):  # after the first one only that it is under way makes the difference
+        asked = task.cancelling()
+        task.cancel()
+        under_way = content(task)
+        await asyncio.sleep(0)
+        assert (heard, task.cancelling()) == ([1], asked + 1)
+        heard.clear()
+        assert content(task) != under_way  # it stands where it stood, and is cancelled no more
     named = content(task)
     task.set_name("another")
     assert content(task) != named
@@ -367,6 +371,15 @@ async def test_tasks_are_told_apart_by_a_cancellation_under_way(kind):
     assert (content(task) == given) == (kind is asyncio.Task)
     heard.append("enough")
     await task
+
+
+async def test_a_future_that_asyncio_makes_for_itself_is_a_future():
+    """Those in C have attributes, and no `__dict__` by which one could see them."""
+    first, again, other = (asyncio.gather(asyncio.sleep(0, number)) for number in (1, 1, 2))
+    assert type(first) is not asyncio.Future
+    assert content(first) == content(again) != content(other)
+    assert subject._hides_something(asyncio.Future)
+    await asyncio.gather(first, again, other)
 
 
 def test_where_a_task_can_t_be_seen_into_that_is_said(monkeypatch):
@@ -380,6 +393,61 @@ def test_where_a_task_can_t_be_seen_into_that_is_said(monkeypatch):
         subject._of_future(Closed())
     with pytest.raises(Unseen, match="tasks of this Python"):
         subject._of_task(Closed())
+
+
+async def test_two_places_with_the_same_variables_are_two_places():
+    async def twice():
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(twice())
+    await asyncio.sleep(0)
+    first = content(task.get_coro())
+    await asyncio.sleep(0)
+    assert content(task.get_coro()) != first
+    await task
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_of_time_only_the_distance_counts(ahead):
+    """The clock itself has no future; how far away a timer is has one."""
+
+    def digest(now, deadline):
+        loop = StoryLoop()
+        loop.main = None
+        loop.advance(now)
+        loop.call_at(deadline, print)
+        return PRINTS.digest(loop, Scenario(loop))
+
+    assert digest(ahead, ahead + 2) == digest(5, 7)
+    assert digest(ahead, ahead + 2) != digest(ahead, ahead + 3)
+
+
+remembered = {}
+
+
+def test_a_variable_of_a_module_keeps_states_apart(monkeypatch):
+    """The two orders lead to frames that are the same: only the variable tells them apart."""
+    monkeypatch.setattr("aiojobs.testing._search._WALKS", 0)
+
+    async def remembers(story, name):
+        await story.io(name)
+        remembered["last"] = name
+
+    async def test(story):
+        remembered.clear()
+        for name in "ab":
+            story.task(name, remembers(story, name))
+        await story.rest()
+        await story.io("once more")
+        assert remembered["last"] == "b"  # so it is in the first run
+
+    assert [step.name for step in Search(test, 0).look(60, None).steps] == [
+        "b 1 answers",
+        "a 1 answers",
+        "all is at rest",
+        "once more 1 answers",
+    ]
 
 
 async def test_coroutines_are_told_apart_by_place_and_by_which_variables_are_bound():
@@ -481,6 +549,19 @@ def test_variables_of_modules_and_classes_that_the_code_names_are_part_of_the_st
     assert content(names_them) == before
     change()
     assert content(names_them) != before
+
+
+def test_a_module_of_the_program_is_not_trusted_for_its_name(monkeypatch):
+    """Only the standard library's own module `queue` is; one of the program may bear its name."""
+    assert subject._is_trusted("queue")
+    assert subject._is_trusted("sys")
+    assert not subject._is_trusted(__name__)
+    subject._is_trusted.cache_clear()
+    module = types.ModuleType("queue")
+    module.__file__ = "/home/me/orders/queue.py"
+    monkeypatch.setitem(sys.modules, "queue", module)
+    assert not subject._is_trusted("queue")
+    subject._is_trusted.cache_clear()
 
 
 def test_what_changes_from_run_to_run_is_never_merged_away():

@@ -92,7 +92,7 @@ def cancel_at_every_await(
     Arguments:
         make: makes what is looked at and the coroutine that works with it, new for every run. No loop runs yet.
         check: gets what is looked at; it holds unless it returns False or raises.
-        most: so many awaits are looked at.
+        most: how many awaits are looked at.
 
     Raises:
         AssertionError: for one or more of the places the check does not hold, the coroutine does not end, or an

@@ -53,7 +53,7 @@ class Explored(Protocol):
         """Repeat a `Counterexample`: its steps, as it prints them.
 
         Arguments:
-            steps: the names of the events; a pair of name and number for one that comes so many turns of the loop
+            steps: the names of the events; a pair of name and number for one that comes that many turns of the loop
                 after the step before, when the loop is not at rest.
             args: what else the test takes, but for the story.
             kwargs: likewise.
@@ -151,13 +151,8 @@ def _search(name: str, test: Test, hasty: int, seconds: float, runs: int | None)
     took = time.monotonic() - began
     if found is not None:
         _tell(name, test, found, search)
-    if not search.exhausted:
+    if not (search.exhausted and search.ends):
         raise NotExhausted(_not_exhausted(search, took))
-    if not search.ends:
-        raise NotExhausted(
-            f"no run came to the end of the test, of {search.runs}: `story.rest()` waits until no timer is "
-            "set, and something sets one again and again. Stop it before, or do not wait for rest"
-        )
     sys.stdout.write(
         f"{name}: exhausted, hasty={hasty}: {search.runs} runs, {search.states} states, {search.ends} ends\n"
     )
@@ -165,10 +160,18 @@ def _search(name: str, test: Test, hasty: int, seconds: float, runs: int | None)
 
 def _not_exhausted(search: Search, took: float) -> str:
     lines = [
-        f"nothing failed in {search.runs} runs ({took:.1f} s, {search.states} states, {search.ends} ends),",
-        f"but {len(search.left)} moments are left at which something else could happen.",
-        "Fewer clients or calls, `story.tasks` for clients that are alike, a smaller `hasty`: or more `seconds`.",
+        f"nothing failed in {search.runs} runs ({took:.1f} s, {search.states} states, {search.ends} ends), but"
     ]
+    if search.left:
+        lines.append(
+            f"{len(search.left)} moments are left at which something else could happen. Use fewer clients or calls, "
+            "`story.tasks` for clients that are alike, a smaller `hasty`, or more `seconds`."
+        )
+    if search.endless or not search.ends:
+        lines.append(
+            f"{search.endless or 'all'} of the runs have no end: `story.rest()` waits until no timer is set, and "
+            "something sets one again and again. Stop it before, or do not wait for rest."
+        )
     if search.unseen:
         kinds = ", ".join(search.unseen)
         lines.append(f"Equal states were not found to be equal, because of what can't be seen into: {kinds}.")

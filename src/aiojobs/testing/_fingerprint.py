@@ -40,6 +40,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dis import get_instructions
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ._handles import TurnHandle, TurnTimer
@@ -58,8 +59,10 @@ _Taker: TypeAlias = Callable[[Any], _Parts]
 _PLAIN: Final = frozenset(
     {int, str, bool, type(None), bytes, float, complex, type(...), type(NotImplemented)}
 )
-_TRUSTED: Final = sys.stdlib_module_names | {"aiojobs", "pytest", "_pytest", "pluggy", "builtins"}
-"""Packages whose modules and classes have no variables on which a program under test depends."""
+_TRUSTED: Final = frozenset({"aiojobs", "pytest", "_pytest", "pluggy", "builtins"})
+"""Packages whose modules and classes have no variables on which a program under test depends; the standard library
+is another."""
+_STANDARD_LIBRARY: Final = str(Path(asyncio.__file__).parents[1])
 _GIVEN_NAME: Final = re.compile(r"Task-\d+")
 
 
@@ -258,7 +261,7 @@ class _Takers(dict[type, _Taker]):
         slots = [member for member in members if isinstance(member, types.MemberDescriptorType)]
         head = (kind.__module__, kind.__qualname__)
         owner = [] if _is_trusted(kind.__module__) else [kind]
-        if not kind.__dictoffset__:
+        if not _shows_its_dict(kind):
             return lambda item: (head, [*owner, *[_member(slot, item) for slot in slots]])
 
         def take(item: Any) -> _Parts:
@@ -309,8 +312,14 @@ def _each(kinds: Any) -> tuple[type, ...]:
     return cast("tuple[type, ...]", kinds if isinstance(kinds, tuple) else (kinds,))
 
 
-def _is_trusted(module: object) -> bool:
-    return str(module).partition(".")[0] in _TRUSTED
+@functools.cache
+def _is_trusted(module: str) -> bool:
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        # A file of the program may bear the name of a module that it does not import.
+        place = getattr(sys.modules.get(top), "__file__", None)
+        return place is None or str(place).startswith(_STANDARD_LIBRARY)
+    return top in _TRUSTED
 
 
 def _is_plain(item: object) -> bool:
@@ -337,8 +346,15 @@ def _defaults(function: types.FunctionType) -> list[Any]:
     return [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
 
 
+def _shows_its_dict(kind: type) -> bool:
+    """Not so asyncio's futures in C: the garbage collector knows theirs."""
+    return any("__dict__" in vars(base) for base in kind.__mro__)
+
+
 def _hides_something(kind: type) -> bool:
     """Whether instances have content beside their attributes: those of classes in C that are larger than they show."""
+    if kind.__dictoffset__ and not _shows_its_dict(kind):
+        return True
     for base in kind.__mro__[:-1]:
         above = base.__base__
         if above is None or base.__itemsize__:

@@ -22,6 +22,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Protocol, TypeAlias
 
 from ._story import Event, Party, Scenario, Story, is_injected
@@ -39,10 +40,13 @@ REST: Final = "all is at rest"
 """The name of the event by which `Story.rest` returns."""
 
 _SPIN_LIMIT: Final = 1000
-"""So many turns after an event the loop is taken to spin."""
+"""The number of turns after an event from which on the loop is taken to spin."""
+
+_LONGEST: Final = 1000
+"""After this many events a run is taken to have no end."""
 
 _CLOSINGS: Final = 20
-"""So many times a coroutine that is left over may go on although it is told to end."""
+"""The number of times that a coroutine that is left over may go on although it is told to end."""
 
 
 class CannotExplore(RuntimeError):  # noqa: N818  it names a situation
@@ -118,6 +122,15 @@ class StoryLoop(VirtualLoop):
         else:
             handler(self, context)
 
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> Any:
+        """From another thread refused: when it arrives is chance."""
+        try:
+            return super().call_soon_threadsafe(callback, *args, context=context)
+        except RuntimeError:
+            self._refuse("a call from another thread", callback)
+
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]  # noqa: ARG002
         """Refused: when a thread ends is chance."""
         self._refuse("a thread", func)
@@ -154,6 +167,8 @@ class Run:
         self.failure: Failure | None = None
         self.ended = False
         """Whether the test came to its end."""
+        self.endless = False
+        """Whether it was broken off because it did not end."""
         self._test = test
         self._guide = guide
         self._stopped = False
@@ -198,6 +213,9 @@ class Run:
             busy = not self.loop.quiet()
             if not busy and self._hangs():
                 return
+            self.endless = len(self.steps) >= _LONGEST
+            if self.endless:
+                return
             event = self._guide.choose(self, busy=busy)
             if self._stopped or self.failure is not None:
                 return
@@ -216,7 +234,7 @@ class Run:
         self.steps.append(Step(event.name, self.turns if busy else None))
         self.turns = 0
         try:
-            event.act()
+            copy_context().run(event.act)  # what it sets there is nobody else's
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001  whatever the user's function raises is the finding

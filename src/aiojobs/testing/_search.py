@@ -31,17 +31,15 @@ if TYPE_CHECKING:
 __all__ = ("Found", "Script", "Search")
 
 _WALKS: Final = 10
-"""So many random runs come first."""
+"""The number of random runs that come first."""
 _BETWEEN: Final = 10
-"""One random run in so many, later."""
-_LONGEST: Final = 1000
-"""So many events are let happen in one random run."""
+"""Later, one run in this many is random."""
 _PATIENCE: Final = 0.7
 """How often a random run lets a busy loop turn."""
 _SWEEP: Final = 200
-"""After so many runs what they left in circles is collected: between two runs, never inside one."""
+"""After this many runs what they left in circles is collected: between two runs, never inside one."""
 _MINIMISING: Final = 400
-"""So many runs at most are made to shorten a story."""
+"""The number of runs, at most, that shorten a story."""
 
 
 class Found(NamedTuple):
@@ -84,6 +82,8 @@ class Search:
         self.ends = 0
         """How many runs came to the end of the test."""
         self.exhausted = False
+        self.endless = 0
+        """How many runs were broken off because they did not end."""
         self.unseen: dict[str, None] = {}
         """The types that could not be seen into."""
         self.known: dict[bytes, int] = {}
@@ -102,7 +102,7 @@ class Search:
                     return self._minimised(found)
                 if time.monotonic() > deadline or (runs is not None and self.runs >= runs):
                     return None
-        self.exhausted = True
+        self.exhausted = not self.endless
         return None
 
     def _all(self) -> Iterator[Found | None]:
@@ -118,9 +118,10 @@ class Search:
     def _run(self, guide: _Walk | _Explorer | Script) -> Found | None:
         self.runs += 1
         if self.runs % _SWEEP == 0:
-            gc.collect()
+            gc.collect(1)
         run = Run(self.test, guide).go()
         self.ends += run.ended
+        self.endless += run.endless and isinstance(guide, _Explorer)
         return None if run.failure is None else Found(run.steps, run.failure.kind())
 
     def keep(self, cost: int, node: _Node) -> None:
@@ -168,9 +169,6 @@ class _Walk:
     def choose(self, run: Run, *, busy: bool) -> Event | None:
         chance = self._chance
         if busy and (chance.random() < _PATIENCE or _haste(run.steps) >= self._hasty):
-            return None
-        if len(run.steps) >= _LONGEST:
-            run.stop()
             return None
         events = run.events()
         return chance.choice(events) if events else None

@@ -262,7 +262,7 @@ class Story:
         cancel: bool = False,
         raises: _Errors = (),
     ) -> None:
-        """Have so many clients come at any moment, one after the other, where it does not matter who is first.
+        """Have `count` clients come at any moment, one after the other, where it does not matter who is first.
 
         The same as `task` for each, but that orders which differ in nothing but their names are not tried.
 

@@ -144,7 +144,8 @@ _CHECKERS_FLOOR: Final = 85
 _NO_SLOW_ONES: Final = {"smoke": ("-m", "not slow")}
 _FIRST_ONE: Final = ("--maxfail=1",)
 _FOR_TESTS: Final = (
-    "aiohttp", "coverage", "hypothesis", "jsonschema", "pytest", "pytest_asyncio", "transitions", "z3",
+    "aiohttp", "coverage", "fastapi", "httpx2", "hypothesis", "jsonschema", "pytest", "pytest_asyncio", "starlette",
+    "transitions", "uvicorn", "z3",
 )  # fmt: skip
 
 STEPS: Final = (

@@ -55,7 +55,9 @@ class Quiescence(Strangers):
         if self.reference is not None:
             self.reference.turned_away(body, asyncio.CancelledError())
         body.look()
-        self.demand(body.ended == "never", "SPAWN-7", f"{call.name} was cancelled, and {body.name} {how(body)}")
+        self.demand(
+            body.ended == "never", "SPAWN-7", f"{call.name} was cancelled, and {body.name} {how(body)}"
+        )
 
     def _when_quiet(self, view: View) -> None:
         self._note_quiet()

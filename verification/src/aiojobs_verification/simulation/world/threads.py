@@ -1,6 +1,6 @@
-"""Callers in other threads, as far as one thread can have them: each hands its coroutine over and is waited for at once.
+"""Callers in other threads, as far as one thread can have them: each hands its coroutine over and is waited for.
 
-Rules of this file: the other thread does one thing, `spawn_threadsafe`, and has ended before the world goes on. So what
+Rules of this file: the other thread does one thing, `spawn_threadsafe`, and has ended before the world goes on. What
 is handed over arrives at a turn of the loop like everything from outside, and a run is the same every time. Whether
 two threads really do something at the same moment is not asked here; the tests do.
 
@@ -71,7 +71,9 @@ class ThreadCall(Call):
         if self.error is None:
             self.value = self.body.job = future.result()
         else:
-            BaseException.with_traceback(self.error, None)  # what was given keeps it, and would keep the coroutine
+            BaseException.with_traceback(
+                self.error, None
+            )  # what was given keeps it, and would keep the coroutine
             self.error.__context__ = None
         self._answer()
 

@@ -5,14 +5,18 @@ Deliberately not here: what to make of it (`oracle.projection`, `oracle.refineme
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVarTuple
 
 from aiojobs.testing import VirtualLoop
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
+    from contextvars import Context
 
 __all__ = ["WatchedLoop", "Watcher"]
+
+_Ts = TypeVarTuple("_Ts")
 
 
 class Watcher(Protocol):
@@ -48,7 +52,9 @@ class WatchedLoop(VirtualLoop):
             watcher.after(cause)
             del cause
 
-    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_soon_threadsafe(
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> Any:
         """As `call_soon`: another thread that calls is waited for, so that its time of arrival is no chance."""
         return self.call_soon(callback, *args, context=context)
 

@@ -398,7 +398,11 @@ class World:
     def is_full(self) -> bool:
         """Whether a spawn that is made now has to wait for a place."""
         view, room = self.view(), self.scope.pending_limit
-        return view.phase == "open" and view.active >= (self.limit or view.active + 1) and 0 < room <= view.pending
+        return (
+            view.phase == "open"
+            and view.active >= (self.limit or view.active + 1)
+            and 0 < room <= view.pending
+        )
 
     def _spawn_nowait(self, temper: str, terms: str = "plain") -> None:
         body = self._new_job(temper, terms)
