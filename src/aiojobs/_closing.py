@@ -123,8 +123,15 @@ class Closing:
 
     def begin_unawaited(self) -> None:
         """Begin to close on behalf of a caller that can't wait, if the loop is there to go on with it."""
-        loop = self._core.bound.loop
-        if self._core.admission.phase is _OPEN and loop is not None and loop.is_running():
+        core = self._core
+        loop = core.bound.loop
+        if core.admission.phase is not _OPEN or loop is None or not loop.is_running():
+            return
+        if core.reporting.is_telling:
+            core.bound.soon(
+                self.begin_unawaited
+            )  # the collector may destroy that caller whoever is being told
+        else:
             self._begin()
 
     async def drain(self, within: float | None) -> None:
