@@ -4,6 +4,7 @@ import asyncio
 import copy
 import logging
 import pickle
+from abc import ABCMeta
 
 import pytest
 
@@ -11,7 +12,7 @@ from aiojobs import Scheduler, ShutdownReport, Tally
 from aiojobs.testing import settle
 from support.inside import closing
 from support.observing import Recorder
-from unit.bodies import Body, forever, returns
+from unit.bodies import Body, Exotic, books, forever, returns
 
 pytestmark = pytest.mark.requirement("SHUT-7")
 
@@ -220,3 +221,53 @@ def test_a_report_is_a_value_that_cannot_be_changed():
         "ShutdownReport(finished=2, cancelled=0, never_started=0, timed_out=0, late=1, dropped=1, "
         "seconds=0.5)"
     )
+
+
+class Awkward(str):
+    """A name that can't be counted."""
+
+    __slots__ = ()
+
+    def __hash__(self):
+        raise LookupError("mine")
+
+
+class Nameless(ABCMeta):
+    """A class that does not tell its name."""
+
+    def __getattribute__(cls, name):
+        if name == "__qualname__":
+            raise LookupError("mine")
+        return super().__getattribute__(name)
+
+
+class Stranger(Exotic, metaclass=Nameless):
+    """A coroutine of a kind of its own."""
+
+
+class Lying(Exotic):
+    """A coroutine whose name is no string, and says that it is one."""
+
+    def __getattr__(self, name):
+        class Liar:
+            __class__ = str
+
+        return Liar()
+
+
+@pytest.mark.requirement("BOOK-4", "BOOK-1")
+@pytest.mark.parametrize("kind", ["Awkward", "Stranger", "Lying"])
+async def test_what_coroutines_are_called_can_stop_nothing(kind):
+    scheduler = Scheduler(limit=1, close_timeout=1)
+    for _ in range(2):
+        if kind == "Awkward":
+            coro = forever()
+            await scheduler.spawn(coro)
+            coro.__qualname__ = Awkward("awkward")
+        else:
+            await scheduler.spawn(globals()[kind](forever()))
+    await settle()
+    report = await scheduler.close()
+    assert (counts(report), books(scheduler)) == ((0, 1, 1, 0, 0), (0, 0, 0))
+    assert set(report.by_qualname) == {"awkward" if kind == "Awkward" else kind}
+    assert {type(name) for name in report.by_qualname} == {str}
