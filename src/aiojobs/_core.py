@@ -386,7 +386,7 @@ class Core:
 
     # --- Ending --------------------------------------------------------------------------------------
 
-    def ended(  # noqa: C901 - a call less is a call less, at every job
+    def ended(  # noqa: C901, PLR0912 - a call less is a call less, at every job
         self, job: Job[Any], event: Event, outcome: Outcome, result: object, received: bool = False
     ) -> None:
         """A running job has really ended: complete its registries, wake who waits, start the next, report."""
@@ -412,9 +412,8 @@ class Core:
             if next_ is not _START_NEXT:
                 self.line.admit()
             if held is not None or gone:
-                self.waiting.append(
-                    following
-                )  # before whatever may be started by those who are called out to
+                # Before whatever may be started by those who are called out to.
+                self.waiting.append(following)
                 is_in_line = True
         # Whole: from here on it calls out.
         if CALL_GRAPH and (job.waiters is not None or self.callbacks or self.waiters):
