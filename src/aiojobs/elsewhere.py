@@ -78,7 +78,9 @@ async def run_blocking(
         BaseException: what the function raises.
     """
     submit = _in_threads_of_the_loop if executor is None else executor.submit
-    return await elsewhere(partial(_begun, submit, partial(function, *args)), _end_of, partial(_give_up, stop))
+    return await elsewhere(
+        partial(_begun, submit, partial(function, *args)), _end_of, partial(_give_up, stop)
+    )
 
 
 class _Passage(Generic[_Far, _T]):
@@ -97,12 +99,12 @@ class _Passage(Generic[_Far, _T]):
         try:
             await self._until_ended(task)
             far = task.result()
-            while True:
+            is_over = False
+            while not is_over:
                 task = asyncio.create_task(_awaited(partial(self._wait, far)))
                 await self._until_far_end(far, task)
-                if not (task.cancelled() and task.cancelling()):
-                    return cast("_T", task.result())
-                self._is_asked = True  # somebody has cancelled the waiting, which is not the end of the work
+                is_over = not self._is_disturbed(task)
+            return cast("_T", task.result())
         finally:
             del task  # else what it raises refers to itself, through this frame
 
@@ -113,6 +115,13 @@ class _Passage(Generic[_Far, _T]):
                 await self._until_ended(asyncio.create_task(self._tell(far)))
             else:
                 await self._watch(waiting)
+
+    def _is_disturbed(self, waiting: asyncio.Task[_T]) -> bool:
+        """Whether somebody has cancelled the waiting, which is not the end of the work but asks for it."""
+        if not (waiting.cancelled() and waiting.cancelling()):
+            return False
+        self._is_asked = True
+        return True
 
     async def _until_ended(self, task: asyncio.Task[Any]) -> None:
         while not task.done():

@@ -47,7 +47,7 @@ class Far:
         self.stops.append(now())
         self.timer.cancel()
         self.timer = asyncio.get_running_loop().call_later(2, self._end, self.stops_with)
-        return self.told
+        return self.told and self.told()
 
     def _end(self, what):
         self.ended = now()
@@ -125,6 +125,16 @@ async def test_all_tasks_may_be_cancelled_and_the_work_is_told_once(delay):
     assert far.began is None if delay < 1 else (far.stops, far.ended, far.waits) == ([5], 7, 2)
 
 
+async def test_to_cancel_the_waiting_is_to_ask_the_work_to_stop():
+    far = Far()
+    task = asyncio.create_task(far.job())
+    await asyncio.sleep(5)
+    for one in asyncio.all_tasks() - {asyncio.current_task(), task}:
+        one.cancel()
+    await asyncio.wait([task])
+    assert (task.cancelled(), far.stops, far.ended, far.waits) == (True, [5], 7, 2)
+
+
 async def test_work_that_is_done_all_the_same_is_done():
     async with Scheduler() as scheduler:
         job = await scheduler.spawn(Far(stops_with="half of it").job())
@@ -183,7 +193,7 @@ async def test_a_stop_that_fails_is_told_and_the_work_waited_for():
 
 
 async def test_a_stop_may_take_its_time():
-    far = Far(told=asyncio.sleep(1))
+    far = Far(told=partial(asyncio.sleep, 1))
     task = asyncio.create_task(far.job())
     await asyncio.sleep(5)
     task.cancel()
@@ -224,7 +234,7 @@ def is_whole(far):
 
 def test_wherever_it_is_cancelled_the_work_has_ended_and_was_told_once():
     def make():
-        far = Far(told=asyncio.sleep(1))
+        far = Far(told=partial(asyncio.sleep, 1))
         return far, far.job()
 
     cancel_at_every_await(make, is_whole)
@@ -326,21 +336,22 @@ class TestThreads:
     """Time is real: these are real threads. Nothing sleeps, each waits for the other."""
 
     async def test_limit_two_never_has_a_third_thread(self):
-        inside, most, lock, go = 0, 0, threading.Lock(), threading.Event()
+        inside, most, lock, go, both = 0, 0, threading.Lock(), threading.Event(), threading.Event()
 
         def work():
             nonlocal inside, most
             with lock:
                 inside += 1
                 most = max(most, inside)
+                if inside == 2:
+                    both.set()
             go.wait(10)
             with lock:
                 inside -= 1
 
         async with Scheduler(limit=2, close_timeout=0.01) as scheduler:
             jobs = [await scheduler.spawn(run_blocking(work)) for _ in range(6)]
-            while inside < 2:
-                await asyncio.sleep(0)
+            await run_blocking(both.wait, 10)
             for job in jobs[:2]:
                 with pytest.raises(TimeoutError):
                     await job.close()
@@ -357,8 +368,7 @@ class TestThreads:
 
         async with Scheduler() as scheduler:
             job = await scheduler.spawn(run_blocking(work, stop=event.set))
-            while not begun.is_set():
-                await asyncio.sleep(0)
+            await run_blocking(begun.wait, 10)
             await job.close(timeout=10)
         assert (job.outcome, job.result()) == (Outcome.RETURNED, True)
 
