@@ -141,8 +141,7 @@ async def _pairs(flow: _Flow[_T, _R]) -> AsyncGenerator[tuple[_T, Job[_R]], None
     try:
         flow.begin()
         while (item := flow.take() or await flow.next()) is not None:
-            if not item.job.done():
-                await asyncio.wait([cast("asyncio.Future[_R]", item.job)])
+            await flow.until_ended(item.job)
             flow.hand_over(item.job)
             flow.make_room()
             yield item.value, item.job
@@ -278,6 +277,18 @@ class _Flow(Generic[_T, _R]):
         except BaseException:
             self.hand_over(job)
             raise
+
+    async def until_ended(self, job: Job[_R]) -> None:
+        """Wait until the job has ended, which it has told that it does."""
+        if job.done():
+            return
+        ended = asyncio.Event()
+
+        def tell(_job: Job[_R]) -> None:
+            ended.set()
+
+        job.add_done_callback(tell)
+        await ended.wait()
 
     def hand_over(self, job: Job[Any]) -> None:
         """The consumer has the job, or what it raised."""

@@ -129,10 +129,18 @@ class _Passage(Generic[_Far, _T]):
 
     async def _watch(self, task: asyncio.Task[Any]) -> None:
         """Wait until the task has ended, or somebody cancels this."""
+        ended = asyncio.Event()
+
+        def tell(_task: asyncio.Task[Any]) -> None:
+            ended.set()
+
+        task.add_done_callback(tell)
         try:
-            await asyncio.wait([task])
+            await ended.wait()
         except asyncio.CancelledError:
             self._is_asked = True
+        finally:
+            task.remove_done_callback(tell)
 
     async def _tell(self, far: _Far) -> None:
         try:

@@ -35,5 +35,4 @@ async def wrong() -> None:
     batch.map(length, lines())  # error: mypy[call-arg] pyright[reportCallIssue]
     batch.map(len, ["a"], limit=2)  # error: mypy[arg-type] pyright[reportArgumentType]
     batch.as_completed(length, ["a"], limit=2, ordered=True)  # error: mypy[call-arg] pyright[reportCallIssue]
-    for _ in batch.map(length, ["a"], limit=2):  # error: mypy[attr-defined] pyright[reportGeneralTypeIssues]
-        pass
+    len(batch.map(length, ["a"], limit=2))  # error: mypy[arg-type] pyright[reportArgumentType]
