@@ -386,7 +386,7 @@ class Core:
 
     # --- Ending --------------------------------------------------------------------------------------
 
-    def ended(  # noqa: C901, PLR0912 - a call less is a call less, at every job
+    def ended(  # noqa: C901 - a call less is a call less, at every job
         self, job: Job[Any], event: Event, outcome: Outcome, result: object, received: bool = False
     ) -> None:
         """A running job has really ended: complete its registries, wake who waits, start the next, report."""

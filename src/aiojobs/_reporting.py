@@ -94,6 +94,8 @@ class Reporting:
         self._is_at_it = True
         while self.untold:
             record = self._bound.call_out("time of the loop", self._record, *self.untold.popleft())
+            if record is None:
+                continue  # the loop can't tell the time, which was told
             for observer in self._observers:
                 self._bound.call_out("observer", self._call, observer, record)
         self._is_at_it = False

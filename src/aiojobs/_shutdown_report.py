@@ -137,7 +137,7 @@ def report_on(
             names.setdefault(str.__str__(name), Counter())[kind] += number
     stopped = sum(job.outcome in (Outcome.CANCELLED, Outcome.NEVER_STARTED) for job in endless)
     dropped = whole["cancelled"] + whole["never_started"] + whole["late"] - stopped
-    tallies = {name: Tally(counts) for name, counts in names.items()}
+    tallies = {name: Tally(names[name]) for name in sorted(names)}
     return ShutdownReport(whole, dropped, seconds, tallies)
 
 

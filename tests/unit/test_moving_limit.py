@@ -126,6 +126,29 @@ async def test_tasks_that_cannot_be_made_end_their_jobs_and_no_stack_grows():
     await scheduler.close()
 
 
+@pytest.mark.requirement("START-3")
+async def test_slots_that_jobs_without_tasks_hand_on_make_no_stack_grow():
+    loop, failing, reported = asyncio.get_running_loop(), [], []
+    make = loop.create_task
+
+    def create_task(coro, **options):
+        if failing:
+            raise OSError("no tasks")
+        return make(coro, **options)
+
+    loop.create_task = create_task
+    scheduler = Scheduler(limit=1, exception_handler=lambda _, context: reported.append(context["exception"]))
+    _, jobs = await filled(scheduler, 3000)
+    failing.append(True)
+    scheduler.set_limit(1000)
+    del loop.create_task
+    failing.clear()
+    await settle()
+    assert {job.outcome for job in jobs[1:]} == {"raised"}
+    assert len(reported) == len(jobs) - 1
+    await scheduler.close()
+
+
 async def test_once_closing_has_begun_only_the_number_changes():
     scheduler = Scheduler(limit=2, close_timeout=0, exception_handler=print)
     bodies, _ = await filled(scheduler, 1)

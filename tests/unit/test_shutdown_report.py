@@ -9,6 +9,7 @@ import pytest
 
 from aiojobs import Scheduler, ShutdownReport, Tally
 from aiojobs.testing import settle
+from support.inside import closing
 from support.observing import Recorder
 from unit.bodies import Body, forever, returns
 
@@ -57,11 +58,11 @@ async def test_before_closing_is_over_there_is_none():
     body = Body(swallows=1)
     await scheduler.spawn(body.run())
     await settle()
-    closing = asyncio.ensure_future(scheduler.close())
+    stopping = asyncio.ensure_future(scheduler.close())
     await settle()
     assert scheduler.shutdown_report is None
     body.finish()
-    assert await closing is scheduler.shutdown_report
+    assert await stopping is scheduler.shutdown_report
 
 
 async def test_all_who_close_get_the_same():
@@ -152,6 +153,51 @@ async def test_a_log_that_fails_stops_nothing():
     loop = asyncio.get_running_loop()
     assert [str(complaint["exception"]) for complaint in loop.complaints] == ["disk full"]
     loop.complaints.clear()
+
+
+@pytest.mark.requirement("BOOK-4", "SHUT-3")
+@pytest.mark.parametrize("begun", [False, True], ids=["as it begins", "as it ends"])
+async def test_a_clock_that_closes_the_scheduler_closes_it_once(begun, monkeypatch):
+    """Foreign code of a loop, asked for the time when closing begins and when it is over."""
+    loop, records, busy = asyncio.get_running_loop(), Recorder(), []
+    scheduler = Scheduler(observer=records)
+    await scheduler.spawn(forever())
+    await settle()
+    records.calls.clear()
+
+    def time():
+        if not busy and scheduler.closed is begun and not (begun and len(scheduler)):
+            busy.append(True)
+            if begun:
+                closing(scheduler).consider()
+            else:
+                scheduler.close().send(None)
+        return 0.0
+
+    monkeypatch.setattr(loop, "time", time)
+    report = await scheduler.close()
+    assert busy
+    assert (report.cancelled, report.total) == (1, 1)
+    assert [record.event for record in records.calls] == ["close", "close", "cancel", "settled"]
+
+
+@pytest.mark.requirement("BOOK-4", "SEE-1")
+async def test_a_loop_that_cannot_tell_the_time_tells_observers_nothing(monkeypatch):
+    loop, records = asyncio.get_running_loop(), Recorder()
+    scheduler = Scheduler(observer=records)
+
+    def time():
+        raise OSError("no clock")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "time", time)
+        job = await scheduler.spawn(returns(1))
+        assert await job == 1
+    assert records.calls == []
+    assert {str(complaint["exception"]) for complaint in loop.complaints} == {"no clock"}
+    loop.complaints.clear()
+    await scheduler.close()
+    assert [record.event for record in records.calls] == ["close", "settled"]
 
 
 def test_a_report_is_a_value_that_cannot_be_changed():

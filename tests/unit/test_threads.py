@@ -10,7 +10,7 @@ import pytest
 from aiojobs import Scheduler
 from aiojobs.testing import settle
 from support.observing import Complaints
-from unit.bodies import Counting, books, fails, forever, is_closed, returns
+from unit.bodies import Counting, Exotic, books, fails, forever, is_closed, returns
 
 pytestmark = [pytest.mark.requirement("SPAWN-7"), pytest.mark.loops("stock", "uvloop")]
 
@@ -165,6 +165,18 @@ async def test_what_the_loop_finds_wrong_comes_by_the_future():
     assert first.result(timeout=0).outcome == "returned"
     with pytest.raises(RuntimeError, match="belongs to another job"):
         second.result(timeout=0)
+    await scheduler.close()
+
+
+@pytest.mark.requirement("SPAWN-3")
+async def test_a_coroutine_of_another_kind_is_taken_once():
+    scheduler = await bound()
+    coro = Exotic(forever())
+    future = in_thread(scheduler.spawn_threadsafe, coro)
+    await settle()
+    assert future.result(timeout=0).state == "active"
+    with pytest.raises(RuntimeError, match="belongs to another job"):
+        in_thread(scheduler.spawn_threadsafe, coro)
     await scheduler.close()
 
 
