@@ -45,6 +45,7 @@ _T = TypeVar("_T")
 ExceptionHandler: TypeAlias = (
     Callable[["Scheduler", ExceptionContext], object] | Callable[["Scheduler", dict[str, Any]], object]
 )
+"""What a scheduler calls with itself and the context of a failure that nobody received (``EXC-1``, ``EXC-2``)."""
 
 ALIVE: Final[WeakValueDictionary[int, Scheduler]] = WeakValueDictionary()
 """Every scheduler that somebody still refers to, in the order in which they were made."""
