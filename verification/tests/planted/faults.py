@@ -302,7 +302,7 @@ def finished_job_keeps_its_task(original, modules):
 
 
 @fault(
-    "_backpressure.Backpressure._withdraw",
+    "_backpressure.Backpressure.withdraw",
     _scope(jobs=3, cancels=1),
     SPAWN_1="runs although its spawn was cancelled",
 )
