@@ -63,18 +63,19 @@ class LaneJob(Generic[_T_co]):
     __slots__ = ("__weakref__", "callbacks", "coro", "job", "key", "name", "owner", "terms", "waiters")
 
     def __init__(self, key: Hashable, coro: Coroutine[Any, Any, _T_co], terms: Terms, owner: Owner) -> None:
-        self.key = key
+        self.key: Hashable = key
         self.job: Job[_T_co] | None = None
         self.coro: Coroutine[Any, Any, _T_co] | None = coro
         """Until its first step."""
         self.terms: Terms | None = terms
         """Until it has a job."""
-        self.name = terms.name, qualified_name(coro)
+        self.name: tuple[str | None, str] = terms.name, qualified_name(coro)
+        """The name given, and that of the coroutine."""
         self.owner: Owner | None = owner
         """Until it has begun or never will."""
         self.waiters: dict[asyncio.Future[None], None] | None = None
         """Who waits for its job and has not come to wait for that one yet."""
-        self.callbacks: list[tuple[Callable[[LaneJob[Any]], object], contextvars.Context]] = []
+        self.callbacks: list[tuple[Callable[[LaneJob[Any]], object], contextvars.Context]] | None = None
         """What to call after its end, as long as it has no job that would."""
 
     # --- For the lanes ----------------------------------------------------------------------------
@@ -89,8 +90,8 @@ class LaneJob(Generic[_T_co]):
         """Its turn has come."""
         self.job = job
         self.terms = None
-        callbacks, self.callbacks = self.callbacks, []
-        for function, context in callbacks:
+        callbacks, self.callbacks = self.callbacks, None
+        for function, context in callbacks or ():
             context.run(job.add_done_callback, self._telling(function))
         self.wake()
 
@@ -100,8 +101,8 @@ class LaneJob(Generic[_T_co]):
         self.coro = self.owner = self.terms = None
         self.wake()
         if self.job is None:
-            callbacks, self.callbacks = self.callbacks, []
-            for function, context in callbacks:
+            callbacks, self.callbacks = self.callbacks, None
+            for function, context in callbacks or ():
                 asyncio.get_running_loop().call_soon(function, self, context=context)
         return coro
 
@@ -180,7 +181,7 @@ class LaneJob(Generic[_T_co]):
         if self.job is not None:
             self.job.add_done_callback(self._telling(fn))
         elif self.owner is not None:
-            self.callbacks.append((fn, contextvars.copy_context()))
+            self.callbacks = [*(self.callbacks or ()), (fn, contextvars.copy_context())]
         else:
             asyncio.get_running_loop().call_soon(fn, self)
 
