@@ -20,7 +20,9 @@ import pytest
 
 from aiojobs.testing import _fingerprint as subject
 from aiojobs.testing._fingerprint import Fingerprints, Unseen
+from aiojobs.testing._run import StoryLoop
 from aiojobs.testing._search import Search
+from aiojobs.testing._story import Scenario
 
 PRINTS = Fingerprints()
 
@@ -352,13 +354,14 @@ async def test_tasks_are_told_apart_by_a_cancellation_under_way(kind):
     heard = []
     task = kind(sleeps(), loop=loop, name="one")
     await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    task.cancel()
-    under_way = content(task)
-    await asyncio.sleep(0)
-    assert heard == [1]
-    heard.clear()
-    assert content(task) != under_way  # it stands where it stood, and is cancelled no more
+    for _ in range(2):  # after the first one only that it is under way makes the difference
+        asked = task.cancelling()
+        task.cancel()
+        under_way = content(task)
+        await asyncio.sleep(0)
+        assert (heard, task.cancelling()) == ([1], asked + 1)
+        heard.clear()
+        assert content(task) != under_way  # it stands where it stood, and is cancelled no more
     named = content(task)
     task.set_name("another")
     assert content(task) != named
@@ -390,6 +393,61 @@ def test_where_a_task_can_t_be_seen_into_that_is_said(monkeypatch):
         subject._of_future(Closed())
     with pytest.raises(Unseen, match="tasks of this Python"):
         subject._of_task(Closed())
+
+
+async def test_two_places_with_the_same_variables_are_two_places():
+    async def twice():
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(twice())
+    await asyncio.sleep(0)
+    first = content(task.get_coro())
+    await asyncio.sleep(0)
+    assert content(task.get_coro()) != first
+    await task
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_of_time_only_the_distance_counts(ahead):
+    """The clock itself has no future; how far away a timer is has one."""
+
+    def digest(now, deadline):
+        loop = StoryLoop()
+        loop.main = None
+        loop.advance(now)
+        loop.call_at(deadline, print)
+        return PRINTS.digest(loop, Scenario(loop))
+
+    assert digest(ahead, ahead + 2) == digest(5, 7)
+    assert digest(ahead, ahead + 2) != digest(ahead, ahead + 3)
+
+
+remembered = {}
+
+
+def test_a_variable_of_a_module_keeps_states_apart(monkeypatch):
+    """The two orders lead to frames that are the same: only the variable tells them apart."""
+    monkeypatch.setattr("aiojobs.testing._search._WALKS", 0)
+
+    async def remembers(story, name):
+        await story.io(name)
+        remembered["last"] = name
+
+    async def test(story):
+        remembered.clear()
+        for name in "ab":
+            story.task(name, remembers(story, name))
+        await story.rest()
+        await story.io("once more")
+        assert remembered["last"] == "b"  # so it is in the first run
+
+    assert [step.name for step in Search(test, 0).look(60, None).steps] == [
+        "b 1 answers",
+        "a 1 answers",
+        "all is at rest",
+        "once more 1 answers",
+    ]
 
 
 async def test_coroutines_are_told_apart_by_place_and_by_which_variables_are_bound():

@@ -43,7 +43,7 @@ _SPIN_LIMIT: Final = 1000
 """The number of turns after an event from which on the loop is taken to spin."""
 
 _LONGEST: Final = 1000
-"""After so many events a run is taken to have no end."""
+"""After this many events a run is taken to have no end."""
 
 _CLOSINGS: Final = 20
 """The number of times that a coroutine that is left over may go on although it is told to end."""

@@ -33,7 +33,7 @@ __all__ = ("Found", "Script", "Search")
 _WALKS: Final = 10
 """The number of random runs that come first."""
 _BETWEEN: Final = 10
-"""One random run in so many, later."""
+"""Later, one run in this many is random."""
 _PATIENCE: Final = 0.7
 """How often a random run lets a busy loop turn."""
 _SWEEP: Final = 200
