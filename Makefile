@@ -27,7 +27,7 @@ LIBRARY := $(patsubst %,tests/%,unit testing regression conformance stateful aio
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help env test test-all test-compat verify generate check-generated lint fuzz bench demo lock dist clean distclean
+.PHONY: help env test test-all test-compat test-docs docs docs-serve verify generate check-generated lint fuzz bench demo lock dist clean distclean
 
 help: ## this text
 	@printf 'aiojobs: what you can do here\n\n'
@@ -51,6 +51,15 @@ test-all: ## `make test` on each of Python 3.11 to 3.15 that this machine has; i
 
 test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers
 	@LOCK=compat $(ENV) python -m tests.compat
+
+docs: ## the documentation site, with search: build/site; a warning is an error
+	@LOCK=docs $(ENV) sh .ci/docs
+
+docs-serve: ## the same, served on http://127.0.0.1:8000
+	@LOCK=docs $(ENV) sh .ci/docs serve
+
+test-docs: ## the site builds without a warning, and its links, ids and names lead where they should
+	@LOCK=docs $(ENV) python -m pytest -q tests/website
 
 verify: ## the chain of evidence, TIER=smoke or full; the verdict is in build/report.html and build/report.md
 	@STRICT="$(STRICT)" FAILFAST="$(FAILFAST)" $(ENV) sh .ci/verify $(TIER)
@@ -77,10 +86,11 @@ demo: ## two small services under load, aiohttp and ASGI, with clients that hang
 	@printf '\n==> FastAPI on uvicorn: jobs beside background tasks\n'
 	@$(ENV) python -m examples.asgi_demo
 
-lock: ## resolve the locks in requirements/ anew, from pyproject.toml, compat.in and bench.in (universal, hashed)
+lock: ## resolve the locks in requirements/ anew, from pyproject.toml and the .in files beside them (universal, hashed)
 	@$(RESOLVE) requirements/dev.lock pyproject.toml --all-extras --group dev $(UNRESOLVED)
 	@$(RESOLVE) requirements/compat.lock requirements/compat.in --emit-build-options $(UNRESOLVED)
 	@$(RESOLVE) requirements/bench.lock requirements/bench.in $(UNRESOLVED)
+	@$(RESOLVE) requirements/docs.lock requirements/docs.in $(UNRESOLVED)
 	@printf '%s packages. The next target makes its environment anew.\n' "$$(grep -c '==' requirements/*.lock | paste -s -d ' ' -)"
 
 dist: ## build the sdist and the wheels of library and verification into dist/
@@ -92,4 +102,4 @@ clean: ## remove what was built, measured and cached; keep the environments
 	@find src tests verification benchmarks examples spec docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean ## remove the environments too
-	@rm -rf .venv-3.* .venv-compat-3.* .venv-bench-3.*
+	@rm -rf .venv-3.* .venv-compat-3.* .venv-bench-3.* .venv-docs-3.*

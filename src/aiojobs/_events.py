@@ -56,3 +56,4 @@ class ExceptionContext(_AlwaysThere, total=False):
 
 
 Observer: TypeAlias = Callable[[Record], object]
+"""What a scheduler calls with each record, in order; what it returns is not looked at (``SEE-1``)."""

@@ -45,6 +45,7 @@ _T = TypeVar("_T")
 ExceptionHandler: TypeAlias = (
     Callable[["Scheduler", ExceptionContext], object] | Callable[["Scheduler", dict[str, Any]], object]
 )
+"""What a scheduler calls with itself and the context of a failure that nobody received (``EXC-1``, ``EXC-2``)."""
 
 ALIVE: Final[WeakValueDictionary[int, Scheduler]] = WeakValueDictionary()
 """Every scheduler that somebody still refers to, in the order in which they were made."""
@@ -323,8 +324,8 @@ class Scheduler(Collection[Job[Any]]):
         ``drain=False``. Returns as well when the scheduler has closed.
 
         Raises:
-            RuntimeError: a job waits for its own scheduler (``WAIT-4``), unless it has ``drain=False``; or the loop
-                is another one.
+            RuntimeError: a job waits for its own scheduler (``WAIT-4``), unless it has ``drain=False`` and closing
+                has not begun; or the loop is another one.
         """
         if self.phase is not Phase.CLOSED:
             await self.__closing.idle()

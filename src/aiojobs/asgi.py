@@ -206,7 +206,7 @@ async def while_connected(
     a disconnect, until the application reads it.
 
     Raises:
-        ClientDisconnected: the client left. A handler may let it through: `Jobs` takes care of it.
+        ClientDisconnected: the client left. A handler may let it through: `aiojobs.asgi.Jobs` takes care of it.
         TimeoutError: the job took longer than `timeout` seconds (``SPAWN-6``).
         JobClosed: somebody else stopped the job (``WAIT-3``).
         TypeError: an argument is of the wrong kind, or `connection` is a websocket; `coro` is untouched.

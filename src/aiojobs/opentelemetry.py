@@ -15,28 +15,28 @@ A span covers a job from the call of ``spawn`` to its end, so the time in the qu
 the coroutine, and is current in the job: spans that the job opens are its children. No coroutine is wrapped: the span
 stands in the context in which the job runs (``SPAWN-4``), and a done callback ends it.
 
-=====================  ====================================================================================
-``code.function.name``  the qualified name of the coroutine
-``aiojobs.job.name``    the name that was given to ``spawn``, if one was
-``aiojobs.job.outcome`` how the job ended: returned, raised, cancelled, never_started, timed_out
-``error.type``          if the status is an error: the class of the exception that the job raised; or
-                        ``never_started`` or ``timed_out``; or of what ``spawn`` raised, and there is no outcome
-=====================  ====================================================================================
+=======================  ==================================================================================
+``code.function.name``   the qualified name of the coroutine
+``aiojobs.job.name``     the name that was given to ``spawn``, if one was
+``aiojobs.job.outcome``  how the job ended: returned, raised, cancelled, never_started, timed_out
+``error.type``           if the status is an error: the class of the exception that the job raised; or
+                         ``never_started`` or ``timed_out``; or of what ``spawn`` raised, without an outcome
+=======================  ==================================================================================
 
 A job that was cancelled, because somebody asked it to stop, is no error; work that was accepted and never done, or
 not done in its time, is one.
 
 Metrics
 -------
-==========================  ==========================  =======================================================
-``aiojobs.jobs.ended``      counter, {job}              by outcome; by ``error.type`` as in spans
+=============================  =======================  =====================================================
+``aiojobs.jobs.ended``         counter, {job}           by outcome; by ``error.type`` as in spans
 ``aiojobs.job.wait.duration``  histogram, s             from acceptance to the start, or to the end before it
-``aiojobs.job.run.duration``  histogram, s              from the start to the end
-``aiojobs.jobs.running``    up-down counter, {job}      jobs that hold a slot
-``aiojobs.jobs.pending``    up-down counter, {job}      jobs that wait for a slot
-``aiojobs.jobs.limit``      up-down counter, {job}      how many may run at once; absent if there is no limit
-``aiojobs.spawns.blocked``  up-down counter, {call}     calls of ``spawn`` that wait for a place in the queue
-==========================  ==========================  =======================================================
+``aiojobs.job.run.duration``   histogram, s             from the start to the end
+``aiojobs.jobs.running``       up-down counter, {job}   jobs that hold a slot
+``aiojobs.jobs.pending``       up-down counter, {job}   jobs that wait for a slot
+``aiojobs.jobs.limit``         up-down counter, {job}   how many may run at once; absent if there is no limit
+``aiojobs.spawns.blocked``     up-down counter, {call}  calls of ``spawn`` that wait for a place in the queue
+=============================  =======================  =====================================================
 
 All have the attribute ``aiojobs.scheduler.name``, the first three ``code.function.name`` as well.
 """

@@ -45,7 +45,7 @@ def setup(
 
     It adds the middleware `aiojobs.asgi.Jobs`, so call it last: middlewares that are added later are outside, and
     requests get to them before they have a scheduler. Applications that are mounted use the same one.
-    The arguments are those of `Jobs`, and they are checked here, not when the application starts.
+    The arguments are those of `aiojobs.asgi.Jobs`, and they are checked here, not when the application starts.
 
     Raises:
         TypeError, ValueError: an argument makes no sense; nothing has changed (``SPAWN-3``).

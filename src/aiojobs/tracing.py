@@ -12,7 +12,7 @@ UTF-8 text; each line is one JSON object and ends with a line feed. The first li
      "spec": "sha256:…"}
 
 `limit` is null if there is none, `pending_limit` is 0 if there is none; `spec` is the digest of the lifecycle
-that the scheduler obeyed (`SPEC_DIGEST`). Then one line for each `aiojobs.Record`, in the order of events:
+that the scheduler obeyed (``SPEC_DIGEST``). Then one line for each `aiojobs.Record`, in the order of events:
 
     {"job": 1, "event": "accept", "source": null, "dest": "pending", "time": 0.001234, "name": "order 17"}
     {"job": 1, "event": "start", "source": "pending", "dest": "active", "time": 0.001234}

@@ -7,7 +7,7 @@ import pytest
 
 from aiojobs import Scheduler
 from aiojobs.testing import settle
-from unit.bodies import Body, books, forever
+from unit.bodies import Body, Counting, books, forever
 
 pytestmark = pytest.mark.requirement("LIMIT-7")
 
@@ -188,3 +188,27 @@ def test_a_limit_that_makes_no_sense_is_refused(limit):
     with pytest.raises((TypeError, ValueError), match="^limit must be"):
         scheduler.set_limit(limit)
     assert scheduler.limit == 100
+
+
+@pytest.mark.requirement("LIMIT-5", "BOOK-4")
+async def test_a_limit_that_is_raised_while_a_slot_is_handed_on_keeps_the_order():
+    scheduler, counting, gate = Scheduler(limit=1, pending_limit=2), Counting(), asyncio.Event()
+
+    class Raises:
+        def __del__(self):
+            scheduler.set_limit(3)
+            scheduler.spawn_nowait(counting("fourth"))
+
+    async def never(_thing):
+        raise AssertionError
+
+    await scheduler.spawn(counting("first", until=gate.wait()))
+    for name in ("second", "third"):
+        await scheduler.spawn(counting(name))
+    blocked = asyncio.ensure_future(scheduler.spawn(never(Raises())))
+    await settle()
+    gate.set()
+    blocked.cancel()  # it is let go while the first job ends, which hands its slot on
+    await settle()
+    assert counting.ran == ["first", "second", "third", "fourth"]
+    await scheduler.close()
