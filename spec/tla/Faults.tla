@@ -298,14 +298,23 @@ ExpireReleases(j) ==
 
 (* fault_time_out_lost: nobody waits for a job that has timed out, and the handler is not told either. *)
 ConcludeForgetsTime(ended) ==
+    /\ waiter' = [c \in Callers |->
+            IF on[c] \notin ended THEN waiter[c]
+            ELSE IF Watches(waiter[c], code'[on[c]]) THEN "leaving"
+            ELSE IF waiter[c] \in {"waiting", "stopping"} THEN "woken"
+            ELSE waiter[c]]
     /\ told' = [j \in Jobs |->
             IF j \in ended /\ code'[j] = "raised" /\ Audience(j) = {} THEN told[j] + 1 ELSE told[j]]
-    /\ UNCHANGED <<received, waiter, on>>
+    /\ UNCHANGED <<received, on>>
 
 (* fault_time_out_twice: the handler is told at once, whoever waits. *)
 ConcludeTellsTime(ended) ==
-    /\ waiter' = [c \in Callers |-> IF on[c] \in ended /\ waiter[c] = "waiting" THEN "woken" ELSE waiter[c]]
-    /\ told' = [j \in Jobs |-> IF j \in ended /\ code'[j] = "timed_out" THEN told[j] + 1 ELSE told[j]]
+    /\ waiter' = [c \in Callers |->
+            IF on[c] \notin ended THEN waiter[c]
+            ELSE IF Watches(waiter[c], code'[on[c]]) THEN "leaving"
+            ELSE IF waiter[c] \in {"waiting", "stopping"} THEN "woken"
+            ELSE waiter[c]]
+    /\ told' = [j \in Jobs |-> IF j \in ended /\ code'[j] \in Failures THEN told[j] + 1 ELSE told[j]]
     /\ UNCHANGED <<received, on>>
 
 (* fault_time_out_received_by_closing: who closes is woken like who waits. *)

@@ -68,7 +68,7 @@ async def create_scheduler(
 
 
 # A type checker that saw it would take every name for one of the package.
-if not TYPE_CHECKING:
+if not TYPE_CHECKING:  # pragma: no branch
 
     def __getattr__(name: str) -> object:
         """What pictures are made of: most programs take none, so it is imported when it is asked for."""

@@ -126,9 +126,7 @@ class Admission:
         return Verdict.BLOCK
 
     def would_block(self) -> bool:
-        """Whether a call that may wait would have to."""
-        if self.phase is not _OPEN or self.limit is None or self.running < self.limit:
-            return False
+        """Whether a call that may wait would have to: where the queue is full, every slot is taken (``LIMIT-2``)."""
         return self.pending_limit != 0 and self.pending >= self.pending_limit
 
     def set_limit(self, limit: int | None) -> None:
@@ -138,7 +136,7 @@ class Admission:
 
     def resume(self) -> Next:
         """What follows when the limit has been raised; asked again until it is nothing (``set_limit``)."""
-        if self.pending == 0 or (self.limit is not None and self.running >= self.limit):
+        if self.limit is not None and self.running >= self.limit:
             return _NOTHING
         self.running += 1
         return self.ended()  # a free slot is handed on like one whose job has ended

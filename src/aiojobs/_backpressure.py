@@ -27,7 +27,7 @@ from ._job import Job
 from ._lifecycle import Event, Outcome, Phase, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
     from contextvars import Context
 
     from ._terms import Terms
@@ -81,20 +81,12 @@ class Backpressure:
         core.reporting.remember_caller(job)
         return place
 
-    def arrive(
-        self, place: asyncio.Future[None], job: Job[_T], is_wanted: Callable[[], bool] | None = None
-    ) -> Job[_T]:
-        """The caller has woken, and its job is launched.
-
-        Whether it `is_wanted` is asked in the last moment in which it can be withdrawn.
-        """
+    def arrive(self, place: asyncio.Future[None], job: Job[_T]) -> Job[_T]:
+        """The caller has woken, and its job is launched."""
         core = self._core
         if core.admission.phase is not Phase.OPEN:
             self.withdraw(place, job)
             raise core.refusal(Verdict.REFUSE)
-        if is_wanted is not None and not is_wanted():
-            self.withdraw(place, job)
-            raise asyncio.CancelledError
         del core.arriving[job]
         failure = None
         if core.waiting and core.waiting[0] is job and job.owner is not None:

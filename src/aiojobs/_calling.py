@@ -18,6 +18,7 @@ nobody can receive (``sys.unraisablehook``).
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, TypeVar, cast
@@ -240,8 +241,8 @@ def is_running(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def when_of(timer: asyncio.TimerHandle) -> float:
-    """When it will call, on the clock of its loop."""
-    return timer.when()
+    """When it will call, on the clock of its loop; of one that has no time, since that is over: as soon as it can."""
+    return timer.when() if hasattr(timer, "when") else -math.inf
 
 
 def resolve(waiter: asyncio.Future[Any], value: object) -> None:

@@ -123,8 +123,15 @@ class Closing:
 
     def begin_unawaited(self) -> None:
         """Begin to close on behalf of a caller that can't wait, if the loop is there to go on with it."""
-        loop = self._core.bound.loop
-        if self._core.admission.phase is _OPEN and loop is not None and loop.is_running():
+        core = self._core
+        loop = core.bound.loop
+        if core.admission.phase is not _OPEN or loop is None or not loop.is_running():
+            return
+        if core.reporting.is_telling:
+            core.bound.soon(
+                self.begin_unawaited
+            )  # the collector may destroy that caller whoever is being told
+        else:
             self._begin()
 
     async def drain(self, within: float | None) -> None:
@@ -137,9 +144,13 @@ class Closing:
 
     async def idle(self) -> None:
         """Wait until nothing is left, or closing is over."""
-        self.check("wait for", self.spared())
-        await self.drain(None)
-        if self._core.admission.phase is _CLOSING:
+        core = self._core
+        if core.admission.phase is _OPEN:
+            core.bound.check()  # what stays open stays with its loop, be that dead
+            self.check("wait for", self.spared())
+            await self.drain(None)
+        if core.admission.phase is _CLOSING:
+            self.check("wait for")  # closing waits for those, too, for which draining does not
             await self._wait_among(self._closers)
 
     def consider(self) -> None:
@@ -178,9 +189,9 @@ class Closing:
         core.waiters[waiter] = asyncio.current_task(loop) if CALL_GRAPH else None
         core.on_idle = self.consider
         timer = None
-        if deadline is not None:
-            timer = loop.call_at(deadline, self._wake, (waiter,), False)
         try:
+            if deadline is not None:
+                timer = loop.call_at(deadline, self._wake, (waiter,), False)
             if CALL_GRAPH:
                 link_each(self._awaited(), (core.waiters[waiter],))
             return await waiter

@@ -404,12 +404,17 @@ class Core:
         gone = self.line.forget_gone() if self.places else None
         next_ = self.admission.ended()
         following = None
+        is_in_line = False
         if next_ is not _NOTHING:
             following = self.queue.pop()
             self.slots[following] = None
             following.fire(_GIVE_SLOT)
             if next_ is not _START_NEXT:
                 self.line.admit()
+            if held is not None or gone:
+                # Before whatever may be started by those who are called out to.
+                self.waiting.append(following)
+                is_in_line = True
         # Whole: from here on it calls out.
         if CALL_GRAPH and (job.waiters is not None or self.callbacks or self.waiters):
             self.show_callers(unlink, job, task)
@@ -424,7 +429,9 @@ class Core:
             and job.waiters is None
             and not received
         )
-        if following is None:
+        if is_in_line:
+            self.starter.soon()
+        elif following is None:
             pass
         elif (
             self.waiting or following in self.arriving or (self.is_special and self.starter.begins_at_once())

@@ -67,7 +67,7 @@ from ._callgraph import CALL_GRAPH, link, link_each, unlink, unlink_each, waits_
 from ._calling import BoundLoop, call_out, cancel, shown, tell
 from ._exceptions import JobClosed
 from ._lifecycle import INITIAL, SEEN_AS_CLOSED, TRANSITIONS, Event, Outcome, State
-from ._ownership import qualified_name
+from ._ownership import name_of_type, qualified_name
 
 __all__ = ("FOR_THE_OWNER", "Callbacks", "IllegalTransition", "Job", "Owner")
 
@@ -237,7 +237,7 @@ class Job(Generic[_T_co]):
         self.ending = outcome
         self.kept = result
         coro = self.coro
-        self.coro = coro.__qualname__ if type(coro) is CoroutineType else type(coro).__qualname__
+        self.coro = coro.__qualname__ if type(coro) is CoroutineType else name_of_type(coro)
         self.task = self.context = self.owner = None
 
     def is_queued(self) -> bool:

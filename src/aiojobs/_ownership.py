@@ -34,9 +34,9 @@ import inspect
 from types import CoroutineType, GeneratorType
 from typing import Any, NoReturn
 
-from ._calling import shown
+from ._calling import plain, shown
 
-__all__ = ("Claimed", "check", "claim", "foreign", "qualified_name", "release")
+__all__ = ("Claimed", "check", "claim", "foreign", "name_of_type", "qualified_name", "release")
 
 _PROBE = object()
 
@@ -155,4 +155,13 @@ def qualified_name(coro: Any) -> str:
         name = coro.__qualname__
     except BaseException:  # noqa: BLE001 - what is not Python's own may answer anything
         name = None
-    return str.__str__(name) if isinstance(name, str) else type(coro).__qualname__
+    plainly = plain(name)
+    return name_of_type(coro) if plainly is None else plainly
+
+
+def name_of_type(value: object) -> str:
+    """The qualified name of its type, which no metaclass is asked for."""
+    return str.__str__(_qualname_of_type(type(value)))
+
+
+_qualname_of_type = type.__dict__["__qualname__"].__get__

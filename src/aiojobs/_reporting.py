@@ -93,15 +93,13 @@ class Reporting:
             return  # whoever tells goes on until there is nothing left
         self._is_at_it = True
         while self.untold:
-            record = self._bound.call_out("time of the loop", self._record, *self.untold.popleft())
-            if record is None:
-                continue  # the loop can't tell the time, which was told
+            record = self._record(*self.untold.popleft())
             for observer in self._observers:
                 self._bound.call_out("observer", self._call, observer, record)
         self._is_at_it = False
 
     def _record(self, job: Job[Any] | None, event: Any, source: Any, dest: Any) -> Record:
-        record = Record(job, event, source, dest, self._bound.loop.time())
+        record = Record(job, event, source, dest, self._bound.now())
         if job is not None:
             self._note_time(job, record)
         return record

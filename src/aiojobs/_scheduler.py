@@ -324,8 +324,8 @@ class Scheduler(Collection[Job[Any]]):
         ``drain=False``. Returns as well when the scheduler has closed.
 
         Raises:
-            RuntimeError: a job waits for its own scheduler (``WAIT-4``), unless it has ``drain=False``; or the loop
-                is another one.
+            RuntimeError: a job waits for its own scheduler (``WAIT-4``), unless it has ``drain=False`` and closing
+                has not begun; or the loop is another one.
         """
         if self.phase is not Phase.CLOSED:
             await self.__closing.idle()

@@ -134,7 +134,7 @@ def report_on(
     for kind, counts in _counted(jobs, late):
         for name, number in counts.items():
             whole[kind] += number
-            names.setdefault(str.__str__(name), Counter())[kind] += number
+            names.setdefault(name, Counter())[kind] += number
     stopped = sum(job.outcome in (Outcome.CANCELLED, Outcome.NEVER_STARTED) for job in endless)
     dropped = whole["cancelled"] + whole["never_started"] + whole["late"] - stopped
     tallies = {name: Tally(names[name]) for name in sorted(names)}
@@ -142,7 +142,10 @@ def report_on(
 
 
 def _counted(jobs: list[Job[Any]], late: list[Job[Any]]) -> Iterator[tuple[str, Counter[str]]]:
-    """For each kind the number of jobs of each name. There may be many jobs, so C counts them."""
+    """For each kind the number of jobs of each name. There may be many jobs, so C counts them.
+
+    Their names are plain strings before they are: one of somebody's own class may hash as it likes.
+    """
     if late:
         yield "late", Counter([job.qualname for job in late])
     ended = [job for job in jobs if job.owner is None] if late else jobs
@@ -151,9 +154,10 @@ def _counted(jobs: list[Job[Any]], late: list[Job[Any]]) -> Iterator[tuple[str, 
     for outcome, kind in _KIND_OF.items():
         number = endings.count(outcome) if rest else 0
         if number == len(ended):
-            yield kind, Counter(cast("list[str]", [job.coro for job in ended]))
+            yield kind, Counter(map(str.__str__, cast("list[str]", [job.coro for job in ended])))
         elif number:
-            yield kind, Counter(cast("list[str]", [job.coro for job in ended if job.ending is outcome]))
+            names = cast("list[str]", [job.coro for job in ended if job.ending is outcome])
+            yield kind, Counter(map(str.__str__, names))
         rest -= number
 
 

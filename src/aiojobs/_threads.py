@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _ownership, _validate
-from ._calling import shown
+from ._calling import close_coro, shown
 from ._job import Job
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class Threads:
         try:
             loop.call_soon_threadsafe(self._enter, future, coro, name)
         except BaseException:
-            coro.close()
+            self._drop(coro)
             raise
         return future
 
@@ -77,7 +76,7 @@ class Threads:
         core = self._core
         may_block = core.admission.would_block()
         if not may_block and not future.set_running_or_notify_cancel():
-            coro.close()
+            self._drop(coro)
             return
         try:
             job = core.enter(coro, name, None, may_block)
@@ -88,6 +87,16 @@ class Threads:
         else:
             if job is not None:
                 future.set_result(job)
+        finally:
+            del future, coro  # the traceback of what the future holds may hold this frame (BOOK-3)
+
+    def _drop(self, coro: Any) -> None:
+        """End a coroutine that will not be spawned, unless somebody else has taken it meanwhile."""
+        try:
+            _ownership.check(coro)
+        except RuntimeError:
+            return
+        self._core.bound.call_out("close of a coroutine", close_coro, coro)
 
     def _wait(self, future: Future[Any], job: Job[Any]) -> None:
         """Wait for a place, without a task, on behalf of a caller that may cancel this."""
@@ -97,21 +106,29 @@ class Threads:
 
     def _cancelled(self, place: asyncio.Future[None], future: Future[Any]) -> None:
         """The caller has its answer, or has given up; in whose thread, nobody knows."""
-        if future.cancelled():
-            with suppress(RuntimeError):  # a loop that is closed lets nobody in any more
-                self._core.bound.loop.call_soon_threadsafe(place.cancel)
+        if not future.cancelled():
+            return
+        try:
+            self._core.bound.loop.call_soon_threadsafe(place.cancel)
+        except RuntimeError:
+            future.set_running_or_notify_cancel()  # a loop that is closed lets nobody in, and tells nobody
 
     def _arrived(self, future: Future[Any], job: Job[Any], place: asyncio.Future[None]) -> None:
         """A place was released, or closing has begun, or the caller has given up."""
         if place.cancelled():
+            future.cancel()  # by whomever it was: whoever waits for the job gets none
+        # Asked in the last moment in which the job can be withdrawn; who waits for several futures at once is told.
+        if not future.set_running_or_notify_cancel():
             self.line.withdraw(place, job)
             return
         try:
-            self.line.arrive(place, job, future.set_running_or_notify_cancel)
+            self.line.arrive(place, job)
         except BaseException as exc:  # noqa: BLE001 - it is the caller's, in another thread
             _fail_call(future, exc)
         else:
             future.set_result(job)
+        finally:
+            del future, job  # as above
 
 
 def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
@@ -123,5 +140,8 @@ def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
 
 def _fail_call(future: Future[Any], exc: BaseException) -> None:
     """Give the caller an exception, unless that one has cancelled."""
-    if future.running() or (not future.cancelled() and future.set_running_or_notify_cancel()):
-        future.set_exception(exc)
+    try:
+        if future.running() or future.set_running_or_notify_cancel():
+            future.set_exception(exc)
+    finally:
+        del future, exc

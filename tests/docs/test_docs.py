@@ -15,8 +15,11 @@ import pytest
 import aiojobs
 import aiojobs.aiohttp
 import aiojobs.asgi
+import aiojobs.batch
+import aiojobs.elsewhere
 import aiojobs.fastapi
 import aiojobs.inspect
+import aiojobs.loops
 import aiojobs.opentelemetry
 import aiojobs.prometheus
 import aiojobs.signals
@@ -31,6 +34,7 @@ PAGES = pages.names()
 API = "docs/reference/api.md"
 # Integrations that have a page of their own.
 APART = dict.fromkeys(("aiojobs.asgi", "aiojobs.starlette", "aiojobs.fastapi"), "docs/reference/asgi.md")
+APART |= dict.fromkeys(("aiojobs.batch", "aiojobs.elsewhere", "aiojobs.loops"), "docs/reference/patterns.md")
 REQUIREMENTS = read_requirements(pages.ROOT / "spec/requirements.toml").by_id
 ASSUMPTIONS = read_assumptions(pages.ROOT / "spec/assumptions.toml")
 
@@ -230,6 +234,7 @@ CLASSES = (
     aiojobs.Scheduler,
     aiojobs.Job,
     aiojobs.asgi.Jobs,
+    aiojobs.batch.Results,
     aiojobs.inspect.LivePage,
     aiojobs.signals.Stop,
     *EXPORTERS,
@@ -237,8 +242,11 @@ CLASSES = (
 MODULES = {
     aiojobs.aiohttp: (),
     aiojobs.asgi: ("Jobs",),
+    aiojobs.batch: ("Results",),
+    aiojobs.elsewhere: (),
     aiojobs.fastapi: aiojobs.starlette.__all__,
     aiojobs.inspect: ("LivePage",),
+    aiojobs.loops: (),
     aiojobs.signals: ("Stop",),
     aiojobs.starlette: aiojobs.asgi.__all__,
 }

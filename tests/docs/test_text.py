@@ -3,43 +3,39 @@ run what is there.
 """
 
 import ast
+import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from docs import pages
 
 SUFFIXES = {
-    ".css",
-    ".js",
-    ".json",
-    ".md",
-    ".py",
-    ".pyi",
-    ".tla",
-    ".toml",
-    ".cfg",
-    ".yml",
-    ".yaml",
-    ".lock",
-    ".in",
+    *(".cfg", ".css", ".in", ".js", ".json", ".lock", ".md", ".py", ".pyi", ".tla", ".toml", ".yaml", ".yml"),
 }
 NAMELESS = {"Makefile", "LICENSE", ".editorconfig", ".gitignore"}
 LEFT_OUT = {"build", "dist", "__pycache__"}
 COLUMNS = 119
 
 
-def is_text(path):
-    parts = path.relative_to(pages.ROOT).parts
-    hidden = [part for part in parts[:-1] if part.startswith(".") and part not in {".ci", ".github"}]
-    known = path.suffix in SUFFIXES or path.name in NAMELESS or parts[0] == ".ci"
-    return path.is_file() and known and not hidden and not LEFT_OUT & set(parts)
+def texts(root):
+    """Every file that people write, by its path from the root; environments and what was built are not entered."""
+    found = {}
+    for folder, inner, names in os.walk(root):
+        inner[:] = [name for name in inner if is_entered(name)]
+        for path in (Path(folder) / name for name in names):
+            if path.suffix in SUFFIXES or path.name in NAMELESS or path.parent.name == ".ci":
+                found[path.relative_to(root).as_posix()] = path
+    return dict(sorted(found.items()))
 
 
-FILES = {
-    path.relative_to(pages.ROOT).as_posix(): path for path in sorted(pages.ROOT.rglob("*")) if is_text(path)
-}
+def is_entered(folder):
+    return folder in {".ci", ".github"} or not (folder.startswith(".") or folder in LEFT_OUT)
+
+
+FILES = texts(pages.ROOT)
 WRITTEN_BY_HAND = sorted(
     name
     for name in FILES

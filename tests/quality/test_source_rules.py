@@ -34,8 +34,11 @@ AROUND = {
     *(
         "aiohttp",
         "asgi",
+        "batch",
+        "elsewhere",
         "fastapi",
         "inspect",
+        "loops",
         "opentelemetry",
         "prometheus",
         "signals",

@@ -4,11 +4,12 @@ told that asyncio can't do."""
 import asyncio
 import re
 import sys
+import types
 
 import pytest
 
 import aiojobs
-from aiojobs.testing import Counterexample, NotExhausted, explore
+from aiojobs.testing import Counterexample, NotExhausted, _search, explore
 from aiojobs.testing._search import Search
 
 from .faults import (
@@ -251,6 +252,18 @@ def test_merging_loses_no_outcome(first, second, monkeypatch):
     assert outcomes[0] == outcomes[1]
     assert len(outcomes[0]) > 3
     assert runs[0] < runs[1]
+
+
+def test_a_known_state_is_followed_up_again_if_more_haste_is_left():
+    search = Search(pool_story(Pool), hasty=2)
+    search.fingerprints.digest = lambda loop, scenario: b"the same"
+
+    def is_known(left):
+        explorer = _search._Explorer(search, None, 0)
+        explorer._hasty = left
+        return explorer._is_known(types.SimpleNamespace(loop=None, scenario=None), busy=False)
+
+    assert [is_known(left) for left in (1, 1, 0, 2, 1)] == [False, True, True, False, True]
 
 
 def _noting_ends(seen):

@@ -86,6 +86,56 @@ def test_a_caller_that_cannot_wait_is_told_full_exactly_where_another_would_bloc
         assert hasty is (Verdict.FULL if patient is Verdict.BLOCK else patient)
 
 
+@pytest.mark.requirement("SPAWN-7")
+def test_a_call_would_block_exactly_where_it_does():
+    for core in sound():
+        answer = core.would_block()
+        assert answer is (core.offer(may_block=True) is Verdict.BLOCK)
+
+
+@pytest.mark.requirement("LIMIT-1", "LIMIT-2", "LIMIT-4", "LIMIT-7")
+@pytest.mark.parametrize("limit", LIMITS)
+def test_another_limit_lets_in_as_many_as_it_has_room_for_and_stops_nobody(limit):
+    for core in open_states():
+        running, pending, blocked = numbers(core)
+        core.set_limit(limit)
+        assert (core.limit, numbers(core)) == (limit, (running, pending, blocked))
+        assert core.surplus == (0 if limit is None else max(0, running - limit))
+        answers = list(iter(core.resume, Next.NOTHING))
+        room = pending + blocked if limit is None else max(0, min(pending + blocked, limit - running))
+        admits = min(room, blocked)
+        assert answers == [Next.START_AND_ADMIT] * admits + [Next.START] * (room - admits)
+        assert sum(numbers(core)) == running + pending + blocked
+        assert (core.running, core.blocked) == (running + room, blocked - admits)
+        assert core.violations() == []
+
+
+@pytest.mark.requirement("LIMIT-7", "LIMIT-2")
+def test_while_too_many_run_an_end_starts_nobody_and_then_each_does():
+    core = admission(4, 2, Phase.OPEN, 4, 2, 1)
+    core.set_limit(2)
+    seen = []
+    while core.running and len(seen) < 5:
+        seen.append((core.ended(), core.surplus, numbers(core)))
+        assert core.violations() == []
+    assert seen == [
+        (Next.NOTHING, 1, (3, 2, 1)),
+        (Next.NOTHING, 0, (2, 2, 1)),
+        (Next.START_AND_ADMIT, 0, (2, 2, 0)),
+        (Next.START, 0, (2, 1, 0)),
+        (Next.START, 0, (2, 0, 0)),
+    ]
+
+
+@pytest.mark.requirement("LIMIT-7", "SHUT-1")
+@pytest.mark.parametrize("phase", [Phase.CLOSING, Phase.CLOSED])
+def test_after_closing_began_another_limit_lets_nobody_in(phase):
+    core = admission(1, 0, phase, 1, 0, 0)
+    core.set_limit(None)
+    assert core.resume() is Next.NOTHING
+    assert (core.limit, numbers(core)) == (None, (1, 0, 0))
+
+
 @pytest.mark.requirement("LIMIT-1", "LIMIT-2", "LIMIT-4", "LIMIT-6")
 def test_a_slot_that_falls_free_is_given_on_at_once_or_is_free():
     for core in sound():
@@ -193,6 +243,12 @@ def test_numbers_that_break_a_rule_are_found_under_its_name(requirement, values)
     assert admission(*values).violations() == [requirement]
 
 
+def another_limit(core, limit):
+    core.set_limit(limit)
+    while core.resume() is not Next.NOTHING:
+        pass
+
+
 def moves(core):
     """Every decision that can come next, as a name and a function that makes it."""
     yield "spawn", lambda c: c.offer(may_block=True)
@@ -203,29 +259,37 @@ def moves(core):
         yield "withdrawn", Admission.withdrawn
     if core.blocked:
         yield "give_up", Admission.give_up
+    for limit in LIMITS:
+        yield f"set_limit {limit}", lambda c, limit=limit: another_limit(c, limit)
     if core.phase is Phase.OPEN:
         yield "shutdown", Admission.shutdown
     if core.phase is Phase.CLOSING:
         yield "settle", Admission.settle
 
 
-@pytest.mark.requirement("BOOK-1", "LIMIT-1", "LIMIT-2", "LIMIT-3", "LIMIT-4", "SHUT-1")
+def reached(values):
+    core = admission(*values[:6])
+    core.surplus = values[6]
+    return core
+
+
+@pytest.mark.requirement("BOOK-1", "LIMIT-1", "LIMIT-2", "LIMIT-3", "LIMIT-4", "LIMIT-7", "SHUT-1")
 @pytest.mark.parametrize("pending_limit", PENDING_LIMITS)
 @pytest.mark.parametrize("limit", LIMITS)
 def test_no_sequence_of_decisions_breaks_a_rule(limit, pending_limit):
     seen = set()
-    todo = [(limit, pending_limit, Phase.OPEN, 0, 0, 0)]
+    todo = [(limit, pending_limit, Phase.OPEN, 0, 0, 0, 0)]
     while todo:
         values = todo.pop()
         if values in seen or max(values[3:]) > 4:
             continue
         seen.add(values)
-        for _name, move in moves(admission(*values)):
-            core = admission(*values)
+        for _name, move in moves(reached(values)):
+            core = reached(values)
             move(core)
             assert core.violations() == []
-            todo.append((limit, pending_limit, core.phase, *numbers(core)))
+            todo.append((core.limit, pending_limit, core.phase, *numbers(core), core.surplus))
     assert {values[2] for values in seen} == set(Phase)
-    has_queue = limit is not None
-    assert any(values[4] for values in seen) is has_queue
-    assert any(values[5] for values in seen) is (has_queue and pending_limit > 0)
+    assert any(values[4] for values in seen)
+    assert any(values[5] for values in seen) is (pending_limit > 0)
+    assert any(values[6] for values in seen)

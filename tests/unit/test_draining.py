@@ -6,6 +6,7 @@ import pytest
 
 from aiojobs import Scheduler
 from aiojobs.testing import settle
+from support.inside import core
 from support.observing import Recorder
 from unit.bodies import Body, Counting, begin, books, fails, forever, returns
 
@@ -401,3 +402,35 @@ async def test_a_generator_exit_raised_by_the_body_itself_begins_to_close_and_go
             raise GeneratorExit
     await settle()
     assert scheduler.phase == "closed"
+
+
+@pytest.mark.requirement("SPAWN-3")
+def test_waiting_until_nothing_is_left_does_not_bind_a_scheduler_of_a_dead_loop_anew():
+    scheduler = Scheduler()
+
+    async def use():
+        await scheduler.idle()
+        await (await scheduler.spawn(returns()))
+
+    asyncio.run(use())
+    with pytest.raises(RuntimeError, match="is bound to a different event loop"):
+        asyncio.run(use())
+    asyncio.run(scheduler.close())
+
+
+@pytest.mark.requirement("SHUT-4", "BOOK-3")
+async def test_a_loop_that_refuses_the_deadline_leaves_nobody_waiting(monkeypatch):
+    scheduler, loop = Scheduler(), asyncio.get_running_loop()
+    job = await scheduler.spawn(forever())
+
+    def refuse(*_):
+        raise OSError("no timers")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "call_at", refuse)
+        with pytest.raises(OSError, match="no timers"):
+            await scheduler.wait_and_close(5)
+    assert (scheduler.phase, scheduler.snapshot().idlers, core(scheduler).on_idle) == ("open", (), None)
+    assert not core(scheduler).waiters
+    await job.close()
+    await scheduler.close()

@@ -1,6 +1,7 @@
 """Jobs that never end by themselves: draining does not wait for them, and stops them in the end."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -168,3 +169,33 @@ async def test_drain_is_a_flag(value):
     with pytest.raises(TypeError, match="^drain must be True or False"):
         await scheduler.spawn(coro, drain=value)
     assert await (await scheduler.spawn(coro)) == 1
+
+
+@pytest.mark.requirement("WAIT-4", "SHUT-2")
+@pytest.mark.parametrize("begun", ["before", "meanwhile"])
+async def test_once_closing_has_begun_it_may_not_wait_for_itself(begun):
+    scheduler, answers, body = Scheduler(close_timeout=None), [], Body(swallows=1)
+
+    async def ticker():
+        with suppress(asyncio.CancelledError):
+            await forever()
+        if begun == "before":
+            await body.run()
+        try:
+            await scheduler.idle()
+        except RuntimeError as error:
+            answers.append(str(error))
+
+    job = await scheduler.spawn(ticker(), drain=False)
+    await scheduler.spawn(forever())
+    await settle()
+    if begun == "meanwhile":  # it is asked to stop but once, which it ignores before closing begins
+        with pytest.raises(TimeoutError):
+            await job.close(timeout=0)
+    ending = asyncio.ensure_future(scheduler.close())
+    await settle()
+    if begun == "before":
+        body.finish()
+    await ending
+    assert len(answers) == 1
+    assert "can't wait for its own scheduler" in answers[0]

@@ -7,7 +7,7 @@ import pytest
 
 from aiojobs import Scheduler
 from aiojobs.testing import settle
-from unit.bodies import Body, books, forever
+from unit.bodies import Body, Counting, books, forever
 
 pytestmark = pytest.mark.requirement("LIMIT-7")
 
@@ -126,6 +126,29 @@ async def test_tasks_that_cannot_be_made_end_their_jobs_and_no_stack_grows():
     await scheduler.close()
 
 
+@pytest.mark.requirement("START-3")
+async def test_slots_that_jobs_without_tasks_hand_on_make_no_stack_grow():
+    loop, failing, reported = asyncio.get_running_loop(), [], []
+    make = loop.create_task
+
+    def create_task(coro, **options):
+        if failing:
+            raise OSError("no tasks")
+        return make(coro, **options)
+
+    loop.create_task = create_task
+    scheduler = Scheduler(limit=1, exception_handler=lambda _, context: reported.append(context["exception"]))
+    _, jobs = await filled(scheduler, 3000)
+    failing.append(True)
+    scheduler.set_limit(1000)
+    del loop.create_task
+    failing.clear()
+    await settle()
+    assert {job.outcome for job in jobs[1:]} == {"raised"}
+    assert len(reported) == len(jobs) - 1
+    await scheduler.close()
+
+
 async def test_once_closing_has_begun_only_the_number_changes():
     scheduler = Scheduler(limit=2, close_timeout=0, exception_handler=print)
     bodies, _ = await filled(scheduler, 1)
@@ -165,3 +188,27 @@ def test_a_limit_that_makes_no_sense_is_refused(limit):
     with pytest.raises((TypeError, ValueError), match="^limit must be"):
         scheduler.set_limit(limit)
     assert scheduler.limit == 100
+
+
+@pytest.mark.requirement("LIMIT-5", "BOOK-4")
+async def test_a_limit_that_is_raised_while_a_slot_is_handed_on_keeps_the_order():
+    scheduler, counting, gate = Scheduler(limit=1, pending_limit=2), Counting(), asyncio.Event()
+
+    class Raises:
+        def __del__(self):
+            scheduler.set_limit(3)
+            scheduler.spawn_nowait(counting("fourth"))
+
+    async def never(_thing):
+        raise AssertionError
+
+    await scheduler.spawn(counting("first", until=gate.wait()))
+    for name in ("second", "third"):
+        await scheduler.spawn(counting(name))
+    blocked = asyncio.ensure_future(scheduler.spawn(never(Raises())))
+    await settle()
+    gate.set()
+    blocked.cancel()  # it is let go while the first job ends, which hands its slot on
+    await settle()
+    assert counting.ran == ["first", "second", "third", "fourth"]
+    await scheduler.close()

@@ -6,7 +6,8 @@ import pytest
 
 from aiojobs import Scheduler
 from aiojobs.testing import settle
-from support.observing import Recorder
+from support.inside import core
+from support.observing import Complaints, Recorder
 from unit.bodies import begin, books, fails, forever, returns
 
 pytestmark = pytest.mark.requirement("SEE-1")
@@ -174,3 +175,49 @@ async def test_blocked_callers_are_counted():
     await scheduler.close()
     assert scheduler.blocked_count == 0
     assert [type(call.exception()) for call in (calls[0], calls[2])] == [RuntimeError] * 2
+
+
+@pytest.mark.requirement("SHUT-6")
+async def test_a_block_that_is_destroyed_while_an_observer_is_told_closes_afterwards():
+    seen, blocks = [], []
+
+    async def block():
+        async with scheduler:
+            await forever()
+
+    scheduler = Scheduler(
+        observer=[
+            lambda _: blocks.pop().close() if blocks else None,
+            lambda record: seen.append((str(record.event), str(scheduler.phase))),
+        ]
+    )
+    begun = block()
+    begun.send(None)
+    blocks.append(begun)
+    job = await scheduler.spawn(returns())
+    assert seen == [("accept", "open"), ("start", "open")]
+    await settle()
+    assert (scheduler.phase, job.outcome) == ("closed", "returned")
+    assert [event for event, _ in seen] == ["accept", "start", "close", "close", "finish", "settled"]
+
+
+@pytest.mark.requirement("BOOK-3", "SEE-2")
+async def test_a_loop_that_cannot_tell_the_time_keeps_nothing_from_them(monkeypatch):
+    observer, loop = Recorder(), asyncio.get_running_loop()
+    scheduler = Scheduler(observer=observer)
+
+    def broken():
+        raise OSError("no clock")
+
+    with Complaints() as complaints, monkeypatch.context() as patched:
+        patched.setattr(loop, "time", broken)
+        job = await scheduler.spawn(returns())
+        await job
+    assert observer.edges(job) == [
+        "accept: - -> pending",
+        "start: pending -> active",
+        "finish: active -> done",
+    ]
+    assert {str(complaint["exception"]) for complaint in complaints.calls} == {"no clock"}
+    assert not core(scheduler).reporting.since
+    await scheduler.close()

@@ -4,13 +4,15 @@ import asyncio
 import copy
 import logging
 import pickle
+from abc import ABCMeta
 
 import pytest
 
 from aiojobs import Scheduler, ShutdownReport, Tally
 from aiojobs.testing import settle
+from support.inside import closing
 from support.observing import Recorder
-from unit.bodies import Body, forever, returns
+from unit.bodies import Body, Exotic, books, forever, returns
 
 pytestmark = pytest.mark.requirement("SHUT-7")
 
@@ -57,11 +59,11 @@ async def test_before_closing_is_over_there_is_none():
     body = Body(swallows=1)
     await scheduler.spawn(body.run())
     await settle()
-    closing = asyncio.ensure_future(scheduler.close())
+    stopping = asyncio.ensure_future(scheduler.close())
     await settle()
     assert scheduler.shutdown_report is None
     body.finish()
-    assert await closing is scheduler.shutdown_report
+    assert await stopping is scheduler.shutdown_report
 
 
 async def test_all_who_close_get_the_same():
@@ -154,6 +156,57 @@ async def test_a_log_that_fails_stops_nothing():
     loop.complaints.clear()
 
 
+@pytest.mark.requirement("BOOK-4", "SHUT-3")
+@pytest.mark.parametrize("begun", [False, True], ids=["as it begins", "as it ends"])
+async def test_a_clock_that_closes_the_scheduler_closes_it_once(begun, monkeypatch):
+    """Foreign code of a loop, asked for the time when closing begins and when it is over."""
+    loop, records, busy = asyncio.get_running_loop(), Recorder(), []
+    scheduler = Scheduler(observer=records)
+    await scheduler.spawn(forever())
+    await settle()
+    records.calls.clear()
+
+    def time():
+        if not busy and scheduler.closed is begun and not (begun and len(scheduler)):
+            busy.append(True)
+            if begun:
+                closing(scheduler).consider()
+            else:
+                scheduler.close().send(None)
+        return 0.0
+
+    monkeypatch.setattr(loop, "time", time)
+    report = await scheduler.close()
+    assert busy
+    assert (report.cancelled, report.total) == (1, 1)
+    assert [record.event for record in records.calls] == ["close", "close", "cancel", "settled"]
+
+
+@pytest.mark.requirement("BOOK-4", "SEE-1")
+async def test_a_loop_that_cannot_tell_the_time_keeps_nothing_from_observers(monkeypatch):
+    loop, records = asyncio.get_running_loop(), Recorder()
+    scheduler = Scheduler(observer=records)
+
+    def time():
+        raise OSError("no clock")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "time", time)
+        job = await scheduler.spawn(returns(1))
+        assert await job == 1
+        report = await Scheduler().close()
+    assert [(record.event, record.time) for record in records.calls] == [
+        ("accept", 0),
+        ("start", 0),
+        ("finish", 0),
+    ]
+    assert report.seconds == 0
+    assert {str(complaint["exception"]) for complaint in loop.complaints} == {"no clock"}
+    loop.complaints.clear()
+    await scheduler.close()
+    assert [record.event for record in records.calls][3:] == ["close", "settled"]
+
+
 def test_a_report_is_a_value_that_cannot_be_changed():
     tally = Tally({"finished": 2, "late": 1})
     report = ShutdownReport({"finished": 2, "late": 1}, 1, 0.5, {"work": tally})
@@ -173,3 +226,53 @@ def test_a_report_is_a_value_that_cannot_be_changed():
         "ShutdownReport(finished=2, cancelled=0, never_started=0, timed_out=0, late=1, dropped=1, "
         "seconds=0.5)"
     )
+
+
+class Awkward(str):
+    """A name that can't be counted."""
+
+    __slots__ = ()
+
+    def __hash__(self):
+        raise LookupError("mine")
+
+
+class Nameless(ABCMeta):
+    """A class that does not tell its name."""
+
+    def __getattribute__(cls, name):
+        if name == "__qualname__":
+            raise LookupError("mine")
+        return super().__getattribute__(name)
+
+
+class Stranger(Exotic, metaclass=Nameless):
+    """A coroutine of a kind of its own."""
+
+
+class Lying(Exotic):
+    """A coroutine whose name is no string, and says that it is one."""
+
+    def __getattr__(self, name):
+        class Liar:
+            __class__ = str
+
+        return Liar()
+
+
+@pytest.mark.requirement("BOOK-4", "BOOK-1")
+@pytest.mark.parametrize("kind", ["Awkward", "Stranger", "Lying"])
+async def test_what_coroutines_are_called_can_stop_nothing(kind):
+    scheduler = Scheduler(limit=1, close_timeout=1)
+    for _ in range(2):
+        if kind == "Awkward":
+            coro = forever()
+            await scheduler.spawn(coro)
+            coro.__qualname__ = Awkward("awkward")
+        else:
+            await scheduler.spawn(globals()[kind](forever()))
+    await settle()
+    report = await scheduler.close()
+    assert (counts(report), books(scheduler)) == ((0, 1, 1, 0, 0), (0, 0, 0))
+    assert set(report.by_qualname) == {"awkward" if kind == "Awkward" else kind}
+    assert {type(name) for name in report.by_qualname} == {str}

@@ -220,6 +220,15 @@ async def test_the_time_that_is_left_of_a_time_limit():
 
 
 @EVERYWHERE
+async def test_of_a_time_limit_too_short_for_the_loop_nothing_is_left():
+    scheduler = Scheduler()
+    await scheduler.spawn(forever(), timeout=1e-9)
+    assert [job.time_left for job in scheduler.snapshot().jobs] in ([0], [1e-9])
+    await settle()
+    await scheduler.close()
+
+
+@EVERYWHERE
 async def test_where_a_job_is_suspended():
     async def sits():
         await asyncio.sleep(99)

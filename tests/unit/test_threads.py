@@ -3,14 +3,17 @@
 import asyncio
 import concurrent.futures
 import contextvars
+import gc
 import threading
+import weakref
 
 import pytest
 
 from aiojobs import Scheduler
 from aiojobs.testing import settle
+from support.inside import core
 from support.observing import Complaints
-from unit.bodies import Counting, books, fails, forever, is_closed, returns
+from unit.bodies import Counting, Exotic, begin, books, fails, forever, is_closed, returns
 
 pytestmark = [pytest.mark.requirement("SPAWN-7"), pytest.mark.loops("stock", "uvloop")]
 
@@ -169,6 +172,18 @@ async def test_what_the_loop_finds_wrong_comes_by_the_future():
 
 
 @pytest.mark.requirement("SPAWN-3")
+async def test_a_coroutine_of_another_kind_is_taken_once():
+    scheduler = await bound()
+    coro = Exotic(forever())
+    future = in_thread(scheduler.spawn_threadsafe, coro)
+    await settle()
+    assert future.result(timeout=0).state == "active"
+    with pytest.raises(RuntimeError, match="belongs to another job"):
+        in_thread(scheduler.spawn_threadsafe, coro)
+    await scheduler.close()
+
+
+@pytest.mark.requirement("SPAWN-3")
 async def test_wrong_arguments_are_told_to_the_caller_at_once():
     scheduler = await bound()
     with pytest.raises(TypeError, match="coro must be a coroutine"):
@@ -230,3 +245,133 @@ async def test_many_threads_at_once_each_get_their_job():
         thread.join()
     assert results == ["returns"] * 50
     await scheduler.wait_and_close()
+
+
+@pytest.mark.parametrize("then", ["nothing", "a slot is released", "closing begins"])
+async def test_who_waits_for_several_hears_of_a_blocked_one_that_was_withdrawn(then):
+    scheduler = await bound(limit=1, pending_limit=1)
+    first = await scheduler.spawn(forever())
+    await scheduler.spawn(forever())
+    coro = returns()
+    future = in_thread(scheduler.spawn_threadsafe, coro)
+    await settle()
+    in_thread(future.cancel)
+    if then == "a slot is released":
+        await first.close()
+    elif then == "closing begins":
+        await scheduler.close()
+    await settle()
+    assert concurrent.futures.wait([future], timeout=0).done == {future}
+    assert is_closed(coro)
+    assert scheduler.blocked_count == 0
+    await scheduler.close()
+
+
+def test_who_waits_for_several_hears_of_one_that_was_withdrawn_from_a_dead_loop():
+    futures, coros = [], [asyncio.sleep(0), returns(), returns()]
+    scheduler = Scheduler(limit=1, pending_limit=1)
+
+    async def main():
+        for coro in coros[:2]:
+            scheduler.spawn_nowait(coro)
+        futures.append(in_thread(scheduler.spawn_threadsafe, coros[2]))
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+    assert scheduler.blocked_count == 1
+    assert futures[0].cancel()
+    assert concurrent.futures.wait(futures, timeout=0).done == {*futures}
+    for coro in coros:
+        coro.close()
+
+
+async def test_a_place_that_a_stranger_has_cancelled_is_an_answer():
+    scheduler = await bound(limit=1, pending_limit=1)
+    for _ in range(2):
+        await scheduler.spawn(forever())
+    future = in_thread(scheduler.spawn_threadsafe, returns())
+    await settle()
+    next(iter(core(scheduler).places)).cancel()
+    await settle()
+    assert concurrent.futures.wait([future], timeout=0).done == {future}
+    assert (future.cancelled(), scheduler.blocked_count) == (True, 0)
+    await scheduler.close()
+
+
+@pytest.mark.requirement("SPAWN-3")
+@pytest.mark.parametrize("taken_by", ["another call", "spawn", "the caller"])
+async def test_a_coroutine_that_somebody_else_has_meanwhile_is_not_closed_by_a_withdrawal(taken_by):
+    scheduler, jobs = await bound(), []
+    gate = asyncio.get_running_loop().create_future()
+
+    async def waits():
+        return await gate
+
+    coro = waits()
+
+    def call():
+        jobs.extend(scheduler.spawn_threadsafe(coro) for _ in range(2 if taken_by == "another call" else 1))
+        assert jobs[-1].cancel()
+
+    in_thread(call)
+    if taken_by == "spawn":
+        jobs.insert(0, await scheduler.spawn(coro))
+    elif taken_by == "the caller":
+        jobs.insert(0, begin(coro))
+    await settle()
+    gate.set_result("whole")
+    job = jobs[0].result(timeout=0) if taken_by == "another call" else jobs[0]
+    assert await job == "whole"
+    await scheduler.close()
+
+
+class Objects(Exotic):
+    """Raises when it is closed."""
+
+    def close(self):
+        super().close()
+        raise LookupError("mine")
+
+
+@pytest.mark.requirement("BOOK-4")
+async def test_a_coroutine_that_objects_to_its_withdrawal_is_told():
+    scheduler = await bound()
+    with Complaints() as complaints:
+        assert in_thread(lambda: scheduler.spawn_threadsafe(Objects(returns())).cancel())
+        await settle()
+    assert [str(complaint["exception"]) for complaint in complaints.calls] == ["mine"]
+    await scheduler.close()
+
+
+@pytest.mark.requirement("BOOK-4")
+def test_a_coroutine_that_objects_to_its_end_hides_that_the_loop_is_closed_from_nobody(caplog):
+    scheduler = Scheduler()
+    asyncio.run(scheduler.idle())
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        scheduler.spawn_threadsafe(Objects(returns()))
+    assert "LookupError: mine" in caplog.text
+
+
+@pytest.mark.requirement("BOOK-3")
+@pytest.mark.parametrize("when", ["at once", "while it is blocked"])
+async def test_a_refusal_needs_no_collector(when):
+    gc.collect()
+    gc.disable()
+    try:
+        scheduler = await bound(limit=1, pending_limit=1)
+        for _ in range(2):
+            await scheduler.spawn(forever())
+        if when == "at once":
+            await scheduler.close()
+        future = in_thread(scheduler.spawn_threadsafe, returns())
+        await settle()
+        await scheduler.close()
+        await settle()
+        with pytest.raises(RuntimeError, match="after closing"):
+            future.result(timeout=0)
+        seen = weakref.ref(future)
+        del future
+        assert seen() is None
+    finally:
+        gc.enable()

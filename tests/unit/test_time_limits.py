@@ -1,6 +1,7 @@
 """The time that a job is given: it counts from the start, is over once, and is accounted for like a failure."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -8,7 +9,7 @@ from aiojobs import JobClosed, Scheduler
 from aiojobs.testing import settle
 from support.inside import core
 from support.observing import Recorder
-from unit.bodies import Body, books, fails, forever, returns
+from unit.bodies import Body, books, fails, forever, returns, until
 
 pytestmark = pytest.mark.requirement("SPAWN-6")
 
@@ -231,6 +232,41 @@ async def test_a_failure_that_was_not_seen_yet_comes_before_the_end_of_the_time(
         await job
     assert loop.time() == 1
     assert (job.outcome == "raised") == (raised.type is ValueError)
+
+
+@pytest.mark.parametrize("moment", ["its time is over", "it is late"])
+def test_an_end_that_was_not_seen_when_a_timer_fires_is_the_end(steps, moment):
+    handler, gate = Recorder(), steps.create_future()
+    scheduler = Scheduler(close_timeout=2, exception_handler=handler)
+
+    async def fails_on(number):
+        for _ in range(number):
+            with contextlib.suppress(asyncio.CancelledError):
+                await until(gate)
+        raise ValueError("mine")
+
+    late = moment == "it is late"
+    job = steps.run(scheduler.spawn(fails_on(2 if late else 1), timeout=3))
+    steps.settle()
+    if late:
+        steps.advance(3)
+        steps.settle()
+        assert job.state == "closing"
+    gate.set_result(None)
+    steps.turn()
+    steps.advance()
+    steps.turn()
+    steps.settle()
+    assert job.outcome == "raised"
+    assert handler.messages == ["Job processing failed"]
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e12])
+async def test_more_than_a_lifetime_is_no_limit(seconds):
+    scheduler, loop = Scheduler(), asyncio.get_running_loop()
+    job = await scheduler.spawn(forever(), timeout=seconds)
+    assert (core(scheduler).terms, loop.timers()) == ({}, ())
+    await job.close()
 
 
 async def test_a_repr_that_ends_the_job_leaves_nothing_to_expire():

@@ -54,9 +54,9 @@ def test_an_id_leads_to_its_text_rules_code_tests_faults_and_evidence_with_file_
         "\n    build/evidence/unit.json  test: 1 (check of LIMIT-5)  (tier smoke, commit unknown, 2026-01-01)\n"
         in said
     )
-    rule = line_of(tree / "spec/scheduler.toml", "[invariant.within_limit]")
+    rule = line_of(tree / "spec/scheduler.toml", "[step.starts_within_limit]")
     assert main(["requirement", "LIMIT-1"]) == PASSED
-    assert f"\n    spec/scheduler.toml:{rule}  invariant.within_limit\n" in capsys.readouterr().out
+    assert f"\n    spec/scheduler.toml:{rule}  step.starts_within_limit\n" in capsys.readouterr().out
 
 
 def test_several_ids_give_one_account_for_a_program(tree, capsys):
@@ -145,10 +145,10 @@ def test_a_text_that_is_only_wrapped_anew_and_kinds_in_another_order_are_the_sam
 
 def test_a_requirement_that_nobody_reviewed_is_outdated_and_gets_its_first_revision(tree):
     path = tree / "spec/requirements.toml"
-    fingerprint = read_requirements(path).by_id["LIMIT-1"].fingerprint
-    change(path, "LIMIT-1", f'reviewed = ["{fingerprint}"]\n', "")
-    assert read_requirements(path).by_id["LIMIT-1"].outdated
-    assert review(path, "LIMIT-1").reviewed == (fingerprint,)
+    fingerprint = read_requirements(path).by_id["LIMIT-3"].fingerprint
+    change(path, "LIMIT-3", f'reviewed = ["{fingerprint}"]\n', "")
+    assert read_requirements(path).by_id["LIMIT-3"].outdated
+    assert review(path, "LIMIT-3").reviewed == (fingerprint,)
 
 
 def test_what_is_no_fingerprint_is_refused(tree):

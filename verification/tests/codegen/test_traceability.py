@@ -92,7 +92,7 @@ def test_the_page_has_a_heading_for_every_requirement_and_no_line_numbers(tree, 
     text = page(spec, places(tree))
     assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == [*spec.requirements.by_id]
     entry = text.partition("## LIMIT-1\n")[2].partition("\n## ")[0]
-    assert "(Revision 1.)" in entry
+    assert "(Revision 2.)" in entry
     assert "- Kept by:\n  - [src/aiojobs/_core.py](../../src/aiojobs/_core.py): `Core.start`\n" in entry
     moved = FILES["src/aiojobs/_core.py"].replace("class", "\n\n\nclass")
     (tree / "src/aiojobs/_core.py").write_text(moved, encoding="utf-8")

@@ -12,7 +12,7 @@ import pytest
 
 from aiojobs_verification.cli.commands import main
 from aiojobs_verification.simulation.search import scopes
-from aiojobs_verification.simulation.search.counterexample import paste, replay, tell
+from aiojobs_verification.simulation.search.counterexample import paste, replay, shrink, tell
 from aiojobs_verification.simulation.search.ending import untie
 from aiojobs_verification.simulation.search.explorer import ReplayError, _Explorer, explore
 from aiojobs_verification.simulation.search.fingerprint import fingerprint
@@ -176,6 +176,27 @@ def test_stories_are_told_in_plain_words():
     assert story.endswith("CLOSE-1 is broken: job 0 is cancelled 2 times.")
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("raised_limit_starts_nobody", ["Somebody sets the limit to 2.", "set_limit makes"]),
+        (
+            "withdrawn_thread_stays_in_line",
+            ["another thread spawns job 2", "The caller of call 0 is cancelled."],
+        ),
+        ("job_that_outlives_its_time_is_not_reported", ["and it is given 2 s", "(expire)"]),
+        ("draining_waits_for_endless_jobs", ["draining does not wait for it", "wait_and_close()"]),
+    ],
+)
+def test_stories_of_limits_threads_and_terms_are_told_in_plain_words(name, words):
+    fault = FAULTS[name]
+    package = planted(fault)
+    (finding,) = explore(fault.scope, package).findings.values()
+    with watching():
+        story = tell(shrink(finding, package), package)
+    assert all(word in story for word in words), story
+
+
 def test_a_finding_can_be_pasted():
     fault = FAULTS["lost_wakeup"]
     (finding,) = explore(FAULTS["lost_wakeup"].scope, planted(fault)).findings.values()
@@ -200,7 +221,7 @@ def test_the_manifest_is_well_formed():
     "line",
     [
         'tier = "sometimes"',
-        'tier = "smoke"\nlimits = 3',
+        'tier = "smoke"\nmaximum = 3',
         'tier = "smoke"\n[[scope]]\nname = "a"\ntier = "smoke"',
     ],
 )

@@ -138,6 +138,14 @@ def test_leaving_out_an_event_leaves_out_what_is_about_it():
     assert renumbered(events, 0, 1) == [("spawn", "obedient"), ("turn",), ("wait", 0), ("cancel", 1)]
     assert renumbered(events, 1, 2) == [("spawn", "obedient"), ("turn",), ("raise", 0)]
     assert renumbered(events, 2, 3) == [event for event in events if event != ("turn",)]
+    others = [
+        ("nowait", "obedient", "timed"),
+        ("thread", "obedient"),
+        ("set-limit", "2"),
+        ("idle",),
+        ("cancel", 1),
+    ]
+    assert renumbered(others, 1, 2) == [others[0], *others[2:4], ("cancel", 0)]
 
 
 def test_shrinking_keeps_the_requirement():

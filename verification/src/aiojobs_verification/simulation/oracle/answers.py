@@ -303,7 +303,9 @@ class Answers(Strangers):
         body.late_reports += 1
         requirement = "SHUT-2" if body.expired_at is None else "SPAWN-6"
         self.demand(body.late_reports == 1, requirement, f"{body.name} is reported twice as late")
-        self.demand(body.fate is None, requirement, f"{body.name} is reported as late, and it {how(body)}")
+        # In real time it may have ended between the report and now.
+        runs = body.fate is None or (body.carrier is None and not self._has_ended(body))
+        self.demand(runs, requirement, f"{body.name} is reported as late, and it {how(body)}")
         self.demand(
             self._close_deadline_has_come() or self._is_overdue(body),
             requirement,

@@ -92,6 +92,10 @@ class Bench:
             return False
         return self.world.now() >= body.started_at + self.world.scope.time_limit - self.coarse
 
+    def _has_ended(self, body: Body) -> bool:
+        """Whether it was noted by now that its coroutine has ended."""
+        return self.reference is None or self.reference.has_ended(body)
+
     def _is_overdue(self, body: Body) -> bool:
         """Whether a job whose time was over has had its time to stop, too."""
         since = body.expired_at

@@ -181,7 +181,9 @@ class Oracle(Answers, Quiescence):
     def _on_tried(self, body: Body, order: str, answer: str) -> None:
         if answer == "None" and order in {"self-shut", "self-idle"} and self._closed:
             return  # closing is over: there is nothing that could be refused
-        if order == "self-idle" and (not body.is_drained or (answer == "None" and self.closing_since)):
+        if self.closing_since is not None and order == "self-idle" and answer in {"None", "RuntimeError"}:
+            return  # whoever waits when closing begins may have his answer, or be told that it can't come
+        if order == "self-idle" and not body.is_drained:
             self.demand(
                 answer == "None", "WAIT-4", f"{body.name}, which nobody waits for: {order} gives {answer}"
             )
@@ -194,10 +196,6 @@ class Oracle(Answers, Quiescence):
         assert self.reference is not None
         if body is None:
             self._on_phase(event)
-        elif event == "accept":
-            body.accepted_at = self.world.now()
-        elif event == "start":
-            body.started_at = self.world.now()
         elif event == "expire":
             self._on_expiry(body)
         elif event == "close":
@@ -374,6 +372,8 @@ class Oracle(Answers, Quiescence):
         late = abs(report.seconds - account.seconds) > self.coarse + self.grace
         self.demand(not late, _REPORT, f"closing took {account.seconds} s, and {report.seconds} are told")
         said = [record.getMessage() for record in self.world.logged]
+        if self.world.environment.party.place == "get-name":
+            return  # a log record asks for it from Python 3.12 on, and may come to nothing
         self.demand(
             len(said) == bool(account.dropped),
             _REPORT,

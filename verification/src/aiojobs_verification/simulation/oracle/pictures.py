@@ -42,9 +42,9 @@ def differences(world: World, reference: Reference, picture: Any, *, quiet: bool
     waiting = [body for body in world.bodies if body.trying == "self-idle"]
     stuck = _stuck(world, waiting)
     told = [job.id for job, body in zip(picture.jobs, reference.listed(), strict=False) if body in stuck]
-    if (quiet or not waiting) and [job.id for job in picture.stuck] != told:
+    if (quiet or not waiting) and picture.phase == "open" and [job.id for job in picture.stuck] != told:
         yield f"{[job.name for job in picture.stuck]} are said to be stuck, and not {[body.name for body in stuck]}"
-    if quiet and not world.environment.is_strange:
+    if quiet and not world.environment.is_strange and world.virtual is not None:
         yield from _waiting(world, picture)
 
 
@@ -89,13 +89,8 @@ def _jobs(world: World, reference: Reference, picture: Any) -> Iterator[str]:
             _since(body.accepted_at, world),
             None if state == "pending" else _since(body.started_at, world),
         )
-        found = _Shown(
-            wanted.qualname and job.qualname,
-            str(job.state),
-            job.place,
-            job.drain,
-            *_ages(job.age, job.running),
-        )
+        ages = _ages(job.age, job.running) if world.virtual is not None else wanted[-2:]  # real time goes on
+        found = _Shown(wanted.qualname and job.qualname, str(job.state), job.place, job.drain, *ages)
         if found != wanted or (body is not world.unnamed and job.name != body.name):
             yield f"of {body.name} should be shown {wanted}, and is {job}"
         if not _time_is_right(world, body, job.time_left, state):
@@ -123,6 +118,8 @@ def _time_is_right(world: World, body: Body, left: float | None, state: str) -> 
         return left is None or state == "closing"
     if left is None:
         return not body.began
+    if world.virtual is None:
+        return 0.0 <= left <= world.scope.time_limit + world.oracle.coarse
     ends = [since + world.scope.time_limit - world.now() for since in (body.started_at, body.began_at)]
     return max(ends[0], 0.0) - _CLOSE_ENOUGH <= left and (
         not body.began or left <= max(ends[1], 0.0) + _CLOSE_ENOUGH

@@ -160,7 +160,7 @@ class Quiescence(Strangers):
             left = not body.began or now < body.began_at + scope.time_limit - EPS
             self.demand(left, _TIME, f"the time of {body.name} is over, and it is not asked to stop")
         elif body.told_at is not None:
-            told = body.cancels or not body.began
+            told = body.cancels or not body.began or now < body.told_at
             self.demand(told, _TIME, f"the time of {body.name} is over, and it is never told to stop")
             late = view.phase == "open" and now >= body.told_at + scope.close_timeout - EPS
             self.demand(

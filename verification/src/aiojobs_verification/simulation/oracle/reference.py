@@ -103,6 +103,10 @@ class Reference:
         """A coroutine has come to its end."""
         self._ended.add(body.number)
 
+    def has_ended(self, body: Body) -> bool:
+        """Whether its coroutine has come to its end, as far as was told."""
+        return body.number in self._ended
+
     def turned_away(self, body: Body, error: BaseException | None) -> None:
         """A spawn has raised: it was refused on the spot, or was blocked and gave up, or its job was withdrawn."""
         if self._follower.calls.is_under_way(body.name):

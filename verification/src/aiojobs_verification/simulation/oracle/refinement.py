@@ -42,6 +42,8 @@ _LONGEST: Final = 8
 _HOLDING: Final = frozenset({"active", "closing"})
 _OF_ALL: Final = frozenset({"shutdown", "settle", "set_limit_idle", "set_limit_start"})
 """Steps that are about no job and no caller of their own."""
+_OF_NOBODY: Final = frozenset({"set-limit", "sweep", "misuse"})
+"""Outside events that act at once, and for nobody who waits for an answer."""
 _OF_LOOP: Final = frozenset({"arrive", "refuse", "watch", "resume"})
 """Steps that the loop takes by itself, and that must not be left undone when it is at rest."""
 
@@ -363,9 +365,11 @@ class Refinement:
             return self._cause_of_call(self.world.calls[target])._replace(kind="cancel")
         if kind == "nowait":
             return Cause("nowait", self.projection.number(self.world.bodies[-1]))
+        if kind in _OF_NOBODY:
+            return Cause(kind)
         if self.model.eager and self.world.calls and kind in {*_CAUSES, *_KINDS}:
             return self._cause_of_call(self.world.calls[-1])  # it has taken its first step
-        return Cause(kind) if kind in {"set-limit", "sweep", "misuse"} else None
+        return None
 
     # Steps, and rest.
 

@@ -65,9 +65,8 @@ class WorldMachine(RuleBasedStateMachine):
             misuse=data.draw(st.booleans()),
             pictures=data.draw(st.booleans()),
         )
-        stranger = data.draw(st.sampled_from(("", *sorted(strangers()))))
-        if stranger and not self.eager and self.package.observed:
-            scope = with_stranger(scope, stranger)
+        if data.draw(st.booleans()) and not self.eager and self.package.observed:
+            scope = with_stranger(scope, data.draw(st.sampled_from(sorted(strangers()))))
         self.world = World(scope, self.package)
         self.world.__enter__()
         self.walked.worlds += 1
@@ -112,11 +111,17 @@ class WorldMachine(RuleBasedStateMachine):
         """The timers that are due fire before what is ready."""
         self._let(("fire",))
 
-    @precondition(lambda self: self._possible("spawn", "nowait", "thread"))
+    @precondition(lambda self: self._possible("spawn", "nowait"))
     @rule(data=st.data())
     def spawn(self, data: st.DataObject) -> None:
         """A coroutine is given to the scheduler."""
-        self._let_one(data, "spawn", "nowait", "thread")
+        self._let_one(data, "spawn", "nowait")
+
+    @precondition(lambda self: self._possible("thread"))
+    @rule(data=st.data())
+    def spawn_from_thread(self, data: st.DataObject) -> None:
+        """Another thread gives a coroutine to the scheduler."""
+        self._let_one(data, "thread")
 
     @precondition(lambda self: self._possible(*ENDS))
     @rule(data=st.data())

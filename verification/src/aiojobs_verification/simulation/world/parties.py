@@ -74,7 +74,7 @@ class Thrown:
 
 
 def _raise(environment: Environment, place: str) -> None:
-    owed = PLACES[place].told and not _in_repr()
+    owed = PLACES[place].told and not _in_repr() and not _in_log_record()
     raise environment.owe(PartyFailure(place), PLACES[place].words, owed=owed)
 
 
@@ -87,6 +87,16 @@ def _in_repr() -> bool:
     """Whether it is a repr that will fail: of that the text tells that it was wanted for."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_name != "__repr__":
+        frame = frame.f_back
+    return frame is not None
+
+
+def _in_log_record() -> bool:
+    """Whether it is a log record that wants to know the name of the task, as from Python 3.12 on: it does without."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and not (
+        frame.f_code.co_name == "__init__" and frame.f_globals["__name__"] == "logging"
+    ):
         frame = frame.f_back
     return frame is not None
 

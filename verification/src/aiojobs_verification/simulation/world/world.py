@@ -264,8 +264,10 @@ class World:
         source = None if record.source is None else str(record.source)
         if body is None and record.event == "close":
             self.note("found", [other for other in self.bodies if other.entry and not self._arrives(other)])
+        if body is not None and record.event == "start":
+            body.started_at = self.now()
         if body is not None and source is None:
-            body.entry = record.job
+            body.entry, body.accepted_at = record.job, self.now()
             body.arrives = body.call is not None and body.call.is_elsewhere()
         if body is not None and record.job is not None:
             body.told_outcome = record.job.outcome
