@@ -249,18 +249,21 @@ def test_the_description_leads_to_no_file_that_an_index_does_not_have(members):
     assert re.findall(r"\]\((?![a-z]+:|#)[^)]*\)|```mermaid|^<!--", description, re.MULTILINE) == []
 
 
-def test_links_of_the_description_lead_to_where_the_source_is_said_to_be():
-    text = "<!-- mark -->\nA [page](docs/a.md#b), ![a picture](c.svg), [here](#d), [there](https://example.org/)."
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("", "A page, *a picture*, [here](#d), [there](https://x.org/)."),
+        (
+            "https://x.org/s/",
+            "A [page](https://x.org/s/docs/a.md#b), ![a picture](https://x.org/s/c.svg), [here](#d), [there](https://x.org/).",
+        ),
+    ],
+)
+def test_links_of_the_description_lead_to_where_the_source_is_said_to_be(address, shown):
+    text = "<!-- mark -->\nA [page](docs/a.md#b), ![a picture](c.svg), [here](#d), [there](https://x.org/)."
     code = "import json, sys; from hatch_build import described_for_an_index as f; print(f(*json.load(sys.stdin)))"
-    shown = [
-        run(sys.executable, "-c", code, input=json.dumps([text, address]), cwd=ROOT).stdout.strip()
-        for address in ("", "https://example.org/s/")
-    ]
-    assert shown == [
-        "A page, *a picture*, [here](#d), [there](https://example.org/).",
-        "A [page](https://example.org/s/docs/a.md#b), ![a picture](https://example.org/s/c.svg), "
-        + "[here](#d), [there](https://example.org/).",
-    ]
+    done = run(sys.executable, "-c", code, input=json.dumps([text, address]), cwd=ROOT)
+    assert done.stdout == f"{shown}\n"
 
 
 def test_the_sdist_has_what_is_needed_to_repeat_every_check(built):
