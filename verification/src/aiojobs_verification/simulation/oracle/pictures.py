@@ -31,7 +31,7 @@ class _Shown(NamedTuple):
     state: str
     place: int | None
     drain: bool
-    age: float
+    age: float | None
     running: float | None
 
 
@@ -89,7 +89,9 @@ def _jobs(world: World, reference: Reference, picture: Any) -> Iterator[str]:
             _since(body.accepted_at, world),
             None if state == "pending" else _since(body.started_at, world),
         )
-        ages = _ages(job.age, job.running) if world.virtual is not None else wanted[-2:]  # real time goes on
+        ages = (
+            _ages(job.age, job.running) if world.virtual is not None else (wanted.age, wanted.running)
+        )  # real time goes on
         found = _Shown(wanted.qualname and job.qualname, str(job.state), job.place, job.drain, *ages)
         if found != wanted or (body is not world.unnamed and job.name != body.name):
             yield f"of {body.name} should be shown {wanted}, and is {job}"
