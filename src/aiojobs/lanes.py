@@ -49,7 +49,7 @@ __all__ = ("LaneJob", "Lanes")
 _T = TypeVar("_T")
 _Coro: TypeAlias = Coroutine[Any, Any, _T]
 
-_log: Final = logging.getLogger("aiojobs")
+_log: Final = logging.getLogger(__name__)
 
 
 class _Lane:

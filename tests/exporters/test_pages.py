@@ -113,7 +113,7 @@ MESSAGES = re.compile(
 def test_the_page_on_logging_has_every_message_that_the_library_logs():
     sources = "".join(path.read_text(encoding="utf-8") for path in (pages.ROOT / "src/aiojobs").glob("*.py"))
     fixed = [
-        max(re.split(r"%[sd]|\{[^}]*\}", message), key=len).strip(" :,(")
+        max(re.split(r"%[sdg]|\{[^}]*\}", message), key=len).strip(" :,(")
         for message in MESSAGES.findall(sources)
     ]
     assert {"Job processing failed", "Closing dropped accepted work", "shutdown"} <= set(fixed)

@@ -549,7 +549,7 @@ FOREIGN_METHODS = {
 # Functions that are handed to the gate, and called by nothing else.
 BY_THE_GATE = {
     "_launching": {"_receive", "_receive_later"},
-    "_reporting": {"Reporting._call", "Reporting._record", "Reporting._remember_stack"},
+    "_reporting": {"Reporting._call", "Reporting._remember_stack"},
     "_shields": {"_Shielded.hand_on"},
     "_tasks": {"cancel_current", "rename"},
 }
@@ -598,7 +598,6 @@ UNGUARDED = {
     "_threads.Threads._cancelled": "the end of a callback",
     "_threads.Threads._enter": "before anything has changed, or the caller's future, which is told last",
     "_threads.Threads._wait": "futures of the loop's and of the caller's; what their callbacks raise is logged",
-    "_threads.Threads.spawn": "nothing has changed yet",
     "_threads._fail_call": "the caller's future, which is told last",
     "_timing.Timing._allow": "all that a callback of the loop does",
     "_timing.Timing.start": "inside the guard of launch",
