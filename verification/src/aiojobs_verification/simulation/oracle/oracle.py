@@ -181,7 +181,7 @@ class Oracle(Answers, Quiescence):
     def _on_tried(self, body: Body, order: str, answer: str) -> None:
         if answer == "None" and order in {"self-shut", "self-idle"} and self._closed:
             return  # closing is over: there is nothing that could be refused
-        if order == "self-idle" and (not body.is_drained or (answer == "None" and self.closing_since)):
+        if order == "self-idle" and not body.is_drained and self.closing_since is None:
             self.demand(
                 answer == "None", "WAIT-4", f"{body.name}, which nobody waits for: {order} gives {answer}"
             )
