@@ -191,6 +191,20 @@ WORKLOADS: Final = {
             growing=False,
         ),
         Workload(
+            "map, a plain source",
+            "`aiojobs.batch.map` with a function that gives way once, over {n} items of a range; each result is taken",
+            "`asyncio.gather` of coroutines that take a semaphore; all of them are there from the start",
+            "map_plain",
+            growing=False,
+        ),
+        Workload(
+            "map, an asynchronous source",
+            "the same over an asynchronous generator",
+            "the source is read to its end, then the same",
+            "map_stream",
+            growing=False,
+        ),
+        Workload(
             "memory, pending",
             "what one of {n} jobs takes that stand in the queue, its coroutine included",
             "a coroutine that has not started",

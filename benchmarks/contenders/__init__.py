@@ -35,8 +35,9 @@ KINDS: Final = {
     "TaskGroup + Semaphore": Kind("groups", "LimitedGroup"),
     "anyio + CapacityLimiter": Kind("anyio_group", "AnyioGroup"),
     "aiometer": Kind("aiometer_pool", "AiometerPool"),
+    "aiostream": Kind("streams", "Aiostream"),
 }
-PEERS: Final = (BASELINE, "anyio + CapacityLimiter", "aiometer")
+PEERS: Final = (BASELINE, "anyio + CapacityLimiter", "aiometer", "aiostream")
 
 
 def make(kind: str) -> Contender:

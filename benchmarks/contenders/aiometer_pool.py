@@ -34,6 +34,7 @@ class AiometerPool(Contender):
             "close_one_pending": _ONE_CALL,
             "blocked_cancelled": "there is one caller",
             "bytes_pending": "what has not started is not there yet: it is an argument in a list",
+            "map_stream": "its items are a sequence",
             "bytes_finished": "only the result is left",
         }
     )
@@ -70,6 +71,14 @@ class AiometerPool(Contender):
         numbers = range(stage.n)
         with stage.measured:
             await self._aiometer.run_on_each(run, numbers, max_at_once=limit)
+
+    async def map_plain(self, stage: Stage) -> None:
+        """``aiometer.amap``, which gives results as they come."""
+        with stage.measured:
+            mapped = self._aiometer.amap(stage.work, range(stage.n), max_at_once=stage.limit)
+            async with mapped as results:
+                async for _ in results:
+                    pass
 
     async def spawn_and_wait(self, stage: Stage) -> None:
         """Run all and collect what they return."""

@@ -25,6 +25,7 @@ class AnyioGroup(Contender):
     cannot = MappingProxyType(
         {
             "spawn_and_fail": "the first failure cancels all others",
+            "map_stream": "its items are an iterable, of which each is a task at once",
             "blocked_cancelled": "as closing pending jobs: who waits for a turn is a task of the group",
         }
     )
@@ -61,6 +62,18 @@ class AnyioGroup(Contender):
                 handles = [group.start_soon(body) for _ in range(stage.n)]
                 for handle in handles:
                     await handle
+
+    async def map_plain(self, stage: Stage) -> None:
+        """``anyio.amap`` of a function that goes through the limiter: all tasks and all results are there at once."""
+        limiter = self._anyio.CapacityLimiter(stage.limit)
+
+        async def limited(number: int) -> None:
+            async with limiter:
+                await stage.work(number)
+
+        with stage.measured:
+            for _ in await self._anyio.amap(limited, range(stage.n)):
+                pass
 
     async def sustained_load(self, stage: Stage) -> None:
         """Take the limiter on behalf of each job, start it, have it give the limiter back."""

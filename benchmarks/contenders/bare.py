@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import create_task
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from contextvars import copy_context
 from functools import partial
 from types import MappingProxyType
@@ -140,6 +140,25 @@ class Bare(Contender):
             if task is not None:
                 await task
         await settle()
+
+    async def map_plain(self, stage: Stage) -> None:
+        """``gather`` of coroutines that take a semaphore: all tasks and all results are there at once."""
+        await self._gather(stage, lambda: _all(range(stage.n)))
+
+    async def map_stream(self, stage: Stage) -> None:
+        """The same when the source has been read: nothing is begun before its end."""
+        await self._gather(stage, lambda: _read(stage.stream()))
+
+    async def _gather(self, stage: Stage, numbers: Callable[[], Awaitable[Iterable[int]]]) -> None:
+        free = asyncio.Semaphore(stage.limit)
+
+        async def limited(number: int) -> None:
+            async with free:
+                await stage.work(number)
+
+        with stage.measured:
+            for _ in await asyncio.gather(*(limited(number) for number in await numbers())):
+                pass
 
     async def slot_latency(self, stage: Stage) -> None:
         """One task after the other: create it, await it. The coroutines are there already."""
@@ -285,6 +304,14 @@ class Chained(Contender):
             task = create_task(run(next(coros)))
             await over
         await settle()
+
+
+async def _all(numbers: Iterable[int]) -> Iterable[int]:
+    return numbers
+
+
+async def _read(source: AsyncIterable[int]) -> Iterable[int]:
+    return [number async for number in source]
 
 
 async def _until(gate: asyncio.Future[None]) -> None:

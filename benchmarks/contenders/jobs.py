@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from . import telemetry
 from .base import Contender, Method
@@ -22,7 +22,15 @@ __all__ = ["Jobs"]
 
 _Spawn = Callable[[Coroutine[Any, Any, None]], Awaitable[object]]
 _Body = Callable[[], Coroutine[Any, Any, None]]
-_OWN = {"counted_by_opentelemetry", "counted_by_prometheus", "observed", "traced", "transition"}
+_OWN = {
+    "counted_by_opentelemetry",
+    "counted_by_prometheus",
+    "map_plain",
+    "map_stream",
+    "observed",
+    "traced",
+    "transition",
+}
 """What aiojobs 1.4.0 has not."""
 
 
@@ -44,7 +52,7 @@ class Jobs(Contender):
 
     def find(self, name: str) -> Method | str:
         if name in _OWN and not hasattr(self._aiojobs, "Event"):
-            return "this version has no observer and no table"
+            return "this version has no observer, no table, and no map"
         return super().find(name)
 
     def _scheduler(self, stage: Stage, limit: int | None, pending_limit: int = 0, **more: object) -> Any:
@@ -97,6 +105,21 @@ class Jobs(Contender):
             scheduler = self._scheduler(stage, stage.limit)
             spawn = partial(Tracing(tracer_provider=provider).spawn, scheduler)
             await self._drain(stage, scheduler, stage.bodies.nothing, spawn)
+
+    async def map_plain(self, stage: Stage) -> None:
+        """``aiojobs.batch.map``, in order."""
+        await self._map(stage, range(stage.n))
+
+    async def map_stream(self, stage: Stage) -> None:
+        """The same over a generator."""
+        await self._map(stage, stage.stream())
+
+    async def _map(self, stage: Stage, source: object) -> None:
+        from aiojobs import batch
+
+        with stage.measured:
+            async for _ in batch.map(stage.work, cast("Any", source), limit=stage.limit):
+                pass
 
     async def _drain(self, stage: Stage, scheduler: Any, body: _Body, traced: _Spawn | None = None) -> None:
         spawn = traced or scheduler.spawn

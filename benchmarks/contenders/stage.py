@@ -10,7 +10,7 @@ import asyncio
 import gc
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -174,6 +174,15 @@ class Stage:
             return list(jobs[: -count - 1 : -1])
         middle = (len(jobs) - count) // 2
         return list(jobs[middle : middle + count])
+
+    async def work(self, _number: int) -> None:
+        """What is done with a number: a step."""
+        await self.bodies.step()
+
+    async def stream(self) -> AsyncIterator[int]:
+        """As many numbers, from a source that never has to be waited for."""
+        for number in range(self.n):
+            yield number
 
     @contextmanager
     def begun_later(self) -> Iterator[Callable[[], object]]:

@@ -116,7 +116,10 @@ class _Budget:
         """Count a failure, and return how many count now. Raises it again if these are too many."""
         self._number = self._number + 1 if self._within is None else self._recent(self._within)
         if self._most is not None and self._number > self._most:
-            failure.add_note(f"No restart after this failure ({self}): {self._most} are allowed.")
+            within = "in all" if self._within is None else f"in {self._within:g} s"
+            failure.add_note(
+                f"Failure {self._number}, and {self._most} restarts {within} are allowed: no other follows."
+            )
             raise failure
         return self._number
 
@@ -128,8 +131,9 @@ class _Budget:
         return len(self._moments)
 
     def __str__(self) -> str:
-        within = "" if self._within is None else f" within {self._within:g} s"
-        return f"number {self._number}{within}"
+        of = "" if self._most is None else f" of {self._most}"
+        within = "" if self._within is None else f" in {self._within:g} s"
+        return f"{self._number}{of}{within}"
 
 
 def _name(function: object) -> str:

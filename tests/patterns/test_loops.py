@@ -134,8 +134,8 @@ async def test_what_fails_is_called_again_after_a_while(caplog):
         assert await supervise(calls, backoff=3) == 3
     assert calls.times == [0, 3, 6]
     assert [record.getMessage() for record in caplog.records] == [
-        "Calls failed (number 1 within 60 s): called again in 3 s",
-        "Calls failed (number 2 within 60 s): called again in 3 s",
+        "Calls failed (1 of 5 in 60 s): called again in 3 s",
+        "Calls failed (2 of 5 in 60 s): called again in 3 s",
     ]
     assert [repr(record.exc_info[1]) for record in caplog.records] == ["OSError(1)", "OSError(2)"]
 
@@ -145,7 +145,7 @@ async def test_the_failure_that_is_one_too_many_is_raised_and_says_so():
     with pytest.raises(OSError, match="^3") as caught:
         await supervise(calls, most=2, within=10)
     assert (len(calls.times), now()) == (3, 2)
-    assert caught.value.__notes__ == ["No restart after this failure (number 3 within 10 s): 2 are allowed."]
+    assert caught.value.__notes__ == ["Failure 3, and 2 restarts in 10 s are allowed: no other follows."]
 
 
 async def test_failures_of_long_ago_do_not_count():
@@ -160,8 +160,8 @@ async def test_all_count_if_there_is_no_time_and_none_if_there_is_no_number(capl
         await supervise(Calls(fails_at=range(100)), backoff=1000, most=3, within=None)
     with pytest.raises(Stop):
         await supervise(Calls(fails_at=range(100), most=100), most=None)
-    assert caplog.records[-1].getMessage() == "Calls failed (number 60 within 60 s): called again in 1 s"
-    assert caplog.records[0].getMessage() == "Calls failed (number 1): called again in 1000 s"
+    assert caplog.records[-1].getMessage() == "Calls failed (60 in 60 s): called again in 1 s"
+    assert caplog.records[0].getMessage() == "Calls failed (1 of 3): called again in 1000 s"
 
 
 async def test_the_pause_may_grow():
