@@ -55,11 +55,11 @@ _log: Final = logging.getLogger("aiojobs")
 class _Lane:
     """The work of one key that has some."""
 
-    __slots__ = ("entering", "key", "line", "reserved", "running", "waiting")
+    __slots__ = ("entering", "key", "line", "reserved", "entered", "waiting")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
-        self.running = 0
+        self.entered = 0
         """How many were handed over and have not ended."""
         self.waiting: OrderedDict[LaneJob[Any], None] = OrderedDict()
         """Those that were accepted and wait for their turn, in order."""
@@ -78,7 +78,7 @@ class _Lane:
         return next(reversed(self.waiting), entering)
 
     def is_idle(self) -> bool:
-        return not (self.running or self.waiting or self.line or self.reserved)
+        return not (self.entered or self.waiting or self.line or self.reserved)
 
 
 class Lanes:
@@ -108,7 +108,7 @@ class Lanes:
         """Of each key that has work or a blocked caller."""
         self._ring: OrderedDict[_Lane, None] = OrderedDict()
         """Every lane that has something waiting and runs less than its limit, in the order of their turns."""
-        self._coros: set[int] = set()
+        self._coros: dict[int, None] = {}
         """The ids of the coroutines that have not begun."""
         self._pending = 0
         """How many have no job yet, and are to get one."""
@@ -353,7 +353,7 @@ class Lanes:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(key)
-        self._coros.add(id(coro))
+        self._coros[id(coro)] = None
         self._pending += 1
         lane.waiting[piece] = None
         self._line_up(lane)
@@ -363,7 +363,7 @@ class Lanes:
 
     def _line_up(self, lane: _Lane) -> None:
         """A lane that could start something gets its place in the ring, if it has none."""
-        if lane.waiting and lane.running < self._limit:
+        if lane.waiting and lane.entered < self._limit:
             self._ring.setdefault(lane)
             self._wake()
 
@@ -377,9 +377,9 @@ class Lanes:
         self._is_woken = False
         while self._ring and self._at_door is None and not self._scheduler.closed:
             lane, _ = self._ring.popitem(last=False)
-            if lane.running < self._limit:
+            if lane.entered < self._limit:
                 piece, _ = lane.waiting.popitem(last=False)
-                lane.running += 1
+                lane.entered += 1
                 self._hand_over(lane, piece)
                 self._settle(lane)
         self._release()
@@ -419,7 +419,7 @@ class Lanes:
     def _come_back(self, piece: LaneJob[Any]) -> None:
         """A spawn was cancelled or refused: what was not given up is the first again."""
         lane = self._lanes[piece.key]
-        lane.running -= 1
+        lane.entered -= 1
         lane.entering = self._at_door = None
         if piece.owner is not None:
             lane.waiting[piece] = None
@@ -442,7 +442,7 @@ class Lanes:
 
     def has_begun(self, piece: LaneJob[Any]) -> None:
         """The first step of a job has come."""
-        self._coros.discard(id(piece.coro))
+        self._coros.pop(id(piece.coro), None)
         self._pass_door(piece)
 
     def _pass_door(self, piece: LaneJob[Any]) -> None:
@@ -457,7 +457,7 @@ class Lanes:
         """A job has ended; if it never began, its coroutine is closed here."""
         self._pass_door(piece)
         lane = self._lanes[piece.key]
-        lane.running -= 1
+        lane.entered -= 1
         self._settle(lane)
         if piece.owner is not None:
             self._give_up(piece)
@@ -494,7 +494,7 @@ class Lanes:
         """They will never run. All is settled before anybody's code is called (``BOOK-4``)."""
         coros = [piece.give_up() for piece in pieces]
         for coro in coros:
-            self._coros.discard(id(coro))
+            self._coros.pop(id(coro), None)
         for coro in coros:
             self._discard(coro)
 
@@ -515,6 +515,8 @@ class Lanes:
             holding, self._holding = self._holding, None
             if holding is not None and not holding.done():
                 holding.set_result(None)
+            if not self._lanes:  # what was large once does not stay so
+                self._lanes, self._ring, self._coros = {}, OrderedDict(), {}
 
     # --- Draining and closing ---------------------------------------------------------------------
 

@@ -112,7 +112,6 @@ async def test_a_limit_that_is_lowered_before_a_turn_holds():
         lanes, counting = Lanes(scheduler, limit=2), Counting()
         fill(lanes, counting, "a1 a2 a3 a4")
         await settle()
-        scheduler.set_limit(1)
         lanes.set_limit(3)
         lanes.set_limit(1)
         await settle()
@@ -250,6 +249,26 @@ async def test_draining_and_idle_wait_for_what_waits_in_lanes_and_for_blocked_ca
     assert (report.never_started, report.cancelled) == (0, 0)
 
 
+@pytest.mark.requirement("LANE-6", "LANE-8", "SHUT-4")
+@pytest.mark.parametrize("passes", range(5))
+async def test_draining_waits_for_a_blocked_caller_behind_one_that_is_cancelled(passes):
+    scheduler, counting, body = Scheduler(), Counting(), Body()
+    lanes = Lanes(scheduler, pending_limit=1)
+    lanes.spawn_nowait("a", body.run())
+    await settle()
+    second = lanes.spawn_nowait("a", counting("a2"))
+    blocked = [asyncio.ensure_future(lanes.spawn("a", counting(name))) for name in ("a3", "a4")]
+    draining = asyncio.ensure_future(scheduler.wait_and_close())
+    await settle()
+    await second.close()
+    blocked[0].cancel()
+    body.finish()
+    for _ in range(passes):
+        await asyncio.sleep(0)
+    await draining
+    assert counting.ran == ["a4"]
+
+
 @pytest.mark.requirement("LANE-6", "SHUT-1", "SPAWN-2")
 async def test_closing_drops_what_waits_says_so_and_refuses_blocked_callers(caplog):
     scheduler, _ = full(pending_limit=1)
@@ -323,6 +342,32 @@ async def test_a_coroutine_that_objects_to_being_closed_is_reported_and_disturbs
     assert (recorder.exceptions, is_closed(plain)) == ([error], True)
     assert handles[1].outcome is Outcome.NEVER_STARTED
     objecting.coro.close()
+
+
+@pytest.mark.requirement("LANE-6", "LANE-10")
+async def test_a_failure_does_not_stop_its_lane():
+    recorder = Recorder()
+    async with Scheduler(exception_handler=recorder) as scheduler:
+        lanes, counting = Lanes(scheduler), Counting()
+        lanes.spawn_nowait("a", fails(LookupError()))
+        lanes.spawn_nowait("a", counting("next"))
+    assert (counting.ran, len(recorder.calls)) == (["next"], 1)
+
+
+@pytest.mark.requirement("LANE-3", "LIMIT-6")
+async def test_a_job_that_takes_its_time_to_stop_holds_up_its_lane():
+    async with Scheduler(close_timeout=None) as scheduler:
+        lanes, counting, body = Lanes(scheduler), Counting(), Body(swallows=1)
+        lingers = lanes.spawn_nowait("a", body.run())
+        lanes.spawn_nowait("a", counting("next"))
+        await settle()
+        closing = asyncio.ensure_future(lingers.close())
+        await settle()
+        assert (lingers.state, counting.ran) == (State.CLOSING, [])
+        body.finish()
+        await closing
+        await settle()
+        assert counting.ran == ["next"]
 
 
 # Idle keys.

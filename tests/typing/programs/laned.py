@@ -27,4 +27,4 @@ async def main(context: contextvars.Context) -> None:
         lanes.set_limit(None)  # error: mypy[arg-type] pyright[reportArgumentType]
         lanes.spawn_nowait([], deliver())  # error: mypy[arg-type] pyright[reportArgumentType]
         lanes.spawn_nowait("Ada", deliver)  # error: mypy[arg-type] pyright[reportArgumentType]
-        await lanes.spawn(deliver())  # error: mypy[call-arg] pyright[reportCallIssue]
+        await lanes.spawn(7)  # error: mypy[call-arg] pyright[reportCallIssue]
