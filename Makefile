@@ -52,7 +52,7 @@ test: ## the tests of the library with 100 % branch coverage, then once more in 
 test-all: ## `make test` on each of Python 3.11 to 3.15 that this machine has; it says which are not there
 	@sh .ci/test-all "$(MAKE)"
 
-test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers (5 min)
+test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers (some minutes)
 	@LOCK=compat $(ENV) python -m tests.compat
 
 docs: ## the documentation site, with search: build/site; a warning is an error (1 min)
@@ -64,7 +64,7 @@ docs-serve: ## the same, served on http://127.0.0.1:8000
 test-docs: ## the site builds without a warning, and its links, ids and names lead where they should (1 min)
 	@LOCK=docs $(ENV) python -m pytest -q tests/website
 
-verify: ## the chain of evidence, TIER=smoke or full; the verdict is in build/report.html and .md (below 20 min; full: hours)
+verify: ## the chain of evidence, TIER=smoke or full; the verdict is in build/report.html and .md (below 25 min; full: hours)
 	@STRICT="$(STRICT)" FAILFAST="$(FAILFAST)" $(ENV) sh .ci/verify $(TIER)
 
 generate: ## write the files that are derived from spec/

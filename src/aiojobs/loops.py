@@ -118,7 +118,7 @@ class _Budget:
         if self._most is not None and self._number > self._most:
             within = "in all" if self._within is None else f"in {self._within:g} s"
             failure.add_note(
-                f"Failure {self._number}, and {self._most} restarts {within} are allowed: no other follows."
+                f"Failure {self._number}; {self._most} restarts {within} are allowed, so none follows."
             )
             raise failure
         return self._number

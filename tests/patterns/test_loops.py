@@ -145,7 +145,7 @@ async def test_the_failure_that_is_one_too_many_is_raised_and_says_so():
     with pytest.raises(OSError, match="^3") as caught:
         await supervise(calls, most=2, within=10)
     assert (len(calls.times), now()) == (3, 2)
-    assert caught.value.__notes__ == ["Failure 3, and 2 restarts in 10 s are allowed: no other follows."]
+    assert caught.value.__notes__ == ["Failure 3; 2 restarts in 10 s are allowed, so none follows."]
 
 
 async def test_failures_of_long_ago_do_not_count():
