@@ -55,7 +55,7 @@ _log: Final = logging.getLogger("aiojobs")
 class _Lane:
     """The work of one key that has some."""
 
-    __slots__ = ("entering", "key", "line", "reserved", "entered", "waiting")
+    __slots__ = ("entered", "entering", "key", "line", "reserved", "waiting")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
