@@ -145,7 +145,10 @@ class BoundLoop:
         Raises:
             RuntimeError: it is another one, or none runs.
         """
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._refuse_thread()
         if loop is not self.loop and self.loop is not None:
             self._refuse()
         return loop
@@ -174,6 +177,11 @@ class BoundLoop:
     def soon(self, callback: Callable[..., object], *args: Any) -> None:
         """Have the loop call something of this package's own soon, in the middle of an action."""
         call_out(self.loop, "call_soon of the loop", schedule, self.loop, callback, *args)
+
+    def _refuse_thread(self) -> NoReturn:
+        there = "is bound to one elsewhere: from another thread call its spawn_threadsafe"
+        there = there if self.loop is not None else "needs one: call it in a coroutine"
+        raise RuntimeError(f"no running event loop in this thread; {shown(self.owner)} {there}") from None
 
     def _refuse(self) -> NoReturn:
         raise RuntimeError(f"{shown(self.owner)} is bound to a different event loop")

@@ -254,7 +254,15 @@ class Core:
 
         A job that waits keeps a copy of the context of this moment; one that starts now gets one anyway.
         """
-        if type(coro) is CoroutineType and name is None is context and get_running_loop() is self.bound.loop:
+        try:
+            is_plain = (
+                type(coro) is CoroutineType
+                and name is None is context
+                and get_running_loop() is self.bound.loop
+            )
+        except RuntimeError:
+            is_plain = False  # no loop runs here, which is told in its turn
+        if is_plain:
             claim(coro)  # what most callers come to; the same in short
         else:
             self.check_offer(coro, name, context)

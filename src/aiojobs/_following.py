@@ -97,7 +97,7 @@ class Following:
     def runs(self, job: Job[Any], task: object) -> bool:
         """Whether a task is the one that has begun a job."""
         followed = self.jobs.get(job)
-        return followed is not None and followed.runner is task
+        return followed is not None and task is not None and followed.runner is task
 
     def runners(self) -> list[tuple[object, Job[Any]]]:
         """The tasks that have begun a job, though they need not be those that were made for them."""

@@ -192,11 +192,15 @@ class Job(Generic[_T_co]):
 
     def __init__(
         self,
-        coro: Coroutine[Any, Any, _T_co],
-        owner: Owner,
-        name: str | None,
-        context: contextvars.Context | None,
+        coro: Coroutine[Any, Any, _T_co] | None = None,
+        owner: Owner | None = None,
+        name: str | None = None,
+        context: contextvars.Context | None = None,
     ) -> None:
+        if owner is None or coro is None:
+            raise TypeError(
+                "a Job is not made by calling its class: await scheduler.spawn(coro), which returns it"
+            )
         self.current = INITIAL
         self.ending = None
         self.kept = None
@@ -322,15 +326,13 @@ class Job(Generic[_T_co]):
         return str.__str__(coro) if isinstance(coro, str) else qualified_name(coro)
 
     def __repr__(self) -> str:
-        state = self.current.value
-        seen = f"closed state={state}" if self.closed and state != "closed" else state
         try:
             name = self.get_name()
         except BaseException as exc:  # noqa: BLE001 - a task of anybody's is asked, and there is more to show
             name = f"<get_name raised {type(exc).__qualname__}>"
         named = "" if name is None else f" name={shown(name)}"
-        coro = self.coro if isinstance(self.coro, str) else shown(self.coro)
-        return f"<Job {seen}{named} coro=<{coro}>>"
+        coro = f"<{self.coro}>" if isinstance(self.coro, str) else shown(self.coro)
+        return f"<Job {self.current.value}{named} coro={coro}>"
 
     # --- Asking without waiting -------------------------------------------------------------------
 

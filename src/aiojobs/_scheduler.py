@@ -223,8 +223,10 @@ class Scheduler(Collection[Job[Any]]):
         return see(self.__core, self.__shields)
 
     def __repr__(self) -> str:
-        closed = "closed " if self.closed else ""
-        return f"<Scheduler {closed}jobs={len(self)}>"
+        count = self.__core.admission
+        phase = "" if count.phase is Phase.OPEN else f"{count.phase.value} "
+        running = f"active={count.running} limit={count.limit}"
+        return f"<Scheduler {phase}{running} pending={count.pending} pending_limit={count.pending_limit}>"
 
     # --- Spawning ---------------------------------------------------------------------------------
 

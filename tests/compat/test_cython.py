@@ -149,6 +149,6 @@ def test_a_job_keeps_the_name_of_its_coroutine(tool):
         async with aiojobs.Scheduler() as scheduler:
             job = await scheduler.spawn(tool.bodies.yields(1))
             await job
-            assert repr(job) == "<Job closed state=done coro=<yields>>"
+            assert repr(job) == "<Job done coro=<yields>>"
 
     tell(story, tool)

@@ -887,7 +887,7 @@ async def books_finished_job(aiojobs):
 
 @difference(
     before="<Job closed coro=<<coroutine object returns at …>>>",
-    now="<Job closed state=done name='first' coro=<returns>>",
+    now="<Job done name='first' coro=<returns>>",
 )
 async def repr_of_job(aiojobs):
     job = await aiojobs.Scheduler().spawn(returns(), name="first")

@@ -241,6 +241,31 @@ def test_the_metadata_say_what_installing_it_means(members):
     assert {"aiohttp"} <= set(metadata.get_all("Provides-Extra"))
 
 
+def test_the_description_leads_to_no_file_that_an_index_does_not_have(members):
+    (metadata,) = [text.decode() for name, text in members.items() if name.endswith("/METADATA")]
+    description = Parser().parsestr(metadata).get_payload()
+    assert description.startswith("# aiojobs\n")
+    assert len(description) > 10_000
+    assert re.findall(r"\]\((?![a-z]+:|#)[^)]*\)|```mermaid|^<!--", description, re.MULTILINE) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("", "A page, *a picture*, [here](#d), [there](https://x.org/)."),
+        (
+            "https://x.org/s/",
+            "A [page](https://x.org/s/docs/a.md#b), ![a picture](https://x.org/s/c.svg), [here](#d), [there](https://x.org/).",
+        ),
+    ],
+)
+def test_links_of_the_description_lead_to_where_the_source_is_said_to_be(address, shown):
+    text = "<!-- mark -->\nA [page](docs/a.md#b), ![a picture](c.svg), [here](#d), [there](https://x.org/)."
+    code = "import json, sys; from hatch_build import described_for_an_index as f; print(f(*json.load(sys.stdin)))"
+    done = run(sys.executable, "-c", code, input=json.dumps([text, address]), cwd=ROOT)
+    assert done.stdout == f"{shown}\n"
+
+
 def test_the_sdist_has_what_is_needed_to_repeat_every_check(built):
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:

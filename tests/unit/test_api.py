@@ -249,13 +249,15 @@ async def test_a_scheduler_is_a_collection_of_its_jobs():
     assert jobs[0] not in scheduler
 
 
-async def test_the_repr_of_a_scheduler_tells_its_jobs_and_whether_it_is_closed():
-    scheduler = Scheduler()
-    assert repr(scheduler) == "<Scheduler jobs=0>"
-    await scheduler.spawn(forever())
-    assert repr(scheduler) == "<Scheduler jobs=1>"
+async def test_the_repr_of_a_scheduler_tells_its_jobs_its_limits_and_whether_it_is_closed():
+    scheduler = Scheduler(limit=1, pending_limit=2)
+    limits = "limit=1 pending={} pending_limit=2"
+    assert repr(scheduler) == f"<Scheduler active=0 {limits.format(0)}>"
+    for _ in range(2):
+        await scheduler.spawn(forever())
+    assert repr(scheduler) == f"<Scheduler active=1 {limits.format(1)}>"
     await scheduler.close()
-    assert repr(scheduler) == "<Scheduler closed jobs=0>"
+    assert repr(scheduler) == f"<Scheduler closed active=0 {limits.format(0)}>"
 
 
 async def test_schedulers_and_jobs_can_be_referred_to_weakly_hashed_and_compared_by_identity():
@@ -295,7 +297,7 @@ async def test_a_scheduler_can_be_subclassed():
     async with Named("mine", limit=1) as scheduler:
         job = await scheduler.spawn(returns(), "job")
         assert job.get_name() == "mine: job"
-        assert repr(scheduler) == "<Scheduler jobs=1>"
+        assert repr(scheduler) == "<Scheduler active=1 limit=1 pending=0 pending_limit=10000>"
 
 
 # The job's properties.
@@ -379,20 +381,40 @@ async def test_the_repr_of_a_job_shows_state_name_and_coroutine():
     scheduler = Scheduler(limit=3, exception_handler=Recorder())
     made = await jobs_in_every_state(scheduler)
     shown = {str(state): repr(job) for state, job in made.items()}
-    coro = "coro=<<coroutine object"
+    coro = "coro=<coroutine object"
     assert shown["pending"].startswith(f"<Job pending name='pending' {coro} forever at 0x")
     assert shown["active"].startswith(f"<Job active name='active' {coro} Body.run at 0x")
-    assert shown["closing"].startswith(f"<Job closed state=closing name='closing' {coro} Body.run at 0x")
-    assert shown["done"] == "<Job closed state=done name='done' coro=<returns>>"
+    assert shown["closing"].startswith(f"<Job closing name='closing' {coro} Body.run at 0x")
+    assert shown["done"] == "<Job done name='done' coro=<returns>>"
     assert shown["closed"] == "<Job closed name='closed' coro=<forever>>"
     await scheduler.close()
+
+
+@pytest.mark.parametrize("given", [0, 1, 2])
+def test_a_job_that_is_made_by_hand_says_who_makes_jobs(given):
+    coro = returns()
+    with pytest.raises(TypeError, match=r"await scheduler\.spawn\(coro\)"):
+        Job(*[coro, None][:given])
+    coro.close()
+
+
+async def test_an_attribute_of_somebody_elses_is_kept_beside_a_job_and_not_on_it():
+    scheduler = Scheduler()
+    job = await scheduler.spawn(forever())
+    with pytest.raises(AttributeError, match="progress"):
+        job.progress = 1
+    progress = weakref.WeakKeyDictionary({job: 1})
+    await scheduler.close()
+    assert progress[job] == 1
+    del job
+    assert not progress
 
 
 async def test_the_repr_of_an_unnamed_pending_job_has_no_name():
     scheduler = Scheduler(limit=1)
     await scheduler.spawn(forever())
     job = await scheduler.spawn(forever())
-    assert repr(job).startswith("<Job pending coro=<<coroutine object forever at 0x")
+    assert repr(job).startswith("<Job pending coro=<coroutine object forever at 0x")
     await scheduler.close()
     assert repr(job) == "<Job closed coro=<forever>>"
 

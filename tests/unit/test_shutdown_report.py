@@ -261,9 +261,10 @@ class Lying(Exotic):
 
 
 @pytest.mark.requirement("BOOK-4", "BOOK-1")
+@pytest.mark.parametrize("limit", [1, 2])
 @pytest.mark.parametrize("kind", ["Awkward", "Stranger", "Lying"])
-async def test_what_coroutines_are_called_can_stop_nothing(kind):
-    scheduler = Scheduler(limit=1, close_timeout=1)
+async def test_what_coroutines_are_called_can_stop_nothing(kind, limit):
+    scheduler = Scheduler(limit=limit, close_timeout=1)
     for _ in range(2):
         if kind == "Awkward":
             coro = forever()
@@ -273,6 +274,6 @@ async def test_what_coroutines_are_called_can_stop_nothing(kind):
             await scheduler.spawn(globals()[kind](forever()))
     await settle()
     report = await scheduler.close()
-    assert (counts(report), books(scheduler)) == ((0, 1, 1, 0, 0), (0, 0, 0))
+    assert (counts(report), books(scheduler)) == ((0, limit, 2 - limit, 0, 0), (0, 0, 0))
     assert set(report.by_qualname) == {"awkward" if kind == "Awkward" else kind}
     assert {type(name) for name in report.by_qualname} == {str}

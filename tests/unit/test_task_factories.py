@@ -523,3 +523,26 @@ async def test_a_job_in_the_current_context_does_not_stop_a_loop_of_eager_tasks(
         return await first, await second
 
     assert await asyncio.get_running_loop().create_task(both(), context=context) == (1, 2)
+
+
+@pytest.mark.requirement("WAIT-4", "CLOSE-1")
+async def test_who_closes_a_job_from_no_task_is_not_taken_for_the_job():
+    """The task of the job has not begun it, and the caller, a callback of the loop, has none."""
+    loop, closing, raised = asyncio.get_running_loop(), [], []
+    loop.set_task_factory(factories.for_jobs(factories.wraps_late))
+    scheduler = Scheduler(close_timeout=5)
+    job = await scheduler.spawn(forever())
+
+    def close():
+        closing.append(job.close())
+        try:
+            closing[0].send(None)
+        except RuntimeError as error:
+            raised.append(error)
+
+    loop.call_soon(close)
+    await asyncio.sleep(1)
+    loop.set_task_factory(None)
+    closing[0].close()
+    assert (raised, job.outcome) == ([], "cancelled")
+    await scheduler.close()

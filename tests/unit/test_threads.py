@@ -375,3 +375,30 @@ async def test_a_refusal_needs_no_collector(when):
         assert seen() is None
     finally:
         gc.enable()
+
+
+# Without a loop.
+
+
+@pytest.mark.requirement("SPAWN-3")
+async def test_a_spawn_from_a_thread_without_a_loop_says_what_to_call_instead():
+    scheduler = await bound()
+    for spawn in (scheduler.spawn_nowait, lambda coro: scheduler.spawn_nowait(coro, "named")):
+        coro = returns()
+        with pytest.raises(
+            RuntimeError, match=r"no running event loop in this thread.* its spawn_threadsafe$"
+        ):
+            await asyncio.to_thread(spawn, coro)
+        coro.close()  # it has been left to its caller, untouched
+    assert len(scheduler) == 0
+    await scheduler.close()
+
+
+@pytest.mark.requirement("SPAWN-3")
+def test_a_spawn_before_there_is_any_loop_says_that_it_needs_one():
+    coro = returns()
+    with pytest.raises(
+        RuntimeError, match=r"no running event loop in this thread.* needs one: call it in a coroutine"
+    ):
+        Scheduler().spawn_nowait(coro)
+    coro.close()

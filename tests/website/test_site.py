@@ -3,6 +3,7 @@
 The fixture builds it once, into build/site, as `make docs` does.
 """
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -14,25 +15,12 @@ from urllib.parse import unquote, urldefrag
 import pytest
 from sphinx.util.inventory import InventoryFile
 
-import aiojobs
-import aiojobs.aiohttp
-import aiojobs.asgi
-import aiojobs.fastapi
-import aiojobs.inspect
-import aiojobs.opentelemetry
-import aiojobs.prometheus
-import aiojobs.signals
-import aiojobs.starlette
-import aiojobs.testing
-import aiojobs.tracing
 from aiojobs_verification.specification.requirements import read_requirements
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build" / "site"
-MODULES = [
-    aiojobs, aiojobs.aiohttp, aiojobs.asgi, aiojobs.fastapi, aiojobs.inspect, aiojobs.opentelemetry,
-    aiojobs.prometheus, aiojobs.signals, aiojobs.starlette, aiojobs.testing, aiojobs.tracing,
-]  # fmt: skip
+PUBLIC = sorted(path.stem for path in (ROOT / "src/aiojobs").glob("[!_]*") if path.suffix in {"", ".py"})
+MODULES = [importlib.import_module(name) for name in ("aiojobs", *(f"aiojobs.{name}" for name in PUBLIC))]
 IDS = list(read_requirements(ROOT / "spec/requirements.toml").by_id)
 REQUIREMENTS = "docs/reference/requirements.html"
 
@@ -124,6 +112,15 @@ def is_alias_of(name, known):
 def test_an_id_leads_to_its_requirement(pages, name):
     assert name.lower() in pages[REQUIREMENTS].anchors
     assert f"{REQUIREMENTS}#{name.lower()}" in pages["README.html"].links
+
+
+def test_a_class_leads_to_the_pages_whose_examples_use_it(pages):
+    links = pages["docs/reference/python/aiojobs.html"].links
+    assert {"../../tutorial.html", "../../howto/shut-down-on-signals.html"} <= set(links)
+    assert (
+        "../../howto/trace-with-opentelemetry.html"
+        in pages["docs/reference/python/aiojobs.opentelemetry.html"].links
+    )
 
 
 def test_docstrings_link_their_ids_and_each_other(pages):

@@ -5,8 +5,8 @@ that name, and nothing else is touched. A name that doesn't exist, and a mark wi
 errors.
 
 How it works: the files are README.md, spec/README.md and every Markdown file below docs/; one page,
-docs/reference/traceability.md, is written whole. With `--check` nothing is written, and a block that differs
-from what the specification gives is an error.
+docs/reference/traceability.md, and one picture, docs/reference/lifecycle.svg, are written whole. With
+`--check` nothing is written, and a block that differs from what the specification gives is an error.
 
 Deliberately not here: what a block says (`narrate`).
 """
@@ -14,11 +14,11 @@ Deliberately not here: what a block says (`narrate`).
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiojobs_verification.cli.commands import Subparsers
 from aiojobs_verification.cli.generate import settle_files
-from aiojobs_verification.codegen import traceability
+from aiojobs_verification.codegen import picture, traceability
 from aiojobs_verification.codegen.narrate import BLOCKS
 from aiojobs_verification.specification.errors import SpecError
 from aiojobs_verification.specification.load import load
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["drawn", "register", "with_blocks"]
 
+PICTURE: Final = "docs/reference/lifecycle.svg"
+"""For pages that are read where nobody draws Mermaid."""
 _MARK = re.compile(r"<!-- (/?)generated:(\S+) -->")
 
 
@@ -55,7 +57,11 @@ def drawn(root: Path) -> dict[Path, str]:
         text = path.read_text(encoding="utf-8")
         if _MARK.search(text):
             found[path] = with_blocks(text, spec, path.relative_to(root).as_posix())
-    return {**found, root / traceability.PAGE: traceability.page(spec, traceability.places(root))}
+    return {
+        **found,
+        root / PICTURE: picture.standalone(spec.job.machine),
+        root / traceability.PAGE: traceability.page(spec, traceability.places(root)),
+    }
 
 
 def _documents(root: Path) -> Iterator[Path]:

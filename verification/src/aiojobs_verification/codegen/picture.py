@@ -31,6 +31,7 @@ _STYLE: Final = (
     "rect.final{stroke-width:4}"
     "marker path{fill:currentColor;stroke:none}"
 )
+_INK: Final = "svg{color:#1f2328}@media (prefers-color-scheme:dark){svg{color:#e6edf3}}"
 _HEAD: Final = (
     '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8"'
     ' orient="auto"><path d="M0 0L10 5L0 10z"/></marker></defs>'
@@ -54,6 +55,11 @@ def svg(machine: Machine) -> str:
         "</svg>",
     ]
     return "\n".join(parts)
+
+
+def standalone(machine: Machine) -> str:
+    """The same as a file, for pages that show it as an image: its ink follows the colour scheme of the reader."""
+    return svg(machine).replace("<style>", f"<style>{_INK}", 1) + "\n"
 
 
 def _arrows(machine: Machine) -> dict[tuple[str, str], str]:

@@ -181,9 +181,9 @@ class Oracle(Answers, Quiescence):
     def _on_tried(self, body: Body, order: str, answer: str) -> None:
         if answer == "None" and order in {"self-shut", "self-idle"} and self._closed:
             return  # closing is over: there is nothing that could be refused
-        if self.closing_since is not None and order == "self-idle" and answer in {"None", "RuntimeError"}:
-            return  # whoever waits when closing begins may have his answer, or be told that it can't come
-        if order == "self-idle" and not body.is_drained:
+        if order == "self-idle" and self.closing_since is not None and answer == "None":
+            return  # it had begun to wait before, and was told to stop
+        if order == "self-idle" and not body.is_drained and self.closing_since is None:
             self.demand(
                 answer == "None", "WAIT-4", f"{body.name}, which nobody waits for: {order} gives {answer}"
             )
