@@ -274,12 +274,14 @@ async def test_what_nobody_was_there_to_receive_goes_to_the_loop():
 
 
 @pytest.mark.requirement("EXC-1")
-async def test_a_failure_that_comes_with_the_cancellation_of_the_consumer_is_told():
+@pytest.mark.parametrize("passes", range(3))
+async def test_a_failure_that_comes_with_the_cancellation_of_the_consumer_is_told(passes):
     work = Work(fails=[0])
     consumer = asyncio.create_task(taken(batch.map(work, range(1), limit=1)))
     with Complaints() as complaints:
-        await settle()
-        asyncio.get_running_loop().call_later(1.0, consumer.cancel)
+        await asyncio.sleep(1.0)
+        await settle(passes)
+        consumer.cancel()
         await asyncio.wait([consumer])
     assert consumer.cancelled()
     assert [repr(call["exception"]) for call in complaints.calls] == ["ValueError(0)"]
