@@ -203,6 +203,7 @@ class Lanes:
         lane = self._lanes.get(key)
         if lane is not None and self._is_full(lane):
             await self._place(lane, coro)
+            self._refuse(coro)
         return self._accept(key, coro, terms)
 
     def spawn_nowait(
@@ -347,7 +348,6 @@ class Lanes:
                 turn.set_result(None)
 
     def _accept(self, key: Hashable, coro: _Coro[_T], terms: Terms) -> LaneJob[_T]:
-        self._refuse(coro)
         self._hold()
         piece = LaneJob(key, coro, terms, self)
         lane = self._lanes.get(key)
