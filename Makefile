@@ -24,7 +24,7 @@ UNRESOLVED := || sh .ci/whose $$? "LOCK: what is asked for can't be had together
 # pytest ends with 1 if a test failed, and with another code if it did not get that far.
 NO_TEST := "pytest did not come to its end. That is no verdict about any test: see above."
 # The tests of the library. Those of the checkers, in verification/tests, are `make verify`'s.
-LIBRARY := $(patsubst %,tests/%,unit testing regression conformance stateful aiohttp asgi exporters signals seeing typing examples docs packaging) \
+LIBRARY := $(patsubst %,tests/%,unit testing regression conformance stateful aiohttp asgi exporters patterns signals seeing typing examples docs packaging) \
 	tests/quality/test_source_rules.py tests/quality/test_survivors.py
 
 .DEFAULT_GOAL := help

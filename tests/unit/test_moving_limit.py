@@ -149,6 +149,31 @@ async def test_slots_that_jobs_without_tasks_hand_on_make_no_stack_grow():
     await scheduler.close()
 
 
+@pytest.mark.requirement("START-3", "BOOK-4")
+async def test_a_task_that_cannot_be_made_when_nothing_can_be_put_off_ends_its_job_at_once(monkeypatch):
+    loop, reported = asyncio.get_running_loop(), []
+    scheduler = Scheduler(limit=1, exception_handler=lambda _, context: reported.append(context["exception"]))
+    [running, _], jobs = await filled(scheduler, 2)
+    call_soon = loop.call_soon
+
+    def create_task(*_, **__):
+        raise OSError("no tasks")
+
+    def not_later(callback, *args, **options):
+        if getattr(callback, "__name__", "") == "_failed":
+            raise OSError("no later")
+        return call_soon(callback, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "create_task", create_task)
+        patch.setattr(loop, "call_soon", not_later)
+        running.finish()
+        await settle()
+    assert (jobs[1].outcome, [str(error) for error in reported]) == ("raised", ["no tasks"])
+    assert books(scheduler) == (0, 0, 0)
+    await scheduler.close()
+
+
 async def test_once_closing_has_begun_only_the_number_changes():
     scheduler = Scheduler(limit=2, close_timeout=0, exception_handler=print)
     bodies, _ = await filled(scheduler, 1)

@@ -172,6 +172,20 @@ async def test_what_the_loop_finds_wrong_comes_by_the_future():
 
 
 @pytest.mark.requirement("SPAWN-3")
+async def test_who_cancels_what_was_wrong_is_cancelled():
+    scheduler, coro = await bound(limit=1, pending_limit=1), forever()
+    for _ in range(2):
+        await scheduler.spawn(forever())
+    first, second = (in_thread(scheduler.spawn_threadsafe, coro) for _ in range(2))
+    assert in_thread(second.cancel)
+    await settle()
+    assert (first.done(), second.cancelled(), scheduler.blocked_count) == (False, True, 1)
+    await scheduler.close()
+    await settle()
+    assert isinstance(first.exception(), RuntimeError)
+
+
+@pytest.mark.requirement("SPAWN-3")
 async def test_a_coroutine_of_another_kind_is_taken_once():
     scheduler = await bound()
     coro = Exotic(forever())
