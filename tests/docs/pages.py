@@ -229,13 +229,13 @@ def _execute(example):
 @contextlib.contextmanager
 def _logging_as_in_a_new_process():
     """Nobody has said where logs go, so warnings are printed bare; what a program says about it ends with it."""
-    before = {log: (log.level, log.handlers[:]) for log in _loggers()}
+    before = {log: (log.level, log.handlers[:], log.filters[:]) for log in _loggers()}
     logging.getLogger().handlers.clear()
     try:
         yield
     finally:
         for log in _loggers():
-            level, log.handlers[:] = before.get(log, (logging.NOTSET, []))
+            level, log.handlers[:], log.filters[:] = before.get(log, (logging.NOTSET, [], []))
             log.setLevel(level)
 
 
