@@ -282,8 +282,8 @@ def test_the_catalogue_of_this_tree_is_up_to_date():
 
 def test_every_cell_of_a_table_is_changed_to_everything_else():
     faults = made(Target("spec/job.toml", "table", {}, ("validate",), 1), ROOT)
-    assert len(faults) == 20 * 5
-    assert len({fault.files["spec/job.toml"] for fault in faults}) == 20 * 5
+    assert len(faults) == 25 * 5
+    assert len({fault.files["spec/job.toml"] for fault in faults}) == 25 * 5
     phases = made(Target("spec/scheduler.toml", "table", {}, ("validate",), 1), ROOT)
     assert len(phases) == 6 * 3
 

@@ -30,6 +30,7 @@ def test_the_reference_has_every_requirement_of_the_design(spec):
         "EXC": 5,
         "BOOK": 4,
         "SEE": 2,
+        "LANE": 10,
         "COST": 1,
     }
     expected = [f"{group}-{number + 1}" for group, size in groups.items() for number in range(size)]
