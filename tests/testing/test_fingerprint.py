@@ -10,6 +10,7 @@ import functools
 import itertools
 import operator
 import random
+import re
 import sys
 import threading
 import types
@@ -371,6 +372,10 @@ async def test_tasks_are_told_apart_by_a_cancellation_under_way(kind):
     assert (content(task) == given) == (kind is asyncio.Task)
     heard.append("enough")
     await task
+
+
+def test_what_is_registered_for_pickling_is_what_that_says():
+    assert content(re.compile("a")) == content(re.compile("a")) != content(re.compile("b"))
 
 
 async def test_a_future_that_asyncio_makes_for_itself_is_a_future():

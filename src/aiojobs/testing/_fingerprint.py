@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copyreg
 import enum
 import functools
 import gc
@@ -273,10 +274,12 @@ class _Takers(dict[type, _Taker]):
 
     def _of_class_in_c(self, kind: type) -> _Taker:
         name = f"{kind.__module__}.{kind.__qualname__}"
+        # Patterns of `re`, for one, have no way of their own.
+        registered: Callable[[Any], Any] | None = copyreg.dispatch_table.get(kind)
 
         def take(item: Any) -> _Parts:
             try:
-                content = item.__reduce_ex__(4)
+                content = item.__reduce_ex__(4) if registered is None else registered(item)
             except Exception as error:
                 raise Unseen(name) from error
             return name, [content] if isinstance(content, str) else list(content)
