@@ -221,14 +221,7 @@ class Lanes:
             PendingQueueFull: ``spawn`` would have waited; `coro` has been closed.
             TypeError, ValueError, RuntimeError: as ``spawn``.
         """
-        terms = self._check(key, coro, name, context, timeout)
-        lane = self._lanes.get(key)
-        if lane is not None and self._is_full(lane):
-            self._discard(coro)
-            raise PendingQueueFull(
-                f"all {self._pending_limit} places in the lane of {key!r} are taken; await spawn() to wait for one"
-            )
-        return self._accept(key, coro, terms)
+        return self._accept_now(key, coro, self._check(key, coro, name, context, timeout))
 
     def coalesce(
         self,
@@ -247,11 +240,11 @@ class Lanes:
         Raises:
             PendingQueueFull, TypeError, ValueError, RuntimeError: as ``spawn_nowait``.
         """
-        self._check(key, coro, name, context, timeout)
+        terms = self._check(key, coro, name, context, timeout)
         lane = self._lanes.get(key)
         latest = None if lane is None else lane.latest()
-        if latest is None or self._scheduler.closed:
-            return self.spawn_nowait(key, coro, name, context=context, timeout=timeout)
+        if latest is None:
+            return self._accept_now(key, coro, terms)
         self._discard(coro)
         return latest
 
@@ -304,6 +297,16 @@ class Lanes:
             )
 
     # --- Coming in --------------------------------------------------------------------------------
+
+    def _accept_now(self, key: Hashable, coro: _Coro[_T], terms: Terms) -> LaneJob[_T]:
+        """Accept what was checked, if its lane has a place."""
+        lane = self._lanes.get(key)
+        if lane is not None and self._is_full(lane):
+            self._discard(coro)
+            raise PendingQueueFull(
+                f"all {self._pending_limit} places in the lane of {key!r} are taken; await spawn() to wait for one"
+            )
+        return self._accept(key, coro, terms)
 
     def _is_full(self, lane: _Lane) -> bool:
         """Whether who comes now has to wait; nobody overtakes those who do."""

@@ -14,6 +14,14 @@ from unit.bodies import Body, books, fails, forever, returns, until
 pytestmark = pytest.mark.requirement("SPAWN-6")
 
 
+async def slow_to_stop(coro):
+    """Needs two more seconds when it has been asked to stop."""
+    try:
+        await coro
+    finally:
+        await asyncio.sleep(2)
+
+
 async def test_a_job_whose_time_is_over_is_asked_once_and_its_waiter_gets_a_timeout_error():
     scheduler, body, loop = Scheduler(), Body(), asyncio.get_running_loop()
     job = await scheduler.spawn(body.run(), "slow", timeout=3)
@@ -158,13 +166,7 @@ async def test_without_a_deadline_for_closing_it_is_never_late():
 async def test_a_job_that_was_asked_to_stop_before_is_cancelled_and_not_timed_out():
     scheduler, body = Scheduler(close_timeout=5), Body(swallows=0)
 
-    async def slow_to_stop():
-        try:
-            await body.run()
-        finally:
-            await asyncio.sleep(2)
-
-    job = await scheduler.spawn(slow_to_stop(), timeout=1)
+    job = await scheduler.spawn(slow_to_stop(body.run()), timeout=1)
     await asyncio.sleep(0.5)
     await job.close()
     assert (job.outcome, body.cancellations) == ("cancelled", 1)
@@ -177,13 +179,7 @@ async def test_close_of_a_job_whose_time_is_over_returns_and_receives_nothing():
     handler = Recorder()
     scheduler = Scheduler(close_timeout=5, exception_handler=handler)
 
-    async def slow_to_stop():
-        try:
-            await forever()
-        finally:
-            await asyncio.sleep(2)
-
-    job = await scheduler.spawn(slow_to_stop(), timeout=1)
+    job = await scheduler.spawn(slow_to_stop(forever()), timeout=1)
     await asyncio.sleep(1.5)
     assert await job.close() is None
     assert job.outcome == "timed_out"
@@ -207,13 +203,7 @@ async def test_a_shutdown_while_it_stops_counts_it_as_timed_out():
     handler = Recorder()
     scheduler = Scheduler(close_timeout=5, exception_handler=handler)
 
-    async def slow_to_stop():
-        try:
-            await forever()
-        finally:
-            await asyncio.sleep(2)
-
-    await scheduler.spawn(slow_to_stop(), timeout=1)
+    await scheduler.spawn(slow_to_stop(forever()), timeout=1)
     await asyncio.sleep(1.5)
     report = await scheduler.close()
     assert (report.timed_out, report.total) == (1, 1)
