@@ -1,0 +1,12 @@
+cdef class Node:
+    cdef public Node before
+    cdef public Node after
+
+    cpdef bint is_queued(self)
+
+
+cdef class Queue(Node):
+    cpdef list clear(self)
+    cpdef join(self, Node node)
+    cpdef leave(self, Node node)
+    cpdef Node pop(self)
