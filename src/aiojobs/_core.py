@@ -71,6 +71,7 @@ _GIVE_SLOT, _CLOSE, _FINISH = Event.START, Event.CLOSE, Event.FINISH
 _RETURNED, _RAISED, _NEVER_STARTED = Outcome.RETURNED, Outcome.RAISED, Outcome.NEVER_STARTED
 _CANCELLED, _TIMED_OUT = Outcome.CANCELLED, Outcome.TIMED_OUT
 
+
 class Core(Owner):
     """The registries of one scheduler, and what changes them.
 

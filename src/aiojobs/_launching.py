@@ -88,7 +88,13 @@ class Launching(Starter):
                 task = self._create(run, job.given_name, context)
             if type(task) is not Task or following.jobs or coro_of_stock(task) is not run:
                 following.follow(job, task, run)
-                del job, coro, run, context, task  # a traceback of an eager first step holds this frame (BOOK-3)
+                del (
+                    job,
+                    coro,
+                    run,
+                    context,
+                    task,
+                )  # a traceback of an eager first step holds this frame (BOOK-3)
                 return None
             job.task = task
             job.context = None
@@ -165,7 +171,9 @@ class Launching(Starter):
             core.bound.call_out("exception of a task", failure_of, job.task)  # it is received here
             if job.owner is not None and not (end[1] is _RAISED and end[2][0] is exc):
                 event, outcome, result = end
-                core.ended(job, event, outcome, result)  # the factory failed when the coroutine had ended already
+                core.ended(
+                    job, event, outcome, result
+                )  # the factory failed when the coroutine had ended already
         try:
             return failure
         finally:
