@@ -12,14 +12,10 @@ import pytest
 from aiojobs import Scheduler
 from aiojobs.signals import STOP_SIGNALS, stop_on_signals
 from support.observing import Recorder
-from unit.bodies import Body, Counting, forever
+from unit.bodies import Body, Counting, clock, forever
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")
-
-
-def clock():
-    return asyncio.get_running_loop().time()
 
 
 async def take(seconds):
