@@ -6,7 +6,8 @@ so each message is handled at least once, whatever happens to consumers.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import aiojobs
 
@@ -17,47 +18,53 @@ class Broker:
     def __init__(self, messages: Iterable[int]) -> None:
         self.waiting: asyncio.PriorityQueue[int] = asyncio.PriorityQueue()
         self.done: list[int] = []
-        self.put_back: list[int] = []
+        self.given_back: list[int] = []
+        self.left: list[int] = []
+        """What consumers had taken when their connections broke."""
+        self.consumers = 0
         self._changed = asyncio.Condition()
         for message in messages:
             self.waiting.put_nowait(message)
 
-    async def wait_for(self, done: int) -> None:
-        """Wait until so many messages are done."""
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds of the messages or the number of consumers."""
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self.done) >= done)
+            await self._changed.wait_for(holds)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
+        self.consumers += 1
         taken: set[int] = set()
+        with suppress(ConnectionError):
+            await self._listen(reader, writer, taken)
+        for message in taken:
+            self._put_back(message, self.left)
+        writer.close()
+        self.consumers -= 1
+        await self._tell()
 
+    async def _listen(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, taken: set[int]
+    ) -> None:
         async def give() -> None:
             message = await self.waiting.get()
             taken.add(message)
             writer.write(f"{message}\n".encode())
 
-        async with aiojobs.Scheduler() as takers:
+        async with aiojobs.Scheduler() as takes:
             while line := await reader.readline():
-                match line.decode().split():
-                    case ["take"]:
-                        await takers.spawn(give(), drain=False)
-                    case ["done", number]:
-                        taken.remove(int(number))
-                        await self._note(int(number))
-                    case ["back", number]:
-                        taken.remove(int(number))
-                        self._put_back(int(number))
-                    case _:
-                        break
-        for message in taken:
-            self._put_back(message)
-        writer.close()
+                word, *numbers = line.decode().split()
+                if word == "take":
+                    await takes.spawn(give(), drain=False)
+                for message in map(int, numbers):
+                    taken.remove(message)
+                    self.done.append(message) if word == "done" else self._put_back(message, self.given_back)
+                await self._tell()
 
-    async def _note(self, message: int) -> None:
-        async with self._changed:
-            self.done.append(message)
-            self._changed.notify_all()
-
-    def _put_back(self, message: int) -> None:
-        self.put_back.append(message)
+    def _put_back(self, message: int, reason: list[int]) -> None:
+        reason.append(message)
         self.waiting.put_nowait(message)
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()

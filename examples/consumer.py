@@ -3,17 +3,18 @@
     python -m examples.consumer
 
 starts a broker here and the consumer as a process of its own. When two messages are done it sends the consumer
-SIGTERM, in the middle of its work, and prints:
+SIGTERM, in the middle of its work, and prints
 
     done: 1 2 3 4 5
     given back: 6
-    never taken: 7 8 9 10
+    waiting for another consumer: 6 7 8 9 10
     the consumer's exit status: 0
 
 Two messages are being handled then, 3 and 4, and one is queued. They are finished in the time that the platform
 grants. One more was taken, and waits for a place in the queue: `spawn` withdraws it (SPAWN-1), and it is given back at
-once, not when the others have ended. A message is done when its job says so, as its last step; what a consumer that is
-killed has not done, the broker hands out again.
+once, not when the others have ended. A message is done when its job says so, as its last step. What was not done when
+the connection ends, the broker hands out again: a message that was on its way when the signal came, or all that a
+consumer had taken when it was killed.
 """
 
 import asyncio
@@ -60,14 +61,15 @@ async def main() -> None:
     async with await asyncio.start_server(broker.serve, "127.0.0.1", 0) as server:
         port = str(server.sockets[0].getsockname()[1])
         consumer = await asyncio.create_subprocess_exec(sys.executable, "-m", "examples.consumer", port)
-        await broker.wait_for(done=2)
+        await broker.until(lambda: {1, 2} <= {*broker.done})
         await asyncio.sleep(WORK / 2)
         consumer.terminate()
         status = await consumer.wait()
-    waiting = {broker.waiting.get_nowait() for _ in range(broker.waiting.qsize())}
+        await broker.until(lambda: not broker.consumers)
+    waiting = [broker.waiting.get_nowait() for _ in range(broker.waiting.qsize())]
     print("done:", *sorted(broker.done))
-    print("given back:", *sorted(broker.put_back))
-    print("never taken:", *sorted(waiting - {*broker.put_back}))
+    print("given back:", *broker.given_back)
+    print("waiting for another consumer:", *waiting)
     print("the consumer's exit status:", status)
 
 

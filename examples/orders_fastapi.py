@@ -2,7 +2,7 @@
 
     python -m examples.orders_fastapi
 
-starts it on loopback with uvicorn, sends it ten orders at once, stops it, and prints what it answered and what it did:
+starts it on loopback with uvicorn, sends it ten orders at once, stops it, and prints
 
     answers: 202
     stored: 1 2 3 4 5 6 7 8 9 10

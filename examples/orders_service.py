@@ -2,12 +2,13 @@
 
     python -m examples.orders_service
 
-starts it on loopback, sends it ten orders at once, stops it, and prints what it answered and what it did:
+starts it on loopback, sends it ten orders at once, stops it, and prints
 
     answers: 202
     stored: 1 2 3 4 5 6 7 8 9 10
 
-`orders_fastapi` is the same for FastAPI, and `orders_demo` puts this one under load. What it shows, and what to copy:
+`orders_fastapi` is the same for FastAPI, and `orders_demo` puts this one under load. What it shows, and what
+to copy:
 
 * The body is read before the job is spawned. When the client is gone, so is what was not read yet.
 * `spawn` waits while the queue is full, so a burst slows its own clients down. Patience is bounded: a client

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from yarl import URL
 
+SECONDS = 0.02
+"""What a page takes."""
+
 
 @dataclass
 class Site:
@@ -25,7 +28,7 @@ class Site:
         """A page, a moment after it was asked for."""
         self.asking += 1
         self.most = max(self.most, self.asking)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(SECONDS)
         self.asking -= 1
         number = int(request.match_info["number"])
         below = [f"/{n}" for n in (2 * number + 1, 2 * number + 2) if n < self.pages]

@@ -2,7 +2,7 @@
 
     python -m examples.webhooks
 
-Ada's endpoint takes its time, Alan's fails at first, Kurt's is gone. Grace does not notice:
+Ada's endpoint takes its time, Alan's fails at first, Kurt's is gone. Grace does not notice. It prints
 
     Grace has order 1
     Alan, order 1: refused, again in 0.4 s
