@@ -1,8 +1,9 @@
 """The second build of the library: its synchronous core as machine code, made from the same text.
 
 Rules of this file
-    A module is compiled if declarations stand beside it: ``_core.pxd`` beside ``_core.py``. All of them are, or
-    none: a build that fails half-way is a pure one.
+    A module is compiled if declarations stand beside it: ``_core.pxd`` beside ``_core.py``. Its text is the same in
+    both builds, unless a ``.pyx`` stands there too. All of them are compiled, or none: a build that fails half-way
+    is a pure one.
 
     A wheel can always be had. Without a compiler, and where compiling fails, it is the pure one, and a line says
     why (``pip install -v`` shows it). ``AIOJOBS_PURE=1`` asks for the pure one; ``AIOJOBS_COMPILED=1`` demands the
@@ -11,9 +12,10 @@ Rules of this file
 
     Nothing is written into the source tree. The wheel has the text of the compiled modules too, for tracebacks.
 
-As a program it makes a folder that stands before ``src`` on the path, and runs a command there::
+As a program it makes the compiled build in ``build/compiled-3.11``, a folder that stands before ``src`` on the path,
+and runs a command there, or prints which folder that is::
 
-    python hatch_compile.py build/compiled-3.11 python -m pytest tests/unit
+    python hatch_compile.py python -m pytest tests/unit
 
 What has not changed since the last time is not compiled again. It ends with 77 where nothing can be compiled, and with
 1 where compiling fails; otherwise as the command does.
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import platform
 import shlex
@@ -31,7 +34,7 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
-from contextlib import chdir
+from contextlib import chdir, contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,9 +48,11 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parent
 PACKAGE: Final = "aiojobs"
 SUFFIX: Final = str(sysconfig.get_config_var("EXT_SUFFIX"))
-DIRECTIVES: Final = {"language_level": "3", "annotation_typing": False}
+DIRECTIVES: Final = {"language_level": "3", "annotation_typing": False, "binding": True}
 """For Cython: what annotations say is for readers and type checkers; declarations stand in the ``.pxd`` files."""
+TREE: Final = ROOT / "build" / f"compiled-{sys.version_info.major}.{sys.version_info.minor}"
 NOT_HERE: Final = 77
+_KEYS: Final = "compiled.json"
 _ARGUMENTS: Final = [] if os.name == "nt" else ["-g0"]  # symbols for a debugger: nine tenths of the wheel
 
 
@@ -67,7 +72,7 @@ class CompiledCore(BuildHookInterface):  # type: ignore[type-arg]
             raise RuntimeError(f"AIOJOBS_COMPILED asks for the compiled build of aiojobs, but: {why}")
         self.app.display_info(f"aiojobs: the pure build: {why}" if why else "aiojobs: the compiled build")
 
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+    def finalize(self, *_: object) -> None:
         """Remove what the wheel has been made from."""
         if self._folder is not None:
             self._folder.cleanup()
@@ -79,9 +84,10 @@ class CompiledCore(BuildHookInterface):  # type: ignore[type-arg]
         try:
             copy_package(folder)
             compile_modules(core(), folder)
-        except Exception as error:  # whatever the compiler does, there is a wheel
+        except Exception as error:  # noqa: BLE001 - whatever the compiler does, there is a wheel
             return f"compiling failed: {error!r}"
         files = [f"{PACKAGE}/{module}{SUFFIX}" for module in core()]
+        files += [file for file in map(text_of, core()) if not file.endswith(".py")]
         build_data["force_include"] |= {str(folder / file): file for file in files}
         build_data |= {"pure_python": False, "infer_tag": True}
         return ""
@@ -90,6 +96,12 @@ class CompiledCore(BuildHookInterface):  # type: ignore[type-arg]
 def core() -> list[str]:
     """The names of the modules that are compiled."""
     return sorted(path.stem for path in (ROOT / "src" / PACKAGE).glob("*.pxd"))
+
+
+def text_of(module: str) -> str:
+    """The file that a module is compiled from, from above the package."""
+    other = f"{PACKAGE}/{module}.pyx"
+    return other if (ROOT / "src" / other).is_file() else f"{PACKAGE}/{module}.py"
 
 
 def requirements() -> list[str]:
@@ -139,10 +151,10 @@ def compile_modules(modules: Iterable[str], folder: Path) -> None:
     # From above the package: in tracebacks a file is named as it is found on the path.
     with chdir(folder):
         extensions = [
-            Extension(f"{PACKAGE}.{module}", [f"{PACKAGE}/{module}.py"], extra_compile_args=_ARGUMENTS)
+            Extension(f"{PACKAGE}.{module}", [text_of(module)], extra_compile_args=_ARGUMENTS)
             for module in modules
         ]
-        made = cythonize(
+        made = cythonize(  # type: ignore[no-untyped-call]
             extensions, build_dir="generated", compiler_directives=DIRECTIVES, force=True, quiet=True
         )
         command = Distribution({"ext_modules": made}).get_command_obj("build_ext")
@@ -159,25 +171,30 @@ def make_tree(folder: Path) -> None:
         Exception: what Cython or the compiler says.
     """
     copy_package(folder)
-    (folder / "keys").mkdir(exist_ok=True)
     keys = {module: _key(module) for module in core()}
-    for left in (folder / PACKAGE).glob(f"*{SUFFIX}"):
-        if left.name.removesuffix(SUFFIX) not in keys:
-            left.unlink()
-    stale = [module for module, key in keys.items() if _read(folder / "keys" / module) != key]
-    for module in stale:
-        (folder / "keys" / module).unlink(missing_ok=True)
+    noted = _noted(folder)
+    for module in noted.keys() - keys.keys():
+        (folder / PACKAGE / f"{module}{SUFFIX}").unlink(missing_ok=True)
+    stale = [module for module, key in keys.items() if noted.get(module) != key]
+    (folder / _KEYS).write_text(json.dumps({module: keys[module] for module in keys if module not in stale}))
     if stale:
-        sys.stderr.write(f"==> Compiling {', '.join(stale)} into {folder.name}\n")
+        sys.stderr.write(f"==> Compiling {', '.join(stale)} into {folder.relative_to(ROOT)}\n")
         compile_modules(stale, folder)
-    for module in stale:
-        (folder / "keys" / module).write_text(keys[module], encoding="ascii")
+    (folder / _KEYS).write_text(json.dumps(keys))
+
+
+def _noted(folder: Path) -> dict[str, str]:
+    """What was compiled there before, each with its key."""
+    noted: dict[str, str] = json.loads((folder / _KEYS).read_text()) if (folder / _KEYS).is_file() else {}
+    return {
+        module: key for module, key in noted.items() if (folder / PACKAGE / f"{module}{SUFFIX}").is_file()
+    }
 
 
 def _key(module: str) -> str:
     """Of everything that the compiled module depends on."""
     package = ROOT / "src" / PACKAGE
-    read = [package / f"{module}.py", *sorted(package.glob("*.pxd")), Path(__file__)]
+    read = [ROOT / "src" / text_of(module), *sorted(package.glob("*.pxd")), Path(__file__)]
     made_by = f"{sys.version} {SUFFIX} {installed('cython')} {os.environ.get('CFLAGS')}"
     return hashlib.sha256(b"\0".join([made_by.encode(), *(path.read_bytes() for path in read)])).hexdigest()
 
@@ -187,31 +204,40 @@ def _files(folder: Path) -> Iterator[Path]:
     yield from (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
-def _read(path: Path) -> str:
-    return path.read_text(encoding="ascii") if path.is_file() else ""
-
-
 def _asked(name: str) -> bool:
     return os.environ.get(name, "") not in {"", "0"}
 
 
-def main(arguments: list[str]) -> int:
-    """Make a folder with the compiled build, and become the command, if there is one."""
-    folder, *command = arguments
-    path = Path(folder).resolve()
-    why = obstacle() or (importlib.util.find_spec("Cython") is None and "Cython is not installed")
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two that run side by side don't compile into the same folder at once."""
+    import fcntl  # noqa: PLC0415 - not on Windows, where only wheels are built
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main(command: list[str]) -> int:
+    """Make the compiled build, and become the command; without one, say where the build is."""
+    why = obstacle() or ("" if importlib.util.find_spec("Cython") else "Cython is not installed")
     if why:
-        print(f"aiojobs can't be compiled here: {why}")
+        sys.stderr.write(f"the core can't be compiled here: {why}\n")
         return NOT_HERE
-    path.mkdir(parents=True, exist_ok=True)
-    make_tree(path)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
+    with _alone(TREE):
+        make_tree(TREE)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TREE), os.environ.get("PYTHONPATH")]))
     asked = [sys.executable, "-c", "import aiojobs; print(aiojobs.__build__)"]
-    build = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    build = subprocess.run(  # noqa: S603
+        asked, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
     if build != "compiled":
-        raise SystemExit(f"aiojobs in {path} is the {build} build")
+        raise SystemExit(f"In {TREE} is the {build} build")
     if command:
-        os.execvp(command[0], command)
+        sys.stdout.flush()
+        os.execvp(command[0], command)  # noqa: S606
+    sys.stdout.write(f"{TREE}\n")
     return 0
 
 
