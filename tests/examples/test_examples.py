@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from aiojobs.testing import VirtualLoop
+from support.library import SOURCES
 
 ROOT = Path(__file__).parents[2]
 
 
 def run(module, *arguments):
     """What `python -m examples.<module>` prints, as a reader would start it."""
-    path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [SOURCES, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", f"examples.{module}", *arguments],
         cwd=ROOT,
