@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from support.library import SOURCES
+
 ROOT = Path(__file__).resolve().parents[2]
 
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -235,7 +237,7 @@ def _run_command(command, folder):
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=folder,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")},
+        env={**os.environ, "PATH": path, "PYTHONPATH": SOURCES},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
