@@ -183,6 +183,11 @@ def python_blocks(page):
     return sum(block[1] == "python" for block in _FENCE.finditer(text(page)))
 
 
+def texts(page):
+    """What the blocks of a page contain that are marked as nothing but text."""
+    return [block[2] for block in _FENCE.finditer(text(page)) if block[1] == "text"]
+
+
 def orphans(page):
     """The lines of ``output`` blocks that follow no example that runs."""
     content = text(page)

@@ -124,6 +124,37 @@ def test_an_output_belongs_to_an_example(page):
     assert pages.orphans(page) == 0
 
 
+# What blocks of text are: drawings, or what something prints, and the tests that compare it.
+DRAWING = None
+TEXTS = {
+    ("docs/explanation/architecture.md", "spec/job.toml, spec/scheduler.toml"): DRAWING,
+    ("docs/howto/adaptive-limit.md", "room for 20, limit  8"): "tests/docs/test_recipes.py",
+    ("docs/howto/call-from-threads.md", "accepted reading 20"): "tests/docs/test_recipes.py",
+    ("docs/howto/fastapi-and-starlette.md", "SIGTERM "): DRAWING,
+    ("docs/howto/logging.md", "ERROR asyncio: Job processing failed"): "tests/exporters/test_pages.py",
+    ("docs/howto/logging.md", '{"order": 1, "event": "sending"'): "tests/compat/pages/test_logging.py",
+    ("docs/howto/metrics.md", "aiojobs_jobs_total"): "tests/exporters/test_pages.py",
+    ("docs/howto/observe-and-trace.md", "└── (T) Task-1"): "tests/unit/test_callgraph.py",
+    ("docs/howto/see-inside.md", "scheduler 1: open"): "tests/seeing/test_dump.py",
+    ("docs/howto/shut-down-on-signals.md", "SIGTERM "): DRAWING,
+    ("docs/howto/trace-with-opentelemetry.md", "5cab277f59e41b3d under -"): "tests/exporters/test_pages.py",
+    ("docs/howto/trace-with-opentelemetry.md", "aiojobs.job.wait"): "tests/exporters/test_pages.py",
+}
+
+
+def test_every_block_of_text_is_a_drawing_or_compared_by_a_test():
+    texts = [(page, block) for page in PAGES for block in pages.texts(page)]
+    unknown = [
+        text
+        for text in texts
+        if not any(text[0] == page and text[1].startswith(begin) for page, begin in TEXTS)
+    ]
+    assert unknown == []
+    assert len(texts) == len(TEXTS)
+    for (page, _), test in TEXTS.items():
+        assert test is DRAWING or f'"{page}"' in (pages.ROOT / test).read_text(encoding="utf-8"), test
+
+
 def test_the_example_of_the_readme_is_the_quickstart_without_its_docstring():
     marked = pages.text("README.md").split("<!-- example -->\n", 1)[1]
     example = pages.examples("README.md")[0].source
