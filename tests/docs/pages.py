@@ -31,6 +31,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from support.library import SOURCES
+
 ROOT = Path(__file__).resolve().parents[2]
 LONG = 6.5
 """Seconds of real time that a program takes at most, unless its page calls it slow."""
@@ -256,7 +258,7 @@ def run_on_a_real_clock(examples, folder):
 def _environment():
     """That of a reader: in debug mode asyncio would remark on a slow machine."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    found = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")}
+    found = {**os.environ, "PATH": path, "PYTHONPATH": SOURCES}
     found.pop("PYTHONASYNCIODEBUG", None)
     return found
 

@@ -15,6 +15,7 @@ import pytest
 
 from aiojobs.testing import VirtualLoop
 from docs import pages
+from support.library import SOURCES
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {
@@ -44,7 +45,7 @@ def run(module, *arguments):
 
 def environment():
     """That of a process in which the library is found."""
-    path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [SOURCES, os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path}
 
 
