@@ -197,7 +197,7 @@ def test_the_script_ends_as_its_command_does(folder):
 
 def test_where_there_is_no_postgresql_it_is_installed(folder, monkeypatch):
     postgres = module(monkeypatch, "postgres")
-    commands, there = [], postgres.programs()
+    commands, there = [], Path("/usr/lib/postgresql/15/bin")
     answers = iter([None, there])
     monkeypatch.setattr(postgres, "programs", lambda: next(answers))
     monkeypatch.setattr(postgres.shutil, "which", lambda name: f"/usr/bin/{name}")
