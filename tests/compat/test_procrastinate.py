@@ -20,10 +20,10 @@ import pytest
 
 import aiojobs
 from docs import pages
+from support.library import SOURCES
 
 PAGE = "docs/howto/durable-work.md"
 POSTGRES, ORDERS, WORKER, DEMO = FILES = "postgres.py", "orders.py", "worker.py", "demo.py"
-SOURCE = str(Path(aiojobs.__file__).parents[1])
 PATIENCE = 25
 """Seconds after which something that should come about has not."""
 
@@ -122,7 +122,7 @@ class Shop:
 
 
 def environment():
-    return {**os.environ, "PYTHONPATH": SOURCE}
+    return {**os.environ, "PYTHONPATH": SOURCES}
 
 
 async def heard(worker, line):
@@ -166,7 +166,7 @@ def test_the_commands_of_the_page_print_what_it_shows(folder):
 def test_the_files_of_the_page_are_typed(folder):
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", folder / "cache", *FILES],
-        cwd=folder, env={**os.environ, "MYPYPATH": SOURCE},
+        cwd=folder, env={**os.environ, "MYPYPATH": SOURCES},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     assert done.stdout == f"Success: no issues found in {len(FILES)} source files\n"

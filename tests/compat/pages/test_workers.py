@@ -12,13 +12,12 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx2
 import pytest
 
-import aiojobs
 from docs import pages
+from support.library import SOURCES
 
 PAGE = "docs/howto/several-workers.md"
 FILE = "service.py"
@@ -102,11 +101,7 @@ def client(port, keep_alive):
 
 
 def environment(workers):
-    return {
-        **os.environ,
-        "PYTHONPATH": str(Path(aiojobs.__file__).parents[1]),
-        "WEB_CONCURRENCY": str(workers),
-    }
+    return {**os.environ, "PYTHONPATH": SOURCES, "WEB_CONCURRENCY": str(workers)}
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from multiprocessing import active_children
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import aiojobs
 from aiojobs_verification.cli import refine
 from aiojobs_verification.cli.commands import (
     FAILED,
@@ -276,6 +277,7 @@ def _account(results: _Results) -> dict[str, Any]:
         for requirement in found.spoken:
             speakers.setdefault(requirement, []).append(f"{case.name}: {case.scope.describe()}")
     figures = {
+        "build": aiojobs.__build__,
         "scopes": len(results),
         "states": sum(found.states for _, found in results),
         "events": sum(found.events for _, found in results),
