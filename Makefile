@@ -58,7 +58,7 @@ test: ## the tests of the library with 100 % branch coverage, then once more in 
 test-all: ## `make test` on each of Python 3.11 to 3.15 that this machine has; it says which are not there
 	@sh .ci/test-all "$(MAKE)"
 
-test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers (some minutes)
+test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers (some minutes; apt-get installs PostgreSQL if there is none)
 	@LOCK=compat $(BUILT) python -m tests.compat
 
 docs: ## the documentation site, with search: build/site; a warning is an error (1 min)
