@@ -4,6 +4,7 @@
 #   TIER=smoke|full           how far `make verify` goes
 #   FAILFAST=0                `make verify` goes on after a failure (default: it tells the first one and stops)
 #   STRICT=1                  `make verify` also fails when its verdict is INCOMPLETE
+#   CLUSTER=tcp://…           `make fuzz` uses the workers of this Dask cluster
 #   QUICK=1 or FULL=1         how far `make bench` goes: below a minute, or up to a million jobs
 #
 #   Times are on two cores. The first target makes an environment in one to three minutes: 710 MB, those of compat,
@@ -14,6 +15,7 @@ STRICT ?=
 FAILFAST ?= 1
 QUICK ?=
 FULL ?=
+CLUSTER ?=
 ENV := PYTHON="$(PYTHON)" sh .ci/env
 # Set before the first import: coverage.py would miss lines that a plugin of pytest had imported already.
 COVERAGE := $(ENV) python -W error -m coverage
@@ -78,7 +80,7 @@ lint: ## ruff, ruff format, codespell, mypy --strict and pyright (1 min)
 	@$(ENV) sh .ci/lint
 
 fuzz: ## drive the real scheduler at random until you stop it, on all cores; findings are kept in build/findings
-	@$(ENV) python -m aiojobs_verification fuzz
+	@$(if $(CLUSTER),LOCK=compat) $(ENV) python -m aiojobs_verification fuzz $(if $(CLUSTER),--cluster $(CLUSTER))
 
 bench: ## what a job costs here, with aiojobs 1.4.0, and in plain asyncio: build/bench/bench.md (8 min)
 	@LOCK=bench $(ENV) python -m benchmarks run --tier $(if $(FULL),full,$(if $(QUICK),quick,default))
