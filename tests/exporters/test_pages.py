@@ -10,6 +10,7 @@ import urllib.request
 import pytest
 
 from docs import pages
+from support.library import SOURCES
 
 METRICS = "docs/howto/metrics.md"
 TRACES = "docs/howto/trace-with-opentelemetry.md"
@@ -32,7 +33,7 @@ def start(tmp_path):
         process = subprocess.Popen(
             [sys.executable, "-W", "error", name],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(pages.ROOT / "src"), "PYTHONASYNCIODEBUG": ""},
+            env={**os.environ, "PYTHONPATH": SOURCES, "PYTHONASYNCIODEBUG": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

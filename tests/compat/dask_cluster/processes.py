@@ -10,18 +10,19 @@ import sys
 import time
 from pathlib import Path
 
-import aiojobs
+from support.library import SOURCES
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def environment_of(root, source="src"):
+def environment_of(root):
     """That of a process which imports the tests from here, and all else from a tree."""
-    places = (root / source, root / "verification/src", ROOT, ROOT / "tests")
+    library = SOURCES if root == ROOT else root / "src"
+    places = (library, root / "verification/src", ROOT, ROOT / "tests")
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
 
 
-ENVIRONMENT = environment_of(ROOT, Path(aiojobs.__file__).parents[1])
+ENVIRONMENT = environment_of(ROOT)
 PATIENCE = 60
 """Seconds after which something has failed. No test passes or fails by how long anything takes."""
 

@@ -131,7 +131,7 @@ def refusals(error):
     [
         (
             {"tree": "other"},
-            r"commit unknown, not [0-9a-f]{40}; specification [0-9a-f]{16}, not [0-9a-f]{16}",
+            r"commit unknown, not [0-9a-f]{40}; specification [0-9a-f]{16}, not [0-9a-f]{16}(; .*)?",
         ),
         (None, {"more": ("--preload", "compat.dask_cluster.far_portions")}, r"Python 3\.11\.0, not [\d.]+"),
         (None, {"threads": 2}, r"2 threads, not 1 \(dask worker --nthreads 1\)"),

@@ -10,6 +10,7 @@ import sentry_sdk
 
 from compat.sentry import DSN, Kept
 from docs import pages
+from support.library import SOURCES
 
 PAGE = "docs/howto/logging.md"
 STRUCTURED = "structured.py"
@@ -27,7 +28,7 @@ def source(name):
 def test_structlog_has_what_was_bound_where_a_job_was_spawned():
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", source(STRUCTURED)],
-        env={**os.environ, "PYTHONPATH": str(pages.ROOT / "src")},
+        env={**os.environ, "PYTHONPATH": SOURCES},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
     )  # fmt: skip
     first, failed, second, dropped = map(json.loads, done.stdout.splitlines())

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import aiojobs
 from aiojobs_verification.cli import refine
 from aiojobs_verification.cli.commands import (
     FAILED,
@@ -286,6 +287,7 @@ def _account(results: _Results) -> dict[str, Any]:
         for requirement in found.spoken:
             speakers.setdefault(requirement, []).append(f"{case.name}: {case.scope.describe()}")
     figures = {
+        "build": aiojobs.__build__,
         "scopes": len(results),
         "states": sum(found.states for _, found in results),
         "events": sum(found.events for _, found in results),

@@ -27,6 +27,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import aiojobs
 from aiojobs_verification.cli.commands import FAILED, NOT_HERE, PASSED, add_json, stream_beside, write_json
 from aiojobs_verification.cli.pools import ClusterError, add_pool, open_pool
 from aiojobs_verification.simulation.search.counterexample import Finding, paste, replay, shrink, tell
@@ -251,7 +252,7 @@ def _never_done(results: dict[str, Walked]) -> list[str]:
 
 def _account(results: dict[str, Walked]) -> dict[str, Any]:
     speakers: dict[str, list[str]] = {}
-    figures: dict[str, int] = {}
+    figures: dict[str, int | str] = {"build": aiojobs.__build__}
     for name, walked in results.items():
         figures[f"worlds: {name}"] = walked.worlds
         if not name.startswith("live"):  # what happens in real time does not happen twice

@@ -177,6 +177,7 @@ def identity() -> dict[str, str]:
         "commit": "unknown" if root is None else commit(root),
         "specification": _digest([find_spec()], "*"),
         "code": _digest(packages, "*.py"),  # with what is not committed
+        "build": aiojobs.__build__,
         "Python": platform.python_version(),
     }
 

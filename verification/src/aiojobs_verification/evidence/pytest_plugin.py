@@ -2,6 +2,7 @@
 
 A test says which promises it speaks for with ``@pytest.mark.requirement("LIMIT-1", …)``. This plugin
 
+* says which build of the library is tested, and from where;
 * refuses a run in which a test names an id that ``spec/requirements.toml`` does not have, or names none:
   a link to nothing would look like coverage;
 * watches every phase of every test (a failing teardown is a failing test);
@@ -16,8 +17,10 @@ Deliberately not here: durations. Two runs on the same commit must give the same
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", f"{MARKER}(*ids): the requirement ids of spec/requirements.toml that this test speaks for"
     )
     config.pluginmanager.register(MarkerRecorder(config), "aiojobs-evidence")
+
+
+def pytest_report_header() -> str:
+    """Which build of the library is tested, as imported."""
+    library = import_module("aiojobs")
+    return f"aiojobs: the {library.__build__} build in {Path(str(library.__file__)).parent}"
 
 
 class MarkerRecorder:
@@ -101,12 +110,17 @@ class MarkerRecorder:
         ]
         return {
             "exit": int(exitstatus),
-            "figures": dict(sorted(Counter(self._outcomes.values()).items())),
+            "figures": dict(sorted({"build": _build(), **Counter(self._outcomes.values())}.items())),
             "left_out": {"tests": self._left_out} if self._left_out else {},
             "seeds": {} if self._seed is None else {"hypothesis": self._seed},
             "skips": [{"id": name, "reason": reason} for name, reason in sorted(self._reasons.items())],
             "tests": tests,
         }
+
+
+def _build() -> str:
+    """Which build of the library the tests have imported."""
+    return str(getattr(sys.modules.get("aiojobs"), "__build__", "none"))
 
 
 def known_requirements(root: Path) -> frozenset[str] | None:
