@@ -281,9 +281,14 @@ def test_those_that_goals_about_growth_speak_of_are_waited_for_the_longest():
 
 
 def test_this_package_is_measured_from_its_source_and_the_other_one_as_it_is_installed():
-    paths = {one.label: one.path for one in plan.contestants([], (1, 1))}
-    assert paths.pop(OWN) == str(ROOT / "src")
-    assert set(paths.values()) == {""}
+    for build, folder in ("pure", "src"), ("compiled", "build/compiled-{}.{}".format(*sys.version_info)):
+        paths = {one.label: one.path for one in plan.contestants([], (1, 1), build)}
+        assert paths.pop(OWN) == str(ROOT / folder)
+        assert set(paths.values()) == {""}
+
+
+def test_a_report_names_the_build_as_it_was_imported():
+    assert make(OWN).version() == f"{aiojobs.__version__} {aiojobs.__build__}"
 
 
 # --- Statistics ---------------------------------------------------------------------------------------------
