@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import aiojobs
 from benchmarks import (
     calls,
     compare,
@@ -39,7 +40,7 @@ from benchmarks.table import Samples
 from benchmarks.worker import check
 
 ROOT = Path(__file__).parents[2]
-IMPORTED = ROOT / "src/aiojobs/__init__.py"
+IMPORTED = aiojobs.__file__
 HERE = [label for label in KINDS if label not in PEERS]
 ROWS = [row for row in workloads.WORKLOADS.values() if not row.method.startswith("import_")]
 
@@ -164,7 +165,10 @@ def test_a_worker_that_fails_is_a_sample_with_the_reason(tmp_path):
 @pytest.mark.parametrize(
     ("contestant", "reason"),
     [
-        (Contestant(BASELINE, OWN), "aiojobs 2.0.0 is installed: use LOCK=bench sh .ci/env python …"),
+        (
+            Contestant(BASELINE, OWN),
+            f"aiojobs 2.0.0 {aiojobs.__build__} is installed: use LOCK=bench sh .ci/env python …",
+        ),
         (Contestant("here", OWN, "/elsewhere"), f"not that of /elsewhere but of {IMPORTED} was imported"),
     ],
 )
