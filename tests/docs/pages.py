@@ -6,8 +6,9 @@ Rules of this file
 
     A block that is no program by itself says so in a comment before it, so that leaving one out is a
     decision that can be read. ``<!-- file NAME, run by TEST -->`` is (a part of) a file that TEST, a file of
-    tests, writes and runs where the packages are that it needs. ``<!-- not run: the reason -->`` is anything
-    else.
+    tests, writes and runs where the packages are that it needs. ``<!-- not run: from examples/NAME.py, which
+    a test runs -->`` quotes functions and classes of a program; an ``output`` block after it is what that
+    program says that it prints. ``<!-- not run: the reason -->`` is anything else.
 
     A block marked ``sh`` is an example too if an ``output`` block follows. It runs in the folder in which
     the program before it has just been run. In an output ``…`` stands for anything within a line.
@@ -15,6 +16,7 @@ Rules of this file
 Deliberately not here: what is checked about all this.
 """
 
+import ast
 import contextlib
 import io
 import logging
@@ -22,6 +24,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -33,7 +36,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: [^>]+-->\s*\Z")
 _FILE = re.compile(r"<!-- file ([\w.]+), run by (tests/[\w/]+\.py) -->\s*\Z")
-_QUOTE = re.compile(r"<!-- not run: from (examples/\w+\.py), which a test runs over loopback -->\s*\Z")
+_QUOTE = re.compile(r"<!-- not run: from (examples/\w+\.py), which a test runs(?: over loopback)? -->\s*\Z")
+_PRINTS = re.compile(r"\bprints\n\n((?: {4}.*\n)+)")
 _HEADING = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _ANCHOR = re.compile(r'<a id="([^"]+)">')
@@ -74,6 +78,31 @@ class File:
         return f"{self.page}:{self.line}"
 
 
+@dataclass(frozen=True)
+class Quote:
+    """A block of a page that consists of parts of a program under examples/."""
+
+    page: str
+    line: int
+    file: str
+    source: str
+    output: str | None
+
+    def __str__(self):
+        return f"{self.page}:{self.line}"
+
+    def missing(self):
+        """The parts that the program has not, or has differently."""
+        program = text(self.file)
+        return [part for part in self.source.split("\n\n\n") if part.strip() not in program]
+
+
+def says_that_it_prints(file):
+    """The output of a program under examples/, as its docstring shows it; None if it shows none."""
+    found = _PRINTS.search(ast.get_docstring(ast.parse(text(file))) + "\n")
+    return None if found is None else textwrap.dedent(found[1])
+
+
 def names():
     """The pages, as paths from the root of the repository."""
     return ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
@@ -92,18 +121,23 @@ def prose(page):
 def examples(page):
     """The programs of a page, and the commands of which it shows the output."""
     content = text(page)
-    blocks = list(_FENCE.finditer(content))
     found = []
     program = None
-    for block, follower in zip_longest(blocks, blocks[1:]):
-        output = follower[2] if follower is not None and follower[1] == "output" else None
-        line = content.count("\n", 0, block.start()) + 2
+    for block, line, output in _blocks(content):
         if block[1] == "python" and not _left_out(content, block):
             program = Example(page, line, block[2], output)
             found.append(program)
         elif block[1] == "sh" and output is not None and program is not None:
             found.append(Example(page, line, block[2], output, program))
     return found
+
+
+def _blocks(content):
+    """Each block with the line of its first line, and with the output that follows it, if one does."""
+    blocks = list(_FENCE.finditer(content))
+    for block, follower in zip_longest(blocks, blocks[1:]):
+        output = follower[2] if follower is not None and follower[1] == "output" else None
+        yield block, content.count("\n", 0, block.start()) + 2, output
 
 
 def _left_out(content, block):
@@ -129,10 +163,13 @@ def write_files(page, folder):
 
 
 def quotes(page):
-    """The files under examples/ from which the blocks are that a page quotes."""
+    """The blocks of a page that quote a program under examples/."""
     content = text(page)
-    marked = [_QUOTE.search(content, 0, block.start()) for block in _FENCE.finditer(content)]
-    return [mark[1] for mark in marked if mark is not None]
+    return [
+        Quote(page, line, mark[1], block[2], output)
+        for block, line, output in _blocks(content)
+        if (mark := _QUOTE.search(content, 0, block.start())) is not None
+    ]
 
 
 def python_blocks(page):
@@ -144,7 +181,7 @@ def orphans(page):
     """The lines of ``output`` blocks that follow no example that runs."""
     content = text(page)
     outputs = [block for block in _FENCE.finditer(content) if block[1] == "output"]
-    return len(outputs) - sum(example.output is not None for example in examples(page))
+    return len(outputs) - sum(block.output is not None for block in (*examples(page), *quotes(page)))
 
 
 def headings(page):

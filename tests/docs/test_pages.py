@@ -66,14 +66,34 @@ SECOND = FIRST + 1
 
 <!-- not run: from examples/quickstart.py, which a test runs over loopback -->
 ```python
-pass
+def greet():
+    print("hello")
+
+
+def main():
+    print("something else")
+```
+
+```output
+hello
 ```
 """
+PROGRAM = '''"""A program, which prints
+
+    hello
+
+and no more."""
+
+def greet():
+    print("hello")
+'''
 
 
 @pytest.fixture(autouse=True)
 def _planted(tmp_path, monkeypatch):
     (tmp_path / "docs").mkdir()
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples/quickstart.py").write_text(PROGRAM)
     (tmp_path / "README.md").write_text("# Readme\n")
     (tmp_path / "docs/page.md").write_text(PAGE)
     (tmp_path / "docs/other.md").write_text('<a id="there"></a>\n# Other\n```output\nnobody\n```\n')
@@ -102,10 +122,22 @@ def test_files_are_found_with_the_test_that_runs_them_and_their_parts_are_joined
 
 
 def test_a_block_that_is_left_out_for_any_other_reason_than_a_quote_is_run_by_nobody():
-    assert pages.quotes("docs/page.md") == ["examples/quickstart.py"]
+    (quote,) = pages.quotes("docs/page.md")
+    assert (quote.file, quote.output) == ("examples/quickstart.py", "hello\n")
     assert pages.python_blocks("docs/page.md") == 6
     run = [example for example in pages.examples("docs/page.md") if example.program is None]
     assert len(run) + len(pages.files("docs/page.md")) + len(pages.quotes("docs/page.md")) == 5
+
+
+def test_a_quote_that_differs_from_its_program_is_found():
+    (quote,) = pages.quotes("docs/page.md")
+    assert quote.missing() == ['def main():\n    print("something else")\n']
+
+
+def test_what_a_program_prints_is_told_by_its_docstring(tmp_path):
+    assert pages.says_that_it_prints("examples/quickstart.py") == "hello\n"
+    (tmp_path / "examples/quickstart.py").write_text('"""It says nothing that it prints."""')
+    assert pages.says_that_it_prints("examples/quickstart.py") is None
 
 
 def test_what_an_example_defines_is_had_without_running_it(tmp_path):

@@ -30,7 +30,7 @@ HOUSE = "docs/explanation/architecture.md"
 LAYERS = layers((ROOT / HOUSE).read_text(encoding="utf-8"))
 # They stand around the scheduler and are told by it, as a user's own code would be.
 AROUND = {
-    *("_calling", "_history", "_lane_job", "_live_page", "_measuring"),
+    *("_atomic", "_calling", "_history", "_lane_job", "_live_page", "_measuring"),
     *(
         "aiohttp",
         "asgi",
