@@ -53,7 +53,8 @@ DIRECTIVES: Final = {"language_level": "3", "annotation_typing": False, "binding
 TREE: Final = ROOT / "build" / f"compiled-{sys.version_info.major}.{sys.version_info.minor}"
 NOT_HERE: Final = 77
 _KEYS: Final = "compiled.json"
-_ARGUMENTS: Final = [] if os.name == "nt" else ["-g0"]  # symbols for a debugger: nine tenths of the wheel
+# No symbols for a debugger, which were nine tenths of the wheel; no warnings about text that Cython wrote.
+_ARGUMENTS: Final = [] if os.name == "nt" else ["-g0", "-w"]
 
 
 class CompiledCore(BuildHookInterface):  # type: ignore[type-arg]
