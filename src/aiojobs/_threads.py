@@ -114,11 +114,18 @@ class Threads:
         _ownership.check(coro)
         future: _Call[_T] = _Call(loop)
         try:
-            loop.call_soon_threadsafe(self._enter, future, coro, name)
+            loop.call_soon_threadsafe(self._take, [(future, coro, name)])
         except BaseException:
             self._drop(coro)
             raise
         return future
+
+    def _take(self, call: list[tuple[Future[Any], Coroutine[Any, Any, Any], str | None]]) -> None:
+        """Take a call out of what the loop's handle keeps.
+
+        From Python 3.14 on the traceback of what the caller is given leads to that handle (``BOOK-3``).
+        """
+        self._enter(*call.pop())
 
     def _enter(self, future: Future[Any], coro: Coroutine[Any, Any, Any], name: str | None) -> None:
         """Spawn in the loop's own thread, in the context of the caller."""
