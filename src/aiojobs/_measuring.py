@@ -27,7 +27,7 @@ from ._job import Job
 from ._lifecycle import Event, Phase, State
 from ._scheduler import Scheduler
 
-__all__ = ("BUCKETS", "OTHER", "Counts", "Measured", "Named", "Series")
+__all__ = ("BUCKETS", "OTHER", "Counts", "Measured", "Named", "NamedMetrics", "Series")
 
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Upper bounds for histograms of times, in seconds: from a query of a database to a long import."""
@@ -174,6 +174,26 @@ class Measured:
             counts = named.counts()
             if counts is not None:
                 yield name, counts
+
+
+class NamedMetrics:
+    """An exporter as an observer for the schedulers of one name, which gives observers for those of others."""
+
+    def __init__(self, measured: Measured, scheduler: str) -> None:
+        self._measured = measured
+        self._own = measured.named(scheduler)
+
+    def named(self, scheduler: str) -> Named:
+        """An observer for schedulers of another name; their figures go where these go."""
+        return self._measured.named(scheduler)
+
+    def attach(self, scheduler: Scheduler) -> None:
+        """Read the counts of that scheduler too; only a weak reference to it is kept."""
+        self._own.attach(scheduler)
+
+    def __call__(self, record: Record) -> None:
+        """Read one record: this is what makes it an observer."""
+        self._own(record)
 
 
 def _is_over(scheduler: Scheduler) -> bool:

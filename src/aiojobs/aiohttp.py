@@ -34,9 +34,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, Unpack
 
+from ._atomic import run_as_jobs
 from ._job import Job
 from ._scheduler import Scheduler
 from ._settings import Settings, checked
@@ -176,16 +176,11 @@ def atomic(handler: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, Corou
         TypeError: `handler` can't be called; or, when it is, among its arguments is no request.
         RuntimeError: when it is called: as ``spawn``.
     """
-    if not callable(handler):
-        raise TypeError(f"handler must be a coroutine function, got {handler!r}")
+    return run_as_jobs(handler, _scheduler_among)
 
-    @wraps(handler)
-    async def run_as_job(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        scheduler = get_scheduler(_request_among(args))
-        # The job gets no name here: what it raises holds this frame, and that would make a cycle (BOOK-3).
-        return await (await scheduler.spawn(handler(*args, **kwargs))).wait()
 
-    return run_as_job
+def _scheduler_among(*args: object, **_kwargs: object) -> Scheduler:
+    return get_scheduler(_request_among(args))
 
 
 def _request_among(args: tuple[object, ...]) -> Request:

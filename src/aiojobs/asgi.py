@@ -46,6 +46,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapp
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, Unpack, cast
 
+from ._grace import time_for_jobs
 from ._job import Job
 from ._scheduler import Scheduler
 from ._settings import Settings, checked, unseen
@@ -263,27 +264,12 @@ async def lifespan(app: ASGIApp) -> AsyncGenerator[ASGIApp, None]:
 
 def _within(grace: float, reserve: float, settings: Settings) -> Settings:
     """`settings` with a ``wait_timeout`` that leaves, of `grace`, what stopping the jobs and the rest take."""
-    _check_seconds("grace", grace)
-    _check_seconds("reserve", reserve)
     given = unseen(settings)
-    close_timeout = math.inf if given.close_timeout is None else given.close_timeout
-    waiting = grace - reserve - close_timeout
-    if not waiting >= 0:
-        raise ValueError(
-            f"grace must be at least reserve plus close_timeout, {reserve!r} and {given.close_timeout!r} seconds, "
-            f"got {grace!r}: no time is left to finish a job"
-        )
+    waiting = time_for_jobs(grace, reserve, given.close_timeout)
     wait_timeout = math.inf if given.wait_timeout is None else given.wait_timeout
     settings = settings.copy()
     settings["wait_timeout"] = min(waiting, wait_timeout)
     return settings
-
-
-def _check_seconds(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number of seconds, got {value!r}")
-    if not value >= 0:
-        raise ValueError(f"{name} must be zero or more seconds, got {value!r}")
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -62,7 +62,7 @@ import aiojobs
 from ._events import Record
 from ._job import Job
 from ._lifecycle import Event, Outcome, State
-from ._measuring import BUCKETS, Counts, Measured, Named
+from ._measuring import BUCKETS, Counts, Measured, NamedMetrics
 from ._scheduler import Scheduler
 
 __all__ = ("Metrics", "Tracing")
@@ -186,7 +186,7 @@ class Tracing:
         span.end(self._ends.pop(job, None))
 
 
-class Metrics:
+class Metrics(NamedMetrics):
     """An observer that keeps the metrics of the schedulers that it is given to (``SEE-1``).
 
     One object makes the instruments of a provider; `named` gives observers for schedulers of other names. Schedulers
@@ -206,24 +206,10 @@ class Metrics:
         self, scheduler: str = "default", *, meter_provider: MeterProvider | None = None, max_tasks: int = 100
     ) -> None:
         meter = get_meter("aiojobs", aiojobs.__version__, meter_provider)
-        self._measured = Measured(_Instruments(meter).series, max_tasks)
-        self._own = self._measured.named(scheduler)
+        measured = Measured(_Instruments(meter).series, max_tasks)
+        super().__init__(measured, scheduler)
         for name, unit, text, read in _GAUGES:
-            meter.create_observable_up_down_counter(
-                name, [partial(_observe, self._measured, read)], unit, text
-            )
-
-    def named(self, scheduler: str) -> Named:
-        """An observer for schedulers of another name, with the same instruments."""
-        return self._measured.named(scheduler)
-
-    def attach(self, scheduler: Scheduler) -> None:
-        """Read the counts of that scheduler too; only a weak reference to it is kept."""
-        self._own.attach(scheduler)
-
-    def __call__(self, record: Record) -> None:
-        """Read one record: this is what makes it an observer."""
-        self._own(record)
+            meter.create_observable_up_down_counter(name, [partial(_observe, measured, read)], unit, text)
 
 
 _GAUGES: Final[tuple[tuple[str, str, str, Callable[[Counts], float]], ...]] = (

@@ -37,11 +37,9 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ._events import Record
 from ._job import Job
 from ._lifecycle import Outcome
-from ._measuring import BUCKETS, Counts, Measured, Named
-from ._scheduler import Scheduler
+from ._measuring import BUCKETS, Counts, Measured, NamedMetrics
 
 __all__ = ("BUCKETS", "Metrics")
 
@@ -55,7 +53,7 @@ _GAUGES: Final = {
 """In the order of `Counts`."""
 
 
-class Metrics:
+class Metrics(NamedMetrics):
     """An observer that keeps the metrics of the schedulers that it is given to (``SEE-1``).
 
     One object makes the metrics of a registry; `named` gives observers for schedulers of other names. Schedulers of
@@ -80,20 +78,7 @@ class Metrics:
         buckets: Sequence[float] = BUCKETS,
         max_tasks: int = 100,
     ) -> None:
-        self._measured = _Families(registry, buckets, max_tasks).measured
-        self._own = self._measured.named(scheduler)
-
-    def named(self, scheduler: str) -> Named:
-        """An observer for schedulers of another name, in the same registry."""
-        return self._measured.named(scheduler)
-
-    def attach(self, scheduler: Scheduler) -> None:
-        """Read the gauges from that scheduler too; only a weak reference to it is kept."""
-        self._own.attach(scheduler)
-
-    def __call__(self, record: Record) -> None:
-        """Read one record: this is what makes it an observer."""
-        self._own(record)
+        super().__init__(_Families(registry, buckets, max_tasks).measured, scheduler)
 
 
 class _Families:

@@ -33,6 +33,7 @@ from contextlib import ExitStack
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
+from ._grace import time_for_jobs
 from ._job import Job
 from ._lifecycle import Outcome
 from ._scheduler import Scheduler
@@ -74,7 +75,7 @@ def stop_on_signals(
         signals: their numbers; None for `STOP_SIGNALS`.
 
     Raises:
-        TypeError: `scheduler` is not a scheduler.
+        TypeError: `scheduler` is not a scheduler, or a time is no number.
         ValueError: no time is left for draining, because ``close_timeout`` and `reserve` take up all of
             `grace` or there is no ``close_timeout``; or `signals` is empty, or names one that does not exist.
         RuntimeError: when the block is entered: not in the main thread, where alone Python handles
@@ -86,15 +87,7 @@ def stop_on_signals(
     numbers = STOP_SIGNALS if signals is None else tuple(map(signal.Signals, signals))
     if not numbers:
         raise ValueError("signals must name at least one signal")
-    if not reserve >= 0:
-        raise ValueError(f"reserve must be zero or more seconds, got {reserve!r}")
-    close_timeout = math.inf if scheduler.close_timeout is None else scheduler.close_timeout
-    drain = grace - reserve - close_timeout
-    if not drain >= 0:
-        raise ValueError(
-            f"grace must be at least reserve plus the close_timeout of the scheduler, {reserve!r} and "
-            f"{scheduler.close_timeout!r} seconds, got {grace!r}: no time is left to finish a job"
-        )
+    drain = time_for_jobs(grace, reserve, scheduler.close_timeout)
     return Stop(scheduler, numbers, drain, interrupt)
 
 

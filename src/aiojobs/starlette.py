@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import wraps
 from typing import Any, ParamSpec, TypeVar, Unpack, cast
 
+from ._atomic import run_as_jobs
 from ._job import Job
 from ._scheduler import Scheduler
 from ._settings import Settings, checked
@@ -115,16 +115,11 @@ def atomic(handler: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, Corou
         TypeError: `handler` can't be called; or, when it is, among its arguments is no request or websocket.
         RuntimeError: when it is called: as ``spawn``.
     """
-    if not callable(handler):
-        raise TypeError(f"handler must be a coroutine function, got {handler!r}")
+    return run_as_jobs(handler, _scheduler_among)
 
-    @wraps(handler)
-    async def run_as_job(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        scheduler = get_scheduler(_connection_among(*args, *kwargs.values()))
-        # The job gets no name here: what it raises holds this frame, and that would make a cycle (BOOK-3).
-        return await (await scheduler.spawn(handler(*args, **kwargs))).wait()
 
-    return run_as_job
+def _scheduler_among(*args: object, **kwargs: object) -> Scheduler:
+    return get_scheduler(_connection_among(*args, *kwargs.values()))
 
 
 def _connection_among(*args: object) -> HTTPConnection:

@@ -7,11 +7,7 @@ import pytest
 from aiojobs import JobClosed, Scheduler
 from aiojobs.testing import settle
 from support.observing import Recorder
-from unit.bodies import Body, forever, returns
-
-
-def clock():
-    return asyncio.get_running_loop().time()
+from unit.bodies import Body, clock, forever, returns
 
 
 @pytest.mark.requirement("SHUT-2", "CLOSE-1", "CLOSE-2")

@@ -19,20 +19,31 @@ from typing import NamedTuple
 
 import pytest
 
+from aiojobs.testing import VirtualLoop
 from aiojobs.testing import _fingerprint as subject
 from aiojobs.testing._fingerprint import Fingerprints, Unseen
 from aiojobs.testing._run import StoryLoop
 from aiojobs.testing._search import Search
 from aiojobs.testing._story import Scenario
 
-PRINTS = Fingerprints()
+
+class Prints:
+    """The fingerprints of one test: no other test meets the variables that its code names."""
+
+    of_this_test = Fingerprints()
+
+
+@pytest.fixture(autouse=True)
+def of_this_test(monkeypatch):
+    monkeypatch.setattr(Prints, "of_this_test", Fingerprints())
 
 
 def content(*roots):
     """What the walk makes of some objects."""
-    walk = subject._Walk(PRINTS._takers)
+    prints = Prints.of_this_test
+    walk = subject._Walk(prints._takers)
     walk.take([*roots])
-    walk.take(PRINTS._lasting_values())
+    walk.take(prints._lasting_values())
     walk.finish()
     return walk.tokens
 
@@ -378,13 +389,26 @@ def test_what_is_registered_for_pickling_is_what_that_says():
     assert content(re.compile("a")) == content(re.compile("a")) != content(re.compile("b"))
 
 
-async def test_a_future_that_asyncio_makes_for_itself_is_a_future():
-    """Those in C have attributes, and no `__dict__` by which one could see them."""
-    first, again, other = (asyncio.gather(asyncio.sleep(0, number)) for number in (1, 1, 2))
+def test_a_future_that_asyncio_makes_for_itself_is_a_future():
+    """Those in C have attributes, and no `__dict__` by which one could see them.
+
+    Made outside every task: from Python 3.14 on such a future holds the task that has made it, and a task that runs
+    is the test itself, which leads to all of pytest.
+    """
+    loop = VirtualLoop()
+    first, again, other = (asyncio.gather(loop.create_task(asyncio.sleep(0, number))) for number in (1, 1, 2))
     assert type(first) is not asyncio.Future
     assert content(first) == content(again) != content(other)
     assert subject._hides_something(asyncio.Future)
-    await asyncio.gather(first, again, other)
+    loop.run_until_complete(asyncio.gather(first, again, other))
+    loop.close()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_one_test_names_no_other_one_meets(number):
+    assert not Prints.of_this_test._lasting
+    content(names_them)
+    assert Prints.of_this_test._lasting
 
 
 def test_where_a_task_can_t_be_seen_into_that_is_said(monkeypatch):
@@ -422,7 +446,7 @@ def test_of_time_only_the_distance_counts(ahead):
         loop.main = None
         loop.advance(now)
         loop.call_at(deadline, print)
-        return PRINTS.digest(loop, Scenario(loop))
+        return Prints.of_this_test.digest(loop, Scenario(loop))
 
     assert digest(ahead, ahead + 2) == digest(5, 7)
     assert digest(ahead, ahead + 2) != digest(ahead, ahead + 3)

@@ -4,6 +4,8 @@ import asyncio
 import types
 from collections.abc import Coroutine
 
+from aiojobs import Scheduler
+from aiojobs.testing import settle
 from support.inside import core
 
 
@@ -117,6 +119,39 @@ def _resume(coro, waits_for):
                 return end.value
         else:
             return (yield from coro)
+
+
+def clock():
+    """The time of the running loop."""
+    return asyncio.get_running_loop().time()
+
+
+async def started(scheduler, body):
+    """The job of a body that has taken its first step."""
+    job = await scheduler.spawn(body.run())
+    await settle()
+    return job
+
+
+def with_a_caller_asleep(steps, spawn=lambda scheduler: scheduler.spawn(forever())):
+    """A scheduler of which one slot is free, while the call of `spawn` that got another one has not resumed."""
+    scheduler = Scheduler(limit=3, pending_limit=1)
+    bodies = [Body() for _ in range(3)]
+
+    async def fill():
+        for body in bodies:
+            await scheduler.spawn(body.run())
+        await scheduler.spawn(forever())
+
+    steps.run(fill())
+    call = asyncio.ensure_future(spawn(scheduler))
+    steps.settle()
+    assert books(scheduler) == (3, 1, 1)
+    for body in bodies:
+        body.finish()
+    steps.turn_until(lambda: books(scheduler) == (2, 0, 0))
+    assert not call.done()
+    return scheduler, call
 
 
 def is_closed(coro):

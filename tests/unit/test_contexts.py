@@ -8,7 +8,7 @@ import pytest
 from aiojobs import Scheduler
 from aiojobs.testing import settle
 from support.observing import Recorder
-from unit.bodies import Body, books, forever
+from unit.bodies import Body, books, forever, with_a_caller_asleep
 
 pytestmark = pytest.mark.requirement("SPAWN-4")
 
@@ -163,30 +163,13 @@ async def test_a_context_in_which_the_caller_runs_can_be_shared_by_its_jobs():
     await scheduler.close()
 
 
-def seats_falling_free(steps):
-    """The moment in which a blocked call has got a slot, but sleeps, and another slot is free."""
-    scheduler = Scheduler(limit=3, pending_limit=1)
-    bodies = [Body() for _ in range(3)]
-
-    async def fill():
-        for body in bodies:
-            await scheduler.spawn(body.run())
-        await scheduler.spawn(forever())
-
-    steps.run(fill())
-    call = asyncio.ensure_future(as_user("sleeper", lambda: scheduler.spawn(forever())))
-    steps.settle()
-    assert books(scheduler) == (3, 1, 1)
-    for body in bodies:
-        body.finish()
-    steps.turn_until(lambda: books(scheduler) == (2, 0, 0))
-    assert not call.done()
-    return scheduler, call
+def spawn_as_somebody(scheduler):
+    return as_user("sleeper", lambda: scheduler.spawn(forever()))
 
 
 @pytest.mark.requirement("LIMIT-5", "LIMIT-2")
 def test_a_job_that_starts_behind_one_whose_caller_sleeps_still_runs_in_its_own_context(steps):
-    scheduler, call = seats_falling_free(steps)
+    scheduler, call = with_a_caller_asleep(steps, spawn_as_somebody)
     job = in_context_of("ann", scheduler.spawn_nowait, whoami())
     assert job.active
     steps.settle()
@@ -197,7 +180,7 @@ def test_a_job_that_starts_behind_one_whose_caller_sleeps_still_runs_in_its_own_
 
 @pytest.mark.requirement("START-1")
 def test_a_job_that_starts_behind_one_whose_caller_sleeps_keeps_a_context_that_was_given(steps):
-    scheduler, _call = seats_falling_free(steps)
+    scheduler, _call = with_a_caller_asleep(steps, spawn_as_somebody)
     context = contextvars.copy_context()
     context.run(user.set, "ann")
     job = scheduler.spawn_nowait(whoami(), context=context)

@@ -8,13 +8,9 @@ from aiojobs import Scheduler
 from aiojobs.testing import settle
 from support.inside import core
 from support.observing import Recorder
-from unit.bodies import Body, Counting, begin, books, fails, forever, returns
+from unit.bodies import Body, Counting, begin, books, clock, fails, forever, returns
 
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")
-
-
-def clock():
-    return asyncio.get_running_loop().time()
 
 
 # wait_and_close.

@@ -10,14 +10,10 @@ import pytest
 from aiojobs import JobClosed, Scheduler
 from aiojobs.testing import settle
 from support.observing import Complaints, Recorder
-from unit.bodies import Body, Counting, begin, books, fails, forever, is_closed, returns
+from unit.bodies import Body, Counting, begin, books, clock, fails, forever, is_closed, returns
 from unit.factories import for_jobs, wraps
 
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")
-
-
-def clock():
-    return asyncio.get_running_loop().time()
 
 
 async def with_bodies(count, *, swallows=0, **options):

@@ -7,7 +7,7 @@ import pytest
 from aiojobs import JobClosed, Scheduler
 from aiojobs.testing import settle
 from support.observing import Recorder
-from unit.bodies import Body, Counting, begin, books, fails, forever, is_closed, returns
+from unit.bodies import Body, Counting, begin, books, fails, forever, is_closed, returns, with_a_caller_asleep
 
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")
 
@@ -147,30 +147,10 @@ async def test_a_job_that_came_out_of_the_queue_takes_its_first_step_too():
     assert body.log == CLEAN
 
 
-def seats_falling_free(steps):
-    """A blocked call has got a slot, but its caller sleeps, and another slot is free."""
-    scheduler = Scheduler(limit=3, pending_limit=1)
-    bodies = [Body() for _ in range(3)]
-
-    async def fill():
-        for body in bodies:
-            await scheduler.spawn(body.run())
-        await scheduler.spawn(forever())
-
-    steps.run(fill())
-    call = asyncio.ensure_future(scheduler.spawn(forever()))
-    steps.settle()
-    for body in bodies:
-        body.finish()
-    steps.turn_until(lambda: books(scheduler) == (2, 0, 0))
-    assert not call.done()
-    return scheduler, call
-
-
 @pytest.mark.requirement("START-1", "LIMIT-5")
 @pytest.mark.parametrize("how", ["close", "shutdown"])
 def test_a_job_that_starts_behind_one_whose_caller_sleeps_takes_its_first_step_whatever_comes(steps, how):
-    scheduler, call = seats_falling_free(steps)
+    scheduler, call = with_a_caller_asleep(steps)
     body = Careful()
     job = scheduler.spawn_nowait(body.run())
     closing = begin(job.close() if how == "close" else scheduler.close())

@@ -7,19 +7,9 @@ import pytest
 from aiojobs import JobClosed, Scheduler
 from aiojobs.testing import settle
 from support.observing import Recorder
-from unit.bodies import Body, begin, books, fails, forever, returns
+from unit.bodies import Body, begin, books, clock, fails, forever, returns, started
 
 EVERYWHERE = pytest.mark.loops("virtual", "stock", "uvloop", "eager", "stock-eager")
-
-
-async def started(scheduler, body):
-    job = await scheduler.spawn(body.run())
-    await settle()
-    return job
-
-
-def clock():
-    return asyncio.get_running_loop().time()
 
 
 # What a waiter gets.

@@ -29,6 +29,7 @@ def _head(document: Document) -> Iterator[str]:
     subject = document["subject"]
     machine = [subject["versions"].get(name, ["?"])[0] for name in ("platform", "machine", "python")]
     yield f"Commit {', '.join(subject['commits'])}; {', '.join(machine)}."
+    yield f"Builds of the library that were run: {', '.join(subject['builds']) or 'none'}."
     yield ""
     counts = document["counts"]
     yield from _bullets(

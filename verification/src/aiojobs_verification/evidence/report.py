@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs_verification.evidence.evidence import Status
-from aiojobs_verification.evidence.verdict import Standing, settled_so_far
+from aiojobs_verification.evidence.verdict import Standing, builds, settled_so_far
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +69,10 @@ def compose(sources: Sources, assessment: Assessment, chain: Chain) -> dict[str,
         "kinds": dict(sources.kinds),
         "requirements": [_requirement(one, sources, assessment) for one in sources.promises],
         "assumptions": [dict(one) for one in sources.assumptions],
-        "left_out": [*_not_due(chain, assessment.tier), *(one for step in steps for one in _left_out(step))],
+        "left_out": [
+            *_not_due(chain, assessment.tier, sources.evidence),
+            *(one for step in steps for one in _left_out(step)),
+        ],
         "skips": [skip for step in steps for skip in _skips(step)],
         "timings": {step.step: _timing(step) for step in steps},
     }
@@ -113,11 +116,13 @@ def _crash(step: Evidence) -> dict[str, str]:
 def _subject(steps: Sequence[Evidence], digests: Mapping[str, str]) -> dict[str, Any]:
     """What was checked; more than one value under a key means that the evidence is of different runs."""
     subjects = [step.subject for step in steps]
+    passed = [step.findings.figures for step in steps if step.findings.status is Status.PASS]
     versions: dict[str, set[str]] = {}
     for subject in subjects:
         for name, version in subject.versions.items():
             versions.setdefault(name, set()).add(version)
     return {
+        "builds": sorted({str(figures["build"]) for figures in passed if "build" in figures}),
         "commits": sorted({subject.commit for subject in subjects}),
         "sources": sorted({subject.source for subject in subjects}),
         "specification": dict(digests),
@@ -135,8 +140,8 @@ def _step(step: Evidence) -> dict[str, Any]:
     return {key: value for key, value in step.as_dict().items() if key not in _SAID_ELSEWHERE}
 
 
-def _not_due(chain: Chain, tier: str) -> Iterator[dict[str, Any]]:
-    if left := len(chain.steps) - len(chain.due(tier)):
+def _not_due(chain: Chain, tier: str, evidence: Mapping[str, Evidence]) -> Iterator[dict[str, Any]]:
+    if left := len(chain.steps) - len(chain.due(tier, builds(chain, tier, evidence))):
         yield {"step": "all", "what": "steps", "count": left}
 
 
