@@ -151,8 +151,7 @@ class JobState(Node):
         name: str | None,
         context: contextvars.Context | None,
     ) -> None:
-        """The beginning: as a job is made in many places, and seldom of a class of somebody else's, it is no call of
-        the class, which would cost as much as all that is done here."""
+        """The beginning of a job that was made by ``__new__``: calling its class would cost as much as all of this."""
         self.before = self.after = None
         self.current = INITIAL
         self.ending = None

@@ -74,7 +74,7 @@ class Followed:
         self.end = None
 
 
-def create_plainly(
+def create_plainly(  # noqa: PLR0917 - called in one place, with what is there
     loop: asyncio.AbstractEventLoop,
     run: Any,
     name: str | None,
