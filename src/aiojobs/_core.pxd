@@ -1,7 +1,7 @@
 import cython
 
 from aiojobs._admission cimport Admission
-from aiojobs._calling cimport BoundLoop
+from aiojobs._bound_loop cimport BoundLoop
 from aiojobs._job_state cimport JobState, Owner
 from aiojobs._ownership cimport claim
 from aiojobs._parts cimport Starter

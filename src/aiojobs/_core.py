@@ -45,8 +45,9 @@ from typing import Any, NoReturn, TypeVar, cast
 
 from . import _validate
 from ._admission import Admission, Next, Verdict
+from ._bound_loop import BoundLoop
 from ._callgraph import CALL_GRAPH, unlink
-from ._calling import BoundLoop, cancel, close_coro, make_room, name_of, resolve, tell
+from ._calling import cancel, close_coro, make_room, name_of, resolve, tell
 from ._events import ACCEPT
 from ._exceptions import PendingQueueFull
 from ._job import Job
@@ -150,7 +151,7 @@ class Core(Owner):
         self.on_idle = None
 
     def __del__(self) -> None:
-        with suppress(AttributeError):
+        with suppress(AttributeError, TypeError):  # of one that was never built
             for job in (*self.slots, *self.queue, *self.places.values()):
                 release(job.coro)
 

@@ -1,4 +1,4 @@
-from aiojobs._calling cimport BoundLoop
+from aiojobs._bound_loop cimport BoundLoop
 from aiojobs._queue cimport Node
 
 cdef object INITIAL, _RAISED, _TIMED_OUT, CoroutineType

@@ -27,7 +27,8 @@ from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import Any, Final
 
-from ._calling import BoundLoop, tell
+from ._bound_loop import BoundLoop
+from ._calling import tell
 from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
 from ._ownership import name_of_type
 from ._queue import Node

@@ -8,6 +8,8 @@ cdef extern from "Python.h":
         PYGEN_ERROR
     PySendResult PyIter_Send(object iterator, object value, PyObject **result)
 
+__all__ = ("is_untouched",)
+
 cdef object _PROBE = object()
 
 

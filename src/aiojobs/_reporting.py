@@ -26,7 +26,8 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ._calling import BoundLoop, exits, shown, stop_loop
+from ._bound_loop import BoundLoop
+from ._calling import exits, shown, stop_loop
 from ._events import ACCEPT, ExceptionContext, Observer, Record
 from ._job import Job
 from ._lifecycle import TERMINAL, Event, Outcome

@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 from . import _validate
 from ._admission import Admission
 from ._backpressure import Backpressure
-from ._calling import BoundLoop
+from ._bound_loop import BoundLoop
 from ._closing import Closing
 from ._core import Core
 from ._events import ExceptionContext, Observer

@@ -18,7 +18,8 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ._calling import BoundLoop, coro_of, is_running, name_of, plain, shown, time_of, when_of
+from ._bound_loop import BoundLoop
+from ._calling import coro_of, is_running, name_of, plain, shown, time_of, when_of
 from ._core import Core
 from ._job import Job
 from ._lifecycle import State

@@ -11,6 +11,7 @@ import aiojobs
 from aiojobs import Scheduler
 from aiojobs._queue import Queue
 from aiojobs.testing import settle
+from support.builds import replaces_what_is_compiled
 from support.inside import core
 from unit.bodies import Body, fails, forever, returns
 
@@ -66,6 +67,7 @@ class UnwalkableQueue(Queue):
         raise AssertionError("walked through")
 
 
+@replaces_what_is_compiled
 async def test_no_step_of_one_job_walks_through_the_books():
     scheduler = Scheduler(limit=2, pending_limit=2, exception_handler=lambda *_: None)
     inside = core(scheduler)

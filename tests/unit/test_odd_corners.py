@@ -3,13 +3,14 @@
 import asyncio
 import contextvars
 import functools
+import inspect
 import sys
 
 import pytest
 
 from aiojobs import Scheduler, _calling, _core, _launching, _ownership, _steps, _tasks
-from aiojobs._run import is_untouched
 from aiojobs.testing import settle
+from support.builds import replaces_what_is_compiled
 from support.inside import closing, following
 from support.observing import Complaints, Recorder
 from unit.bodies import Body, books, fails, forever, is_closed, returns
@@ -402,6 +403,10 @@ async def test_a_create_task_that_was_replaced_or_rewritten_is_told_from_the_loo
         create_task.__code__ = before
 
 
+def is_untouched(coro):
+    return inspect.getcoroutinestate(coro) == inspect.CORO_CREATED
+
+
 async def test_a_replaced_create_task_that_fails_when_it_has_begun_is_not_called_again(monkeypatch):
     loop, context, calls = asyncio.get_running_loop(), contextvars.copy_context(), []
 
@@ -523,6 +528,7 @@ async def test_a_create_task_that_refuses_every_keyword_and_none_is_given_up():
 
 
 @pytest.mark.requirement("SPAWN-1")
+@replaces_what_is_compiled
 async def test_a_job_whose_own_coroutine_cannot_be_made_keeps_no_slot(monkeypatch):
     def no_room(*_):
         raise MemoryError("no room")
@@ -570,6 +576,7 @@ def fails_at_once(error):
     raise error
 
 
+@replaces_what_is_compiled
 def test_a_stack_without_room_for_anything_keeps_no_slot(steps, monkeypatch):
     """What a spawn falls back on when not even giving up the job has room; see test_foreign_code for the sweep."""
     scheduler = Scheduler(limit=1)

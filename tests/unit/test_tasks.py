@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from aiojobs import _calling, _tasks
+from aiojobs import _bound_loop, _calling, _tasks
 
 
 class Kept:
@@ -129,7 +129,7 @@ def test_frames_of_ones_own_code_are_taken_off_and_those_behind_them_stay():
 
 @pytest.mark.requirement("START-3")
 def test_a_loop_that_knows_of_no_factories_has_none():
-    bound = _calling.BoundLoop("a scheduler")
+    bound = _bound_loop.BoundLoop("a scheduler")
     bound.loop = SimpleNamespace()
     assert bound.has_task_factory() is False
     bound.loop = SimpleNamespace(get_task_factory=lambda: None)

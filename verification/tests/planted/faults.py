@@ -788,7 +788,7 @@ def failed_cleanup_is_told_twice(original, modules):
 
 
 @fault(
-    "_calling.BoundLoop.call_out",
+    "_bound_loop.BoundLoop.call_out",
     among("cancel raises"),
     SHUT_5="raises PartyFailure('cancel')",
     CLOSE_3="answers PartyFailure('cancel')",
