@@ -76,7 +76,10 @@ async def test_it_shows_jobs_waits_failures_and_arrows():
         text = await tab.value(TEXT)
         assert "2 jobs can’t go on: all slots are held" in text
         assert "report 0 (" in text
-        assert "Ways out: scheduler.set_limit(3) or more lets start what they wait for; job.close() of one" in text
+        assert (
+            "Ways out: scheduler.set_limit(3) or more lets start what they wait for; job.close() of one"
+            in text
+        )
         for name in ("part 0.0", "part 1.2", "charge 7", "ConnectionResetError: the gateway is gone"):
             assert name in text
         assert await tab.value("document.title") == "orders"
