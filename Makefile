@@ -55,12 +55,12 @@ test: ## the tests of the library with 100 % branch coverage, then once more in 
 	@printf '==> Branch coverage of the runtime%s\n' '$(if $(COUNTED),,: measured on the pure build alone)'
 	@$(if $(COUNTED),$(COVERAGE) report,true) || sh .ci/whose $$? "Lines or branches of src/aiojobs are not executed by any test: the column \"Missing\" names them."
 	@printf '==> Tests, asyncio debug mode\n'
-	@PYTHONASYNCIODEBUG=1 $(BUILT) python -W error -m pytest -q -m "not slow" $(LIBRARY) || sh .ci/whose $$? "A test fails only in debug mode: PYTHONASYNCIODEBUG=1 .ci/env python -m pytest <file>::<name>" $(NO_TEST)
+	@PYTHONASYNCIODEBUG=1 $(BUILT) python -W error -m pytest -q -m "not slow and not real_time" $(LIBRARY) || sh .ci/whose $$? "A test fails only in debug mode: PYTHONASYNCIODEBUG=1 .ci/env python -m pytest <file>::<name>" $(NO_TEST)
 
 test-all: ## `make test` on each of Python 3.11 to 3.15 that this machine has; it says which are not there
 	@sh .ci/test-all "$(MAKE)"
 
-test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers (some minutes)
+test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers (some minutes; apt-get installs PostgreSQL if there is none)
 	@LOCK=compat $(BUILT) python -m tests.compat
 
 docs: ## the documentation site, with search: build/site; a warning is an error (1 min)
