@@ -19,8 +19,8 @@ import pytest
 from aiojobs_verification.cli import explore, fuzz, pools
 from aiojobs_verification.cli.commands import NOT_HERE, main
 from aiojobs_verification.simulation.search.scopes import read_cases
-from compat.many_machines import portions
 from compat.dask_cluster.processes import PATIENCE, ROOT, dask, environment_of
+from compat.many_machines import portions
 
 pytestmark = pytest.mark.loops("stock")
 
