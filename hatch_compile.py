@@ -12,8 +12,8 @@ Rules of this file
 
     Nothing is written into the source tree. The wheel has the text of the compiled modules too, for tracebacks.
 
-As a program it makes the compiled build in ``build/compiled-3.11``, a folder that stands before ``src`` on the path,
-and runs a command there, or prints which folder that is::
+As a program it makes the compiled build in ``build/compiled-3.11``, puts that folder before ``src`` on the path, and
+runs a command there, if it is given one::
 
     python hatch_compile.py python -m pytest tests/unit
 
@@ -53,7 +53,8 @@ DIRECTIVES: Final = {"language_level": "3", "annotation_typing": False, "binding
 TREE: Final = ROOT / "build" / f"compiled-{sys.version_info.major}.{sys.version_info.minor}"
 NOT_HERE: Final = 77
 _KEYS: Final = "compiled.json"
-_ARGUMENTS: Final = [] if os.name == "nt" else ["-g0"]  # symbols for a debugger: nine tenths of the wheel
+# No symbols for a debugger, which were nine tenths of the wheel; no warnings about text that Cython wrote.
+_ARGUMENTS: Final = [] if os.name == "nt" else ["-g0", "-w"]
 
 
 class CompiledCore(BuildHookInterface):  # type: ignore[type-arg]
@@ -220,7 +221,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def main(command: list[str]) -> int:
-    """Make the compiled build, and become the command; without one, say where the build is."""
+    """Make the compiled build, and become the command, if there is one."""
     why = obstacle() or ("" if importlib.util.find_spec("Cython") else "Cython is not installed")
     if why:
         sys.stderr.write(f"the core can't be compiled here: {why}\n")
@@ -237,7 +238,6 @@ def main(command: list[str]) -> int:
     if command:
         sys.stdout.flush()
         os.execvp(command[0], command)  # noqa: S606
-    sys.stdout.write(f"{TREE}\n")
     return 0
 
 

@@ -29,11 +29,12 @@ _CORE = ("_queue",)
 def _which_build() -> str:
     """What was really imported. Half of a core is none: its modules rely on each other's layout."""
     files = [str(sys.modules[f"{__name__}.{name}"].__file__) for name in _CORE]
-    compiled = [file for file in files if file.endswith((".so", ".pyd"))]
-    if compiled and len(compiled) < len(files):
-        missing = ", ".join(sorted(set(files).difference(compiled)))
-        raise ImportError(f"aiojobs is compiled in parts, install it again: not compiled are {missing}")
-    return "compiled" if compiled else "pure"
+    plain = [file for file in files if not file.endswith((".so", ".pyd"))]
+    if plain and len(plain) < len(files):
+        raise ImportError(
+            f"aiojobs is compiled in parts, install it again: not compiled are {', '.join(plain)}"
+        )
+    return "pure" if plain else "compiled"
 
 
 __build__ = _which_build()

@@ -138,6 +138,7 @@ TEXTS = {
     ("docs/howto/logging.md", '{"order": 1, "event": "sending"'): "tests/compat/pages/test_logging.py",
     ("docs/howto/metrics.md", "aiojobs_jobs_total"): "tests/exporters/test_pages.py",
     ("docs/howto/observe-and-trace.md", "└── (T) Task-1"): "tests/unit/test_callgraph.py",
+    ("docs/howto/periodic-and-keyed-work.md", "report 1 begins"): "tests/compat/pages/test_timetables.py",
     ("docs/howto/see-inside.md", "scheduler 1: open"): "tests/seeing/test_dump.py",
     ("docs/howto/shut-down-on-signals.md", "SIGTERM "): DRAWING,
     ("docs/howto/trace-with-opentelemetry.md", "5cab277f59e41b3d under -"): "tests/exporters/test_pages.py",

@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from docs import pages
+from support.library import SOURCES
 
 PAGE = "docs/howto/several-workers.md"
 FILE = "service.py"
@@ -100,7 +101,7 @@ def client(port, keep_alive):
 
 
 def environment(workers):
-    return {**os.environ, "PYTHONPATH": str(pages.ROOT / "src"), "WEB_CONCURRENCY": str(workers)}
+    return {**os.environ, "PYTHONPATH": SOURCES, "WEB_CONCURRENCY": str(workers)}
 
 
 @asynccontextmanager

@@ -84,6 +84,10 @@ class Step:
     build: str = ""
     """The build of the library that it runs; "" if the builds make no difference to it."""
 
+    def due(self, tier: str, builds: Collection[str]) -> bool:
+        """Whether a run of this tier, on these builds, has to have evidence of it."""
+        return tier in self.tiers and self.build in {"", *builds}
+
     def arguments(self, tier: str) -> tuple[str, ...]:
         """The command for a tier, its placeholders still in place."""
         return (*(_COMPILING if self.build == COMPILED else ()), *self.command, *self.extra.get(tier, ()))
@@ -109,7 +113,7 @@ class Chain:
 
     def due(self, tier: str, builds: Collection[str] = BUILDS) -> list[Step]:
         """The steps that a run of this tier, on these builds, has to have evidence of."""
-        return [step for step in self.steps if tier in step.tiers and step.build in {"", *builds}]
+        return [step for step in self.steps if step.due(tier, builds)]
 
     def kinds(self) -> tuple[str, ...]:
         """Every kind that some link provides, built or not, in the order of the links."""

@@ -2,11 +2,11 @@
 
 A test says which promises it speaks for with ``@pytest.mark.requirement("LIMIT-1", …)``. This plugin
 
-* says which build of the library is tested, and from where;
 * refuses a run in which a test names an id that ``spec/requirements.toml`` does not have, or names none:
   a link to nothing would look like coverage;
 * watches every phase of every test (a failing teardown is a failing test);
-* with ``--evidence FILE`` writes what it saw: which test spoke for which id, with which outcome.
+* with ``--evidence FILE`` writes what it saw: which test spoke for which id, with which outcome, and which
+  build of the library was imported.
 
 What counts is decided by the reader of that file, not here; here nothing is rounded up. In particular a
 skipped test and an expected failure are recorded as what they are.
@@ -20,7 +20,6 @@ import json
 import sys
 import tomllib
 from collections import Counter
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -47,12 +46,6 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", f"{MARKER}(*ids): the requirement ids of spec/requirements.toml that this test speaks for"
     )
     config.pluginmanager.register(MarkerRecorder(config), "aiojobs-evidence")
-
-
-def pytest_report_header() -> str:
-    """Which build of the library is tested, as imported."""
-    library = import_module("aiojobs")
-    return f"aiojobs: the {library.__build__} build in {Path(str(library.__file__)).parent}"
 
 
 class MarkerRecorder:
