@@ -15,7 +15,7 @@ import asyncio, signal
 from examples import crawler, sites
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the run of the tests was started with
-sites.SECONDS = 0.1
+sites.SECONDS = 0.3
 asyncio.run(crawler.main())
 """
 
