@@ -4,6 +4,7 @@
 #   TIER=smoke|full           how far `make verify` goes
 #   FAILFAST=0                `make verify` goes on after a failure (default: it tells the first one and stops)
 #   STRICT=1                  `make verify` also fails when its verdict is INCOMPLETE
+#   CLUSTER=tcp://…           `make fuzz` uses the workers of this Dask cluster
 #   BUILD=pure|compiled       which build of the library test, test-compat, verify (smoke), bench and dist are about
 #   QUICK=1 or FULL=1         how far `make bench` goes: below a minute, or up to a million jobs
 #
@@ -16,6 +17,7 @@ FAILFAST ?= 1
 BUILD ?= pure
 QUICK ?=
 FULL ?=
+CLUSTER ?=
 ENV := PYTHON="$(PYTHON)" BUILD=pure sh .ci/env
 # Where it makes a difference which build of the library is imported.
 BUILT := PYTHON="$(PYTHON)" BUILD="$(BUILD)" sh .ci/env
@@ -53,12 +55,12 @@ test: ## the tests of the library with 100 % branch coverage, then once more in 
 	@printf '==> Branch coverage of the runtime%s\n' '$(if $(COUNTED),,: measured on the pure build alone)'
 	@$(if $(COUNTED),$(COVERAGE) report,true) || sh .ci/whose $$? "Lines or branches of src/aiojobs are not executed by any test: the column \"Missing\" names them."
 	@printf '==> Tests, asyncio debug mode\n'
-	@PYTHONASYNCIODEBUG=1 $(BUILT) python -W error -m pytest -q -m "not slow" $(LIBRARY) || sh .ci/whose $$? "A test fails only in debug mode: PYTHONASYNCIODEBUG=1 .ci/env python -m pytest <file>::<name>" $(NO_TEST)
+	@PYTHONASYNCIODEBUG=1 $(BUILT) python -W error -m pytest -q -m "not slow and not real_time" $(LIBRARY) || sh .ci/whose $$? "A test fails only in debug mode: PYTHONASYNCIODEBUG=1 .ci/env python -m pytest <file>::<name>" $(NO_TEST)
 
 test-all: ## `make test` on each of Python 3.11 to 3.15 that this machine has; it says which are not there
 	@sh .ci/test-all "$(MAKE)"
 
-test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers (some minutes)
+test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers (some minutes; apt-get installs PostgreSQL if there is none)
 	@LOCK=compat $(BUILT) python -m tests.compat
 
 docs: ## the documentation site, with search: build/site; a warning is an error (1 min)
@@ -84,7 +86,7 @@ lint: ## ruff, ruff format, codespell, mypy --strict and pyright (1 min)
 	@$(ENV) sh .ci/lint
 
 fuzz: ## drive the real scheduler at random until you stop it, on all cores; findings are kept in build/findings
-	@$(ENV) python -m aiojobs_verification fuzz
+	@$(if $(CLUSTER),LOCK=compat) $(ENV) python -m aiojobs_verification fuzz $(if $(CLUSTER),--cluster $(CLUSTER))
 
 bench: ## what a job costs here, with aiojobs 1.4.0, and in plain asyncio: build/bench/bench.md (8 min)
 	@LOCK=bench $(BUILT) python -m benchmarks run --build $(BUILD) --tier $(if $(FULL),full,$(if $(QUICK),quick,default))

@@ -51,7 +51,7 @@ async def cluster(address: str | None) -> AsyncGenerator[distributed.Client]:
             yield client
         return
     here = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, asynchronous=True
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", asynchronous=True
     )
     async with here, distributed.Client(here, asynchronous=True) as client:
         yield client

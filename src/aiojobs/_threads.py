@@ -5,15 +5,21 @@ The rules of this file
 Nothing of a scheduler is touched but in its loop's own thread. What the caller holds is a
 ``concurrent.futures.Future``, which can be cancelled until the job is accepted and not afterwards: a caller whose
 cancellation succeeded has no job, and one whose cancellation was refused will get it.
+
+A loop that is closed tells nobody: neither the calls that it has not come to nor those that it had waiting. So who
+waits for an answer looks from time to time whether there is a loop left to give one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future
+import time
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import _ownership, _validate
 from ._calling import close_coro, shown
@@ -28,6 +34,49 @@ if TYPE_CHECKING:
 __all__ = ("Threads",)
 
 _T = TypeVar("_T")
+
+_PULSE: Final = 0.5
+"""Seconds after which a caller that waits notices at the latest that the loop was closed."""
+_ending: Final = Lock()
+"""For callers that wait for the same answer and notice at once."""
+
+
+class _Call(Future[Job[_T]]):
+    """What the caller holds; a loop that was closed is an answer too."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def result(self, timeout: float | None = None) -> Job[_T]:
+        """The job; for as long as that takes, or `timeout` seconds at most."""
+        self._wait(timeout)
+        try:
+            return super().result(0)
+        finally:
+            del self  # the traceback of what it holds has this frame (BOOK-3)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What came in place of a job, or None."""
+        self._wait(timeout)
+        return super().exception(0)
+
+    def _wait(self, timeout: float | None) -> None:
+        """Until there is an answer, or the time is over."""
+        now = time.monotonic()
+        deadline = None if timeout is None else now + timeout
+        while not self.done() and (deadline is None or now < deadline):
+            with suppress(TimeoutError, CancelledError):
+                super().exception(_PULSE if deadline is None else min(_PULSE, deadline - now))
+            if self._loop.is_closed():
+                self._end()
+            now = time.monotonic()
+
+    def _end(self) -> None:
+        """Nobody else will answer any more."""
+        with _ending:
+            if not self.done():
+                _fail_call(self, RuntimeError("the scheduler's loop was closed before it came to this call"))
 
 
 class Threads:
@@ -63,13 +112,20 @@ class Threads:
                 "this is the thread of the scheduler's own loop: call spawn() or spawn_nowait()"
             )
         _ownership.check(coro)
-        future: Future[Job[_T]] = Future()
+        future: _Call[_T] = _Call(loop)
         try:
-            loop.call_soon_threadsafe(self._enter, future, coro, name)
+            loop.call_soon_threadsafe(self._take, [(future, coro, name)])
         except BaseException:
             self._drop(coro)
             raise
         return future
+
+    def _take(self, call: list[tuple[Future[Any], Coroutine[Any, Any, Any], str | None]]) -> None:
+        """Take a call out of what the loop's handle keeps.
+
+        From Python 3.14 on the traceback of what the caller is given leads to that handle (``BOOK-3``).
+        """
+        self._enter(*call.pop())
 
     def _enter(self, future: Future[Any], coro: Coroutine[Any, Any, Any], name: str | None) -> None:
         """Spawn in the loop's own thread, in the context of the caller."""

@@ -197,7 +197,7 @@ def test_the_script_ends_as_its_command_does(folder):
 
 def test_where_there_is_no_postgresql_it_is_installed(folder, monkeypatch):
     postgres = module(monkeypatch, "postgres")
-    commands, there = [], postgres.programs()
+    commands, there = [], Path("/usr/lib/postgresql/15/bin")
     answers = iter([None, there])
     monkeypatch.setattr(postgres, "programs", lambda: next(answers))
     monkeypatch.setattr(postgres.shutil, "which", lambda name: f"/usr/bin/{name}")
@@ -243,6 +243,16 @@ async def test_a_task_that_was_deferred_in_a_transaction_is_never_there_when_it_
     assert ("order 1" in said, await shop.tasks()) == (False, {2: ("succeeded", 1)})
 
 
+async def test_a_task_that_is_deferred_by_another_connection_is_there_whatever_becomes_of_the_transaction(
+    shop,
+):
+    async with await psycopg.AsyncConnection.connect(shop.database) as connection:
+        await connection.execute("INSERT INTO orders VALUES (1)")
+        await shop.orders.deliver.defer_async(number=1, seconds=0)
+        await connection.rollback()
+    assert await shop.tasks() == {1: ("todo", 0)}
+
+
 @pytest.mark.requirement("SHUT-7", "SHUT-8")
 async def test_at_sigterm_tasks_are_finished_or_put_back_and_nothing_was_dropped(shop):
     worker = await shop.start()
@@ -256,7 +266,7 @@ async def test_at_sigterm_tasks_are_finished_or_put_back_and_nothing_was_dropped
 
 async def test_without_retry_a_task_that_a_shutdown_cancels_is_never_tried_again(shop):
     source = (shop.folder / ORDERS).read_text()
-    (shop.folder / ORDERS).write_text(source.replace(", retry=ATTEMPTS", ""))
+    (shop.folder / ORDERS).write_text(source.replace(", retry=ATTEMPTS - 1", ""))
     worker = await shop.start()
     await shop.take(1, 60)
     await heard(worker, "order 1: attempt 1")
@@ -272,9 +282,22 @@ async def test_the_worker_is_a_job_that_close_stops_gracefully(shop, monkeypatch
     await scheduler.idle()  # it is not waited for
     await shop.take(1, 1)
     await shop.until(1, "doing")
+    assert scheduler.active_count == 1
     report = await scheduler.close()
     assert (job.outcome.name, report.dropped, scheduler.active_count) == ("CANCELLED", 0, 0)
     assert await shop.tasks() == {1: ("succeeded", 1)}
+
+
+@pytest.mark.requirement("SHUT-4", "SHUT-8")
+async def test_while_other_jobs_are_drained_the_worker_goes_on(shop, monkeypatch):
+    worker = module(monkeypatch, "worker")
+    scheduler = aiojobs.Scheduler(close_timeout=worker.GRACEFUL + 1)
+    await scheduler.spawn(worker.work(), drain=False)
+    other = await scheduler.spawn(shop.until(1, "succeeded"))
+    drained = asyncio.create_task(scheduler.wait_and_close())
+    await shop.take(1, 0)
+    report = await drained
+    assert (await other, report.dropped) == (1, 0)
 
 
 @pytest.mark.requirement("SHUT-2", "LIMIT-6")
@@ -304,6 +327,32 @@ async def test_after_sigkill_one_of_the_other_workers_begins_the_task_again(shop
     said = "".join([await shop.stop(other) for other in others])
     assert said.splitlines() == ["order 1: attempt 2", "order 1: sent"]
     assert await shop.parcels() == [1]
+    looks = [
+        task.task_kwargs["timestamp"]
+        for task in await shop.orders.app.job_manager.list_jobs_async(task="retry_stalled")
+    ]
+    assert len(looks) == len(set(looks)) > 0, "each second one of them looked"
+
+
+async def test_if_nobody_looks_for_stalled_tasks_they_are_never_begun_again(shop):
+    source = (shop.folder / ORDERS).read_text()
+    (shop.folder / ORDERS).write_text(re.sub(r"^@app.periodic.*\n", "", source, flags=re.MULTILINE))
+    victim = await shop.start()
+    await shop.take(1, 1)
+    await heard(victim, "order 1: attempt 1")
+    await shop.stop(victim, signal.SIGKILL)
+    other = await shop.start()
+    await asyncio.sleep(shop.orders.SILENCE + 1.5)  # that nothing happens takes its time
+    assert await shop.tasks() == {1: ("doing", 0)}
+    assert await shop.stop(other) == ""
+
+
+async def test_a_task_that_raises_is_given_up_after_as_many_attempts(shop):
+    await shop.orders.deliver.defer_async(number=1, seconds=0)  # there is no such order
+    worker = await shop.start()
+    assert await shop.until(1, "failed") == shop.orders.ATTEMPTS
+    said = await shop.stop(worker)
+    assert said.count("order 1: attempt") == shop.orders.ATTEMPTS
 
 
 async def test_a_worker_that_stands_still_for_too_long_goes_on_beside_the_one_that_has_its_task_now(shop):

@@ -10,6 +10,8 @@ Rules of this file
     a test runs -->`` quotes functions and classes of a program; an ``output`` block after it is what that
     program says that it prints. ``<!-- not run: the reason -->`` is anything else.
 
+    ``<!-- slow -->`` before a program says that it takes more than `LONG` seconds of real time.
+
     A block marked ``sh`` is an example too if an ``output`` block follows. It runs in the folder in which
     the program before it has just been run. In an output ``…`` stands for anything within a line.
 
@@ -32,11 +34,14 @@ from pathlib import Path
 from support.library import SOURCES
 
 ROOT = Path(__file__).resolve().parents[2]
+LONG = 6.5
+"""Seconds of real time that a program takes at most, unless its page calls it slow."""
 
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: [^>]+-->\s*\Z")
 _FILE = re.compile(r"<!-- file ([\w.]+), run by (tests/[\w/]+\.py) -->\s*\Z")
 _QUOTE = re.compile(r"<!-- not run: from (examples/\w+\.py), which a test runs(?: over loopback)? -->\s*\Z")
+_SLOW = re.compile(r"<!-- slow -->\s*\Z")
 _PRINTS = re.compile(r"\bprints\n\n((?: {4}.*\n)+)")
 _HEADING = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -53,6 +58,8 @@ class Example:
     output: str | None
     program: "Example | None" = None
     """If this is a command: the program before it."""
+    slow: bool = False
+    """Whether the page says that it takes its time."""
 
     def __str__(self):
         return f"{self.page}:{self.line}"
@@ -125,7 +132,8 @@ def examples(page):
     program = None
     for block, line, output in _blocks(content):
         if block[1] == "python" and not _left_out(content, block):
-            program = Example(page, line, block[2], output)
+            slow = _SLOW.search(content, 0, block.start()) is not None
+            program = Example(page, line, block[2], output, slow=slow)
             found.append(program)
         elif block[1] == "sh" and output is not None and program is not None:
             found.append(Example(page, line, block[2], output, program))
@@ -175,6 +183,11 @@ def quotes(page):
 def python_blocks(page):
     """How many blocks of a page are marked as Python."""
     return sum(block[1] == "python" for block in _FENCE.finditer(text(page)))
+
+
+def texts(page):
+    """What the blocks of a page contain that are marked as nothing but text."""
+    return [block[2] for block in _FENCE.finditer(text(page)) if block[1] == "text"]
 
 
 def orphans(page):
@@ -227,17 +240,34 @@ def run(example, loop_factory, folder):
 
 def run_by_itself(example, folder):
     """Run a program as a reader would, in a process of its own; what it printed, complaints included."""
-    program = folder / "program.py"
-    program.write_text(example.source, encoding="utf-8")
+    (folder / "program.py").write_text(example.source, encoding="utf-8")
     return _run_command("python -u -W error program.py", folder)  # unbuffered, as on a terminal
 
 
-def _run_command(command, folder):
+def run_on_a_real_clock(examples, folder):
+    """Run programs at the same time, each in a process of its own; what each printed."""
+    folders = {example: folder / str(number) for number, example in enumerate(examples)}
+    for example, place in folders.items():
+        place.mkdir()
+        (place / "program.py").write_text(example.source, encoding="utf-8")
+    runner = [sys.executable, "-u", "-W", "error", str(Path(__file__).with_name("real_clock.py"))]
+    subprocess.run([*runner, *map(str, folders.values())], env=_environment(), check=True)
+    return {example: (place / "printed.txt").read_text("utf-8") for example, place in folders.items()}
+
+
+def _environment():
+    """That of a reader: in debug mode asyncio would remark on a slow machine."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    found = {**os.environ, "PATH": path, "PYTHONPATH": SOURCES}
+    found.pop("PYTHONASYNCIODEBUG", None)
+    return found
+
+
+def _run_command(command, folder):
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=folder,
-        env={**os.environ, "PATH": path, "PYTHONPATH": SOURCES},
+        env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

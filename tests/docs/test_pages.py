@@ -1,6 +1,7 @@
 """The checks of the documentation can fail: each finds the fault that was planted for it."""
 
 import logging
+import os
 
 import pytest
 
@@ -138,6 +139,24 @@ def test_what_a_program_prints_is_told_by_its_docstring(tmp_path):
     assert pages.says_that_it_prints("examples/quickstart.py") == "hello\n"
     (tmp_path / "examples/quickstart.py").write_text('"""It says nothing that it prints."""')
     assert pages.says_that_it_prints("examples/quickstart.py") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a program is a fork, and this system has none")
+def test_programs_run_on_a_real_clock_each_as_a_process_of_its_own(tmp_path):
+    sources = [
+        LOGGING,
+        "import atexit, sys\natexit.register(print, 'left')\nsys.exit('in a hurry')\n",
+        "1 / 0\n",
+    ]
+    programs = [pages.Example("page.md", line, source, None) for line, source in enumerate(sources)]
+    logged, left, failed = pages.run_on_a_real_clock(programs, tmp_path).values()
+    assert (logged, left) == ("shown bare\nshown once\n", "in a hurry\nleft\n")
+    assert failed.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_a_program_that_a_page_calls_slow_is_known(tmp_path):
+    (tmp_path / "docs/page.md").write_text("<!-- slow -->\n```python\n1\n```\n\n```python\n2\n```\n")
+    assert [example.slow for example in pages.examples("docs/page.md")] == [True, False]
 
 
 def test_what_an_example_defines_is_had_without_running_it(tmp_path):

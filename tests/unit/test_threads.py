@@ -5,6 +5,7 @@ import concurrent.futures
 import contextvars
 import gc
 import threading
+import types
 import weakref
 
 import pytest
@@ -416,3 +417,85 @@ def test_a_spawn_before_there_is_any_loop_says_that_it_needs_one():
     ):
         Scheduler().spawn_nowait(coro)
     coro.close()
+
+
+# A loop that ends without a word.
+
+
+def start(function, *args):
+    """Call a function in a thread that keeps no process alive; the thread, and a list for what comes of it."""
+    answers = []
+
+    def call():
+        try:
+            answers.append(function(*args))
+        except Exception as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    return thread, answers
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr("aiojobs._threads._PULSE", 0.01)
+
+
+@pytest.mark.parametrize("how", ["result", "exception"])
+@pytest.mark.usefixtures("quick")
+def test_whoever_waits_in_a_thread_gets_an_answer_when_the_loop_is_closed(how):
+    """Of three that wait, two wait for a blocked spawn, and one for a call to which the loop has not come."""
+    coros = [asyncio.sleep(0) for _ in range(4)]
+    scheduler, waiting = Scheduler(limit=1, pending_limit=1), []
+
+    def wait_for(future):
+        waiting.append(start(getattr(future, how)))
+
+    async def main():
+        for coro in coros[:2]:
+            scheduler.spawn_nowait(coro)
+        future = in_thread(scheduler.spawn_threadsafe, coros[2])
+        for _ in range(2):
+            wait_for(future)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    assert scheduler.blocked_count == 1
+    wait_for(in_thread(scheduler.spawn_threadsafe, coros[3]))
+    loop.close()
+    for thread, _ in waiting:
+        thread.join(60)
+    assert [str(error) for _, (error,) in waiting] == [
+        "the scheduler's loop was closed before it came to this call"
+    ] * 3
+    for coro in coros:
+        coro.close()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_whoever_waits_in_a_thread_waits_as_long_as_it_wants():
+    scheduler = await bound(limit=1, pending_limit=1)
+    for _ in range(2):
+        scheduler.spawn_nowait(forever())
+    future = in_thread(scheduler.spawn_threadsafe, forever())
+    for seconds in (0, 0.05):
+        with pytest.raises(concurrent.futures.TimeoutError):
+            await asyncio.to_thread(future.result, seconds)
+    thread, answers = start(future.result)
+    await next(iter(scheduler)).close()
+    await asyncio.to_thread(thread.join)
+    assert answers == [*scheduler][1:]
+    await scheduler.close()
+
+
+async def test_an_answer_that_came_just_before_the_loop_was_closed_stands(monkeypatch):
+    scheduler = await bound(limit=1, pending_limit=1)
+    for _ in range(2):
+        scheduler.spawn_nowait(forever())
+    future = in_thread(scheduler.spawn_threadsafe, forever())
+    monkeypatch.setattr(future, "_loop", types.SimpleNamespace(is_closed=future.cancel))
+    monkeypatch.setattr("aiojobs._threads._PULSE", 0)
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result()
+    await scheduler.close()

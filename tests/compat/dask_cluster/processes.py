@@ -10,11 +10,19 @@ import sys
 import time
 from pathlib import Path
 
-import aiojobs
+from support.library import SOURCES
 
 ROOT = Path(__file__).resolve().parents[3]
-_PLACES = (ROOT, Path(aiojobs.__file__).parents[1], ROOT / "tests", ROOT / "verification/src")
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, _PLACES))}
+
+
+def environment_of(root):
+    """That of a process which imports the tests from here, and all else from a tree."""
+    library = SOURCES if root == ROOT else root / "src"
+    places = (library, root / "verification/src", ROOT, ROOT / "tests")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
+
+
+ENVIRONMENT = environment_of(ROOT)
 PATIENCE = 60
 """Seconds after which something has failed. No test passes or fails by how long anything takes."""
 
@@ -41,11 +49,14 @@ async def until(condition):
 
 
 @contextlib.contextmanager
-def dask(folder, *, workers=2, path=ENVIRONMENT["PYTHONPATH"]):
-    """A cluster of so many workers of one thread each: its address, its scheduler's process and its workers'."""
+def dask(folder, *, workers=2, threads=1, more=(), path=ENVIRONMENT["PYTHONPATH"], join=False):
+    """A cluster of so many workers: its address, its scheduler's process and its workers'.
+
+    With `join` the workers are more of those of the cluster that has been started in the folder.
+    """
     environment = {**ENVIRONMENT, "PYTHONPATH": path}
     file, log = folder / "scheduler.json", folder / "dask.log"
-    with log.open("wb") as said, contextlib.ExitStack() as processes:
+    with log.open("ab") as said, contextlib.ExitStack() as processes:
 
         def run(*words):
             process = start(
@@ -55,13 +66,18 @@ def dask(folder, *, workers=2, path=ENVIRONMENT["PYTHONPATH"]):
             return process
 
         own = ("--host", "127.0.0.1", "--scheduler-file", str(file))
-        scheduler = run("scheduler", *own, "--port", "0")
+        scheduler = None if join else run("scheduler", *own, "--port", "0")
         until = time.monotonic() + PATIENCE
         while not (file.exists() and file.read_text()):
             assert time.monotonic() < until, log.read_text()
             time.sleep(0.05)
-        space = str(folder / "workers")
-        worker = run(
-            "worker", *own, "--nworkers", str(workers), "--nthreads", "1", "--local-directory", space
+        kind = (
+            "--nworkers",
+            str(workers),
+            "--nthreads",
+            str(threads),
+            "--local-directory",
+            str(folder / "workers"),
         )
+        worker = run("worker", *own, *kind, *more)
         yield json.loads(file.read_text())["address"], scheduler, worker

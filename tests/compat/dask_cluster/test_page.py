@@ -18,7 +18,7 @@ pytestmark = pytest.mark.loops("stock")
 def run(*words, folder):
     """What a program prints, which must end well."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", *words],
+        [sys.executable, *words],
         cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=2 * PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

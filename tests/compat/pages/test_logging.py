@@ -46,6 +46,8 @@ def test_structlog_has_what_was_bound_where_a_job_was_spawned():
     assert dropped["event"].startswith("Closing dropped accepted work: 1 cancelled in ")
     assert (dropped["level"], dropped["logger"]) == ("warning", "aiojobs")
     assert dropped["shutdown_report"].startswith("1 cancelled in ")
+    shown = next(block for block in pages.texts(PAGE) if block.startswith("{"))
+    assert pages.Example(PAGE, 0, "", shown).says(done.stdout), done.stdout
 
 
 @pytest.fixture

@@ -262,7 +262,7 @@ def read(path: Path) -> Evidence:
 
 def subject(root: Path) -> Subject:
     """What a run that starts now is about to check."""
-    return Subject(source=source_digest(root), commit=_commit(root), versions=versions())
+    return Subject(source=source_digest(root), commit=commit(root), versions=versions())
 
 
 def source_digest(root: Path) -> str:
@@ -296,7 +296,8 @@ def _subject_files(root: Path) -> Iterable[Path]:
         yield from (path for path in paths if path.is_file() and not _IGNORED.intersection(path.parts))
 
 
-def _commit(root: Path) -> str:
+def commit(root: Path) -> str:
+    """The commit of a source tree; "unknown" outside a repository."""
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
