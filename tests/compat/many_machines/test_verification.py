@@ -130,7 +130,8 @@ def refusals(error):
     ("tree", "options", "says"),
     [
         (
-            {"tree": "other"},
+            "other",
+            {},
             r"commit unknown, not [0-9a-f]{40}; specification [0-9a-f]{16}, not [0-9a-f]{16}(; .*)?",
         ),
         (None, {"more": ("--preload", "compat.many_machines.portions")}, r"Python 3\.11\.0, not [\d.]+"),
