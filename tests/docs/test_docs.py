@@ -129,6 +129,7 @@ def test_an_output_belongs_to_an_example(page):
 DRAWING = None
 TEXTS = {
     ("docs/explanation/architecture.md", "spec/job.toml, spec/scheduler.toml"): DRAWING,
+    ("docs/explanation/two-builds.md", "aiojobs: the pure build"): "tests/packaging/test_two_builds.py",
     ("docs/howto/adaptive-limit.md", "room for 20, limit  8"): "tests/docs/test_recipes.py",
     ("docs/howto/call-from-threads.md", "accepted reading 20"): "tests/docs/test_recipes.py",
     ("docs/howto/durable-work.md", "order 1: attempt 1"): "tests/compat/test_procrastinate.py",
