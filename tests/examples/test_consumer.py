@@ -18,7 +18,6 @@ sys.exit(asyncio.run(consumer.consume(int(sys.argv[1]))))
 MESSAGES = range(1, 11)
 
 
-@pytest.mark.requirement("SHUT-4", "SPAWN-1")
 def test_sigterm_finishes_what_was_accepted_and_gives_the_rest_back():
     assert run_in_time("consumer") == said("consumer")
 
@@ -61,7 +60,6 @@ def test_what_a_killed_consumer_has_not_done_is_handled_by_the_next(broker):
     assert waiting(broker) == []
 
 
-@pytest.mark.requirement("SHUT-4", "SPAWN-1")
 def test_a_message_is_done_or_waits_whenever_the_signal_comes(broker):
     statuses = asyncio.run(asyncio.wait_for(with_consumers(broker, (1, "terminate"), (2, "terminate")), 60))
     assert statuses == [0, 0]
