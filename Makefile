@@ -4,6 +4,8 @@
 #   TIER=smoke|full           how far `make verify` goes
 #   FAILFAST=0                `make verify` goes on after a failure (default: it tells the first one and stops)
 #   STRICT=1                  `make verify` also fails when its verdict is INCOMPLETE
+#   CLUSTER=tcp://…           `make fuzz` uses the workers of this Dask cluster
+#   BUILD=pure|compiled       which build of the library test, test-compat, verify (smoke), bench and dist are about
 #   QUICK=1 or FULL=1         how far `make bench` goes: below a minute, or up to a million jobs
 #
 #   Times are on two cores. The first target makes an environment in one to three minutes: 710 MB, those of compat,
@@ -12,11 +14,17 @@
 TIER ?= smoke
 STRICT ?=
 FAILFAST ?= 1
+BUILD ?= pure
 QUICK ?=
 FULL ?=
-ENV := PYTHON="$(PYTHON)" sh .ci/env
-# Set before the first import: coverage.py would miss lines that a plugin of pytest had imported already.
+CLUSTER ?=
+ENV := PYTHON="$(PYTHON)" BUILD=pure sh .ci/env
+# Where it makes a difference which build of the library is imported.
+BUILT := PYTHON="$(PYTHON)" BUILD="$(BUILD)" sh .ci/env
+# Set before the first import: coverage.py would miss lines that a plugin of pytest had imported already. Of what is
+# compiled no line is seen.
 COVERAGE := $(ENV) python -W error -m coverage
+COUNTED := $(if $(filter compiled,$(BUILD)),,-m coverage run)
 RESOLVE := $(ENV) uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-annotate --quiet --custom-compile-command 'make lock' --output-file
 # uv ends with 1 if there is no solution, and with another code if it could not ask.
 UNRESOLVED := || sh .ci/whose $$? "LOCK: what is asked for can't be had together: see above." \
@@ -43,17 +51,17 @@ env: ## make the virtual environment from the lock file (the other targets do it
 
 test: ## the tests of the library with 100 % branch coverage, then once more in debug mode (5 min)
 	@printf '==> Tests\n'
-	@$(COVERAGE) run -m pytest -q -m "not slow" $(LIBRARY) || sh .ci/whose $$? "A test failed: its story is above. One test alone: .ci/env python -m pytest <file>::<name>" $(NO_TEST)
-	@printf '==> Branch coverage of the runtime\n'
-	@$(COVERAGE) report || sh .ci/whose $$? "Lines or branches of src/aiojobs are not executed by any test: the column \"Missing\" names them."
+	@$(BUILT) python -W error $(COUNTED) -m pytest -q -m "not slow" $(LIBRARY) || sh .ci/whose $$? "A test failed: its story is above. One test alone: .ci/env python -m pytest <file>::<name>" $(NO_TEST)
+	@printf '==> Branch coverage of the runtime%s\n' '$(if $(COUNTED),,: measured on the pure build alone)'
+	@$(if $(COUNTED),$(COVERAGE) report,true) || sh .ci/whose $$? "Lines or branches of src/aiojobs are not executed by any test: the column \"Missing\" names them."
 	@printf '==> Tests, asyncio debug mode\n'
-	@PYTHONASYNCIODEBUG=1 $(ENV) python -W error -m pytest -q -m "not slow" $(LIBRARY) || sh .ci/whose $$? "A test fails only in debug mode: PYTHONASYNCIODEBUG=1 .ci/env python -m pytest <file>::<name>" $(NO_TEST)
+	@PYTHONASYNCIODEBUG=1 $(BUILT) python -W error -m pytest -q -m "not slow and not real_time" $(LIBRARY) || sh .ci/whose $$? "A test fails only in debug mode: PYTHONASYNCIODEBUG=1 .ci/env python -m pytest <file>::<name>" $(NO_TEST)
 
 test-all: ## `make test` on each of Python 3.11 to 3.15 that this machine has; it says which are not there
 	@sh .ci/test-all "$(MAKE)"
 
-test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers (some minutes)
-	@LOCK=compat $(ENV) python -m tests.compat
+test-compat: ## jobs under the packages of other people: tracers, monitors, event loops, Cython, servers (some minutes; apt-get installs PostgreSQL if there is none)
+	@LOCK=compat $(BUILT) python -m tests.compat
 
 docs: ## the documentation site, with search: build/site; a warning is an error (1 min)
 	@LOCK=docs $(ENV) sh .ci/docs
@@ -65,7 +73,7 @@ test-docs: ## the site builds without a warning, and its links, ids and names le
 	@LOCK=docs $(ENV) python -m pytest -q tests/website
 
 verify: ## the chain of evidence, TIER=smoke or full; the verdict is in build/report.html and .md (below 25 min; full: hours)
-	@STRICT="$(STRICT)" FAILFAST="$(FAILFAST)" $(ENV) sh .ci/verify $(TIER)
+	@STRICT="$(STRICT)" FAILFAST="$(FAILFAST)" $(ENV) sh .ci/verify $(TIER) $(BUILD)
 
 generate: ## write the files that are derived from spec/
 	@$(ENV) python -m aiojobs_verification generate
@@ -78,10 +86,10 @@ lint: ## ruff, ruff format, codespell, mypy --strict and pyright (1 min)
 	@$(ENV) sh .ci/lint
 
 fuzz: ## drive the real scheduler at random until you stop it, on all cores; findings are kept in build/findings
-	@$(ENV) python -m aiojobs_verification fuzz
+	@$(if $(CLUSTER),LOCK=compat) $(ENV) python -m aiojobs_verification fuzz $(if $(CLUSTER),--cluster $(CLUSTER))
 
 bench: ## what a job costs here, with aiojobs 1.4.0, and in plain asyncio: build/bench/bench.md (8 min)
-	@LOCK=bench $(ENV) python -m benchmarks run --tier $(if $(FULL),full,$(if $(QUICK),quick,default))
+	@LOCK=bench $(BUILT) python -m benchmarks run --build $(BUILD) --tier $(if $(FULL),full,$(if $(QUICK),quick,default))
 
 demo: ## two small services under load, aiohttp and ASGI, with clients that hang up and a shutdown in the middle (10 s)
 	@printf '==> aiohttp: every order that was accepted is stored\n'
@@ -98,7 +106,7 @@ lock: ## resolve the locks in requirements/ anew, from pyproject.toml and the .i
 
 dist: ## build the sdist and the wheels of library and verification into dist/
 	@rm -rf dist
-	@$(ENV) python -m build --no-isolation --outdir dist . && $(ENV) python -m build --no-isolation --wheel --outdir dist verification || sh .ci/whose $$? "The build failed: see above. The settings are in pyproject.toml under tool.hatch."
+	@AIOJOBS_$(if $(filter compiled,$(BUILD)),COMPILED,PURE)=1 $(ENV) python -m build --no-isolation --outdir dist . && $(ENV) python -m build --no-isolation --wheel --outdir dist verification || sh .ci/whose $$? "The build failed: see above. The settings are in pyproject.toml under tool.hatch."
 
 clean: ## remove what was built, measured and cached; keep the environments
 	@rm -rf build dist .hypothesis .mypy_cache .ruff_cache .pytest_cache .coverage

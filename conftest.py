@@ -2,8 +2,16 @@
 
 import gc
 import sys
+from pathlib import Path
 
 pytest_plugins = ["pytester", "support.loops", "support.specification"]
+
+
+def pytest_report_header() -> str:
+    """Which build of the library is tested, as imported."""
+    import aiojobs  # noqa: PLC0415 - not before coverage is measured
+
+    return f"aiojobs: the {aiojobs.__build__} build in {Path(aiojobs.__file__).parent}"
 
 
 def pytest_collection_finish() -> None:

@@ -62,6 +62,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", choices=TIERS, default="default")
     parser.add_argument("--contender", action="append", default=[], choices=KINDS, metavar="NAME",
                         help=f"measure this one; may be repeated: {', '.join(KINDS)}")  # fmt: skip
+    parser.add_argument("--build", choices=("pure", "compiled"), default="pure",
+                        help="which build of this package; BUILD=compiled .ci/env makes the other one")  # fmt: skip
     parser.add_argument("--rounds", type=int, help="rounds at the sizes of the goals (default: by tier)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the document goes")
     _add_common(parser)
@@ -160,7 +162,7 @@ def _run(asked: argparse.Namespace) -> int:
     about = machine.about(settings.python)
     about |= {"loop": settings.loop, "collector": "on" if settings.collector else "off", "tier": asked.tier}
     about |= {"began": machine.now(), "load at start": machine.load()}
-    samples = run(cells, plan.contestants(asked.contender, patience), settings, Progress())
+    samples = run(cells, plan.contestants(asked.contender, patience, asked.build), settings, Progress())
     about |= {"ended": machine.now(), "load at end": machine.load()}
     made = document(about, samples)
     _OUT.mkdir(parents=True, exist_ok=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ROOT", "about", "free_memory", "installed", "load", "now"]
+__all__ = ["ROOT", "about", "free_memory", "installed", "load", "now", "sources"]
 
 ROOT: Final = Path(__file__).parents[1]
 """Of the repository."""
@@ -28,6 +29,12 @@ def about(python: str) -> dict[str, str]:
         "python": _said([python, "-c", describe]),
         "commit": _commit(),
     }
+
+
+def sources(build: str) -> Path:
+    """The folder on the path in which a build of this package is."""
+    compiled = ROOT / "build" / f"compiled-{sys.version_info.major}.{sys.version_info.minor}"
+    return compiled if build == "compiled" else ROOT / "src"
 
 
 def installed(python: str, package: str) -> str:

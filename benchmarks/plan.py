@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from .contenders import BARE, BASELINE, KINDS, OWN
-from .machine import ROOT
+from .machine import sources
 from .rounds import Cell, Contestant
 from .workloads import WORKLOADS, sizes
 
@@ -58,9 +58,13 @@ EFFORTS: Final = {
 }
 
 
-def contestants(labels: Sequence[str], patience: tuple[float, float]) -> list[Contestant]:
-    """The contenders of those names, or all. This package is in src/, aiojobs 1.4.0 is installed."""
-    own, (more, less) = str(ROOT / "src"), patience
+def contestants(
+    labels: Sequence[str], patience: tuple[float, float], build: str = "pure"
+) -> list[Contestant]:
+    """The contenders of those names, or all. This package is in the folder of its build, aiojobs 1.4.0 is
+    installed.
+    """
+    own, (more, less) = str(sources(build)), patience
     return [
         Contestant(
             label,

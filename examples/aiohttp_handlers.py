@@ -2,8 +2,18 @@
 
     python -m examples.aiohttp_handlers
 
-starts the application, asks it a few things over loopback, and stops it. As a service of its own it would be
-run by `web.run_app(create_app(), handler_cancellation=True)`.
+starts the application, asks it a few things over loopback, stops it, and prints
+
+    POST /register 202 registered
+    GET /admin/health 200 {"running": 1, "queued": 0}
+    POST /upload 200 1000 bytes, clean
+    POST /transfer?amount=7 200 7 transferred
+    DELETE /accounts/ada 200 account ada deleted
+    GET /reports/2026 200 Orders of 2026
+    mail sent to ada@example.org
+    stopped
+
+As a service of its own it would be run by `web.run_app(create_app(), handler_cancellation=True)`.
 """
 
 import asyncio

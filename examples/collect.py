@@ -2,6 +2,13 @@
 
     python -m examples.collect
 
+prints
+
+    about: 5
+    news: 4
+    index: 5
+    archive: it is not there
+
 A callback puts each job that has ended into a queue; whoever reads the queue gets the jobs as they end. No
 task waits for any of them, so a failure counts as received by nobody and goes to the exception handler
 (EXC-1). Here every outcome is looked at, and the handler has nothing left to do.

@@ -42,7 +42,8 @@ import aiojobs
 from aiojobs.aiohttp import get_scheduler_from_app
 from aiojobs.tracing import TraceWriter
 
-from .orders_service import TALLY, Tally, create_app, stored_orders
+from .order_book import stored_orders
+from .orders_service import TALLY, Tally, create_app
 
 HELP = "The order service under load, with clients that hang up and a shutdown in between."
 LIMIT = 8

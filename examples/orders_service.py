@@ -1,6 +1,14 @@
 """A service that takes orders: `POST /orders` answers 202, and a job that outlives the request stores it.
 
-What it shows, and what to copy:
+    python -m examples.orders_service
+
+starts it on loopback, sends it ten orders at once, stops it, and prints
+
+    answers: 202
+    stored: 1 2 3 4 5 6 7 8 9 10
+
+`orders_fastapi` is the same for FastAPI, and `orders_demo` puts this one under load. What it shows, and what
+to copy:
 
 * The body is read before the job is spawned. When the client is gone, so is what was not read yet.
 * `spawn` waits while the queue is full, so a burst slows its own clients down. Patience is bounded: a client
@@ -8,15 +16,10 @@ What it shows, and what to copy:
 * 202 is a promise, made when `spawn` has returned: from then on the order will be stored, whether the client
   stays, hangs up, or the server is told to stop (WAIT-1, SHUT-4).
 * The database is opened before `setup` is called, so it is closed after the last job has ended.
-
-SQLite is written in a thread. A write may take milliseconds when the disk is busy, and an event loop that
-waits for a disk serves nobody. One connection behind a lock is enough, since SQLite has one writer at a time
-anyway; the jobs still overlap, because taking the payment, which comes first, is waiting for somebody else.
 """
 
 import asyncio
-import sqlite3
-import threading
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -28,41 +31,7 @@ from aiohttp import web
 import aiojobs
 from aiojobs.aiohttp import get_scheduler, setup
 
-PATIENCE = 0.15
-"""Seconds that a client may have to wait for a place in the queue."""
-PAYMENT = 0.02
-"""Seconds that the payment takes."""
-
-
-class OrderBook:
-    """The orders, in a SQLite file. Its methods may be called from any thread."""
-
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, check_same_thread=False)
-        # A commit waits for the system, not for the disk: safe against a crash of this process.
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS orders (number INTEGER PRIMARY KEY, item TEXT)")
-
-    def write(self, number: int, item: str) -> None:
-        """Store an order for good."""
-        with self._lock, self._connection:
-            self._connection.execute("INSERT INTO orders VALUES (?, ?)", (number, item))
-
-    def close(self) -> None:
-        """Let the file go."""
-        with self._lock:
-            self._connection.close()
-
-
-def stored_orders(path: Path) -> set[int]:
-    """The numbers of the orders in the file."""
-    connection = sqlite3.connect(path)
-    try:
-        return {number for (number,) in connection.execute("SELECT number FROM orders")}
-    finally:
-        connection.close()
+from .order_book import PATIENCE, OrderBook, store, try_out
 
 
 @dataclass
@@ -155,7 +124,16 @@ async def accept(request: web.Request, number: int, item: str) -> None:
     tally.sample(scheduler)
 
 
-async def store(book: OrderBook, number: int, item: str) -> None:
-    """The job: take the payment, then store the order."""
-    await asyncio.sleep(PAYMENT)
-    await asyncio.to_thread(book.write, number, item)
+async def main() -> None:
+    """Serve, be asked, stop."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder, "orders.sqlite")
+        app = create_app(database, limit=2, pending_limit=100, wait_timeout=30)
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await try_out(runner.addresses[0][1], runner.cleanup, database)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

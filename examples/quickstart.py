@@ -1,5 +1,12 @@
 # ruff: noqa: D103 - it is short enough to explain itself
-"""The example of the README: three greetings, two at a time."""
+"""The example of the README: three greetings, two at a time.
+
+It prints
+
+    Hello, Ada!
+    Hello, Grace!
+    Hello, Edsger!
+"""
 
 import asyncio
 

@@ -2,6 +2,13 @@
 
     python -m examples.request_context
 
+prints
+
+    Ada: logged in
+    Grace: logged in
+    Edsger: logged in
+    counted in the shared context: 3, in that of main: 0
+
 So what a request, a log line or a trace is about travels with the job. To share one context among jobs, give
 it to `spawn`: then it is used itself, not copied.
 """

@@ -2,6 +2,10 @@
 
     python -m examples.shed_load
 
+prints
+
+    served [0, 1, 2, 3, 4], refused 15
+
 `spawn` waits while the queue is full: backpressure, right for a producer that can slow down. Where the
 caller can't wait, in a callback or at a front door that must answer, `spawn_nowait` refuses what `spawn`
 would have made wait, and what was refused never runs (SPAWN-5).

@@ -45,7 +45,8 @@ class Jobs(Contender):
         self._aiojobs: Any = aiojobs
 
     def version(self) -> str:
-        return str(self._aiojobs.__version__)
+        build = getattr(self._aiojobs, "__build__", "")
+        return f"{self._aiojobs.__version__} {build}".rstrip()
 
     def where(self) -> str:
         return str(self._aiojobs.__file__)

@@ -6,6 +6,7 @@ their results, finds a receiver for every exception, and stops all of them in bo
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,24 @@ if TYPE_CHECKING:
     from ._snapshot import BlockedSpawn, JobSnapshot, Location, Snapshot, TaskSnapshot, Wait
 
 __version__ = "2.0.0"
+
+_CORE = ("_queue",)
+"""The modules that can be compiled: those with declarations beside them."""
+
+
+def _which_build() -> str:
+    """What was really imported. Half of a core is none: its modules rely on each other's layout."""
+    files = [str(sys.modules[f"{__name__}.{name}"].__file__) for name in _CORE]
+    plain = [file for file in files if not file.endswith((".so", ".pyd"))]
+    if plain and len(plain) < len(files):
+        raise ImportError(
+            f"aiojobs is compiled in parts, install it again: not compiled are {', '.join(plain)}"
+        )
+    return "pure" if plain else "compiled"
+
+
+__build__: str = _which_build()
+"""Which build of the library this is: "pure", or "compiled"."""
 
 __all__ = (
     "BlockedSpawn",

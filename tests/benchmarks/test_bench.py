@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import aiojobs
 from benchmarks import (
     calls,
     compare,
@@ -39,7 +40,7 @@ from benchmarks.table import Samples
 from benchmarks.worker import check
 
 ROOT = Path(__file__).parents[2]
-IMPORTED = ROOT / "src/aiojobs/__init__.py"
+IMPORTED = aiojobs.__file__
 HERE = [label for label in KINDS if label not in PEERS]
 ROWS = [row for row in workloads.WORKLOADS.values() if not row.method.startswith("import_")]
 
@@ -164,7 +165,10 @@ def test_a_worker_that_fails_is_a_sample_with_the_reason(tmp_path):
 @pytest.mark.parametrize(
     ("contestant", "reason"),
     [
-        (Contestant(BASELINE, OWN), "aiojobs 2.0.0 is installed: use LOCK=bench sh .ci/env python …"),
+        (
+            Contestant(BASELINE, OWN),
+            f"aiojobs 2.0.0 {aiojobs.__build__} is installed: use LOCK=bench sh .ci/env python …",
+        ),
         (Contestant("here", OWN, "/elsewhere"), f"not that of /elsewhere but of {IMPORTED} was imported"),
     ],
 )
@@ -281,9 +285,14 @@ def test_those_that_goals_about_growth_speak_of_are_waited_for_the_longest():
 
 
 def test_this_package_is_measured_from_its_source_and_the_other_one_as_it_is_installed():
-    paths = {one.label: one.path for one in plan.contestants([], (1, 1))}
-    assert paths.pop(OWN) == str(ROOT / "src")
-    assert set(paths.values()) == {""}
+    for build, folder in ("pure", "src"), ("compiled", "build/compiled-{}.{}".format(*sys.version_info)):
+        paths = {one.label: one.path for one in plan.contestants([], (1, 1), build)}
+        assert paths.pop(OWN) == str(ROOT / folder)
+        assert set(paths.values()) == {""}
+
+
+def test_a_report_names_the_build_as_it_was_imported():
+    assert make(OWN).version() == f"{aiojobs.__version__} {aiojobs.__build__}"
 
 
 # --- Statistics ---------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ UNUSABLE = {
 }
 """The first version of Python on which a package does not do what it is for, and how that shows."""
 
-TOO_LONG = 300
+TOO_LONG = 600
 """Seconds after which a group hangs."""
 
 

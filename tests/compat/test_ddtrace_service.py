@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from compat.datadog_settings import QUIET
+from support.library import SOURCES
 
 TESTS = Path(__file__).parents[1]
 SCRIPTS = Path(sys.executable).parent
@@ -28,7 +29,7 @@ class Service:
         self.log = folder / "log"
         environment = {
             **os.environ, **QUIET,
-            "ORDERS": str(self.orders), "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent / 'src'}",
+            "ORDERS": str(self.orders), "PYTHONPATH": f"{TESTS}{os.pathsep}{SOURCES}",
         }  # fmt: skip
         serve = [SCRIPTS / "uvicorn", "compat.orders_app:app", "--loop", loop, "--port", "0"]
         with self.log.open("w") as log:

@@ -25,6 +25,7 @@ from aiojobs._lifecycle import (
 )
 from aiojobs_verification.codegen.lifecycle import digest
 from aiojobs_verification.specification.reference_machine import LifecycleMachine
+from support.library import SOURCES
 
 
 @pytest.mark.parametrize(("state", "event"), [*itertools.product(State, Event)])
@@ -108,11 +109,11 @@ def test_the_digest_can_be_repeated_with_a_tool_that_everybody_has(root):
     assert f"sha256:{done.stdout.decode().strip()}" == _lifecycle.SPEC_DIGEST
 
 
-def test_the_module_needs_nothing_but_the_standard_library(root):
+def test_the_module_needs_nothing_but_the_standard_library():
     # -S leaves site-packages out, so that nothing that was ever installed can be found.
     script = "import aiojobs._lifecycle as m; print(m.INITIAL)"
     command = [sys.executable, "-S", "-W", "error", "-c", script]
-    environment = {"PYTHONPATH": str(root / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {"PYTHONPATH": SOURCES, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "pending\n", "")
 

@@ -6,8 +6,11 @@ Rules of this file
 
     A block that is no program by itself says so in a comment before it, so that leaving one out is a
     decision that can be read. ``<!-- file NAME, run by TEST -->`` is (a part of) a file that TEST, a file of
-    tests, writes and runs where the packages are that it needs. ``<!-- not run: the reason -->`` is anything
-    else.
+    tests, writes and runs where the packages are that it needs. ``<!-- not run: from examples/NAME.py, which
+    a test runs -->`` quotes functions and classes of a program; an ``output`` block after it is what that
+    program says that it prints. ``<!-- not run: the reason -->`` is anything else.
+
+    ``<!-- slow -->`` before a program says that it takes more than `LONG` seconds of real time.
 
     A block marked ``sh`` is an example too if an ``output`` block follows. It runs in the folder in which
     the program before it has just been run. In an output ``…`` stands for anything within a line.
@@ -15,6 +18,7 @@ Rules of this file
 Deliberately not here: what is checked about all this.
 """
 
+import ast
 import contextlib
 import io
 import logging
@@ -22,16 +26,23 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from support.library import SOURCES
+
 ROOT = Path(__file__).resolve().parents[2]
+LONG = 6.5
+"""Seconds of real time that a program takes at most, unless its page calls it slow."""
 
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: [^>]+-->\s*\Z")
 _FILE = re.compile(r"<!-- file ([\w.]+), run by (tests/[\w/]+\.py) -->\s*\Z")
-_QUOTE = re.compile(r"<!-- not run: from (examples/\w+\.py), which a test runs over loopback -->\s*\Z")
+_QUOTE = re.compile(r"<!-- not run: from (examples/\w+\.py), which a test runs(?: over loopback)? -->\s*\Z")
+_SLOW = re.compile(r"<!-- slow -->\s*\Z")
+_PRINTS = re.compile(r"\bprints\n\n((?: {4}.*\n)+)")
 _HEADING = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _ANCHOR = re.compile(r'<a id="([^"]+)">')
@@ -47,6 +58,8 @@ class Example:
     output: str | None
     program: "Example | None" = None
     """If this is a command: the program before it."""
+    slow: bool = False
+    """Whether the page says that it takes its time."""
 
     def __str__(self):
         return f"{self.page}:{self.line}"
@@ -72,6 +85,31 @@ class File:
         return f"{self.page}:{self.line}"
 
 
+@dataclass(frozen=True)
+class Quote:
+    """A block of a page that consists of parts of a program under examples/."""
+
+    page: str
+    line: int
+    file: str
+    source: str
+    output: str | None
+
+    def __str__(self):
+        return f"{self.page}:{self.line}"
+
+    def missing(self):
+        """The parts that the program has not, or has differently."""
+        program = text(self.file)
+        return [part for part in self.source.split("\n\n\n") if part.strip() not in program]
+
+
+def says_that_it_prints(file):
+    """The output of a program under examples/, as its docstring shows it; None if it shows none."""
+    found = _PRINTS.search(ast.get_docstring(ast.parse(text(file))) + "\n")
+    return None if found is None else textwrap.dedent(found[1])
+
+
 def names():
     """The pages, as paths from the root of the repository."""
     return ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
@@ -90,18 +128,24 @@ def prose(page):
 def examples(page):
     """The programs of a page, and the commands of which it shows the output."""
     content = text(page)
-    blocks = list(_FENCE.finditer(content))
     found = []
     program = None
-    for block, follower in zip_longest(blocks, blocks[1:]):
-        output = follower[2] if follower is not None and follower[1] == "output" else None
-        line = content.count("\n", 0, block.start()) + 2
+    for block, line, output in _blocks(content):
         if block[1] == "python" and not _left_out(content, block):
-            program = Example(page, line, block[2], output)
+            slow = _SLOW.search(content, 0, block.start()) is not None
+            program = Example(page, line, block[2], output, slow=slow)
             found.append(program)
         elif block[1] == "sh" and output is not None and program is not None:
             found.append(Example(page, line, block[2], output, program))
     return found
+
+
+def _blocks(content):
+    """Each block with the line of its first line, and with the output that follows it, if one does."""
+    blocks = list(_FENCE.finditer(content))
+    for block, follower in zip_longest(blocks, blocks[1:]):
+        output = follower[2] if follower is not None and follower[1] == "output" else None
+        yield block, content.count("\n", 0, block.start()) + 2, output
 
 
 def _left_out(content, block):
@@ -127,10 +171,13 @@ def write_files(page, folder):
 
 
 def quotes(page):
-    """The files under examples/ from which the blocks are that a page quotes."""
+    """The blocks of a page that quote a program under examples/."""
     content = text(page)
-    marked = [_QUOTE.search(content, 0, block.start()) for block in _FENCE.finditer(content)]
-    return [mark[1] for mark in marked if mark is not None]
+    return [
+        Quote(page, line, mark[1], block[2], output)
+        for block, line, output in _blocks(content)
+        if (mark := _QUOTE.search(content, 0, block.start())) is not None
+    ]
 
 
 def python_blocks(page):
@@ -138,11 +185,16 @@ def python_blocks(page):
     return sum(block[1] == "python" for block in _FENCE.finditer(text(page)))
 
 
+def texts(page):
+    """What the blocks of a page contain that are marked as nothing but text."""
+    return [block[2] for block in _FENCE.finditer(text(page)) if block[1] == "text"]
+
+
 def orphans(page):
     """The lines of ``output`` blocks that follow no example that runs."""
     content = text(page)
     outputs = [block for block in _FENCE.finditer(content) if block[1] == "output"]
-    return len(outputs) - sum(example.output is not None for example in examples(page))
+    return len(outputs) - sum(block.output is not None for block in (*examples(page), *quotes(page)))
 
 
 def headings(page):
@@ -188,17 +240,34 @@ def run(example, loop_factory, folder):
 
 def run_by_itself(example, folder):
     """Run a program as a reader would, in a process of its own; what it printed, complaints included."""
-    program = folder / "program.py"
-    program.write_text(example.source, encoding="utf-8")
+    (folder / "program.py").write_text(example.source, encoding="utf-8")
     return _run_command("python -u -W error program.py", folder)  # unbuffered, as on a terminal
 
 
-def _run_command(command, folder):
+def run_on_a_real_clock(examples, folder):
+    """Run programs at the same time, each in a process of its own; what each printed."""
+    folders = {example: folder / str(number) for number, example in enumerate(examples)}
+    for example, place in folders.items():
+        place.mkdir()
+        (place / "program.py").write_text(example.source, encoding="utf-8")
+    runner = [sys.executable, "-u", "-W", "error", str(Path(__file__).with_name("real_clock.py"))]
+    subprocess.run([*runner, *map(str, folders.values())], env=_environment(), check=True)
+    return {example: (place / "printed.txt").read_text("utf-8") for example, place in folders.items()}
+
+
+def _environment():
+    """That of a reader: in debug mode asyncio would remark on a slow machine."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    found = {**os.environ, "PATH": path, "PYTHONPATH": SOURCES}
+    found.pop("PYTHONASYNCIODEBUG", None)
+    return found
+
+
+def _run_command(command, folder):
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=folder,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")},
+        env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

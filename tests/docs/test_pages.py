@@ -1,6 +1,7 @@
 """The checks of the documentation can fail: each finds the fault that was planted for it."""
 
 import logging
+import os
 
 import pytest
 
@@ -66,14 +67,34 @@ SECOND = FIRST + 1
 
 <!-- not run: from examples/quickstart.py, which a test runs over loopback -->
 ```python
-pass
+def greet():
+    print("hello")
+
+
+def main():
+    print("something else")
+```
+
+```output
+hello
 ```
 """
+PROGRAM = '''"""A program, which prints
+
+    hello
+
+and no more."""
+
+def greet():
+    print("hello")
+'''
 
 
 @pytest.fixture(autouse=True)
 def _planted(tmp_path, monkeypatch):
     (tmp_path / "docs").mkdir()
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples/quickstart.py").write_text(PROGRAM)
     (tmp_path / "README.md").write_text("# Readme\n")
     (tmp_path / "docs/page.md").write_text(PAGE)
     (tmp_path / "docs/other.md").write_text('<a id="there"></a>\n# Other\n```output\nnobody\n```\n')
@@ -102,10 +123,40 @@ def test_files_are_found_with_the_test_that_runs_them_and_their_parts_are_joined
 
 
 def test_a_block_that_is_left_out_for_any_other_reason_than_a_quote_is_run_by_nobody():
-    assert pages.quotes("docs/page.md") == ["examples/quickstart.py"]
+    (quote,) = pages.quotes("docs/page.md")
+    assert (quote.file, quote.output) == ("examples/quickstart.py", "hello\n")
     assert pages.python_blocks("docs/page.md") == 6
     run = [example for example in pages.examples("docs/page.md") if example.program is None]
     assert len(run) + len(pages.files("docs/page.md")) + len(pages.quotes("docs/page.md")) == 5
+
+
+def test_a_quote_that_differs_from_its_program_is_found():
+    (quote,) = pages.quotes("docs/page.md")
+    assert quote.missing() == ['def main():\n    print("something else")\n']
+
+
+def test_what_a_program_prints_is_told_by_its_docstring(tmp_path):
+    assert pages.says_that_it_prints("examples/quickstart.py") == "hello\n"
+    (tmp_path / "examples/quickstart.py").write_text('"""It says nothing that it prints."""')
+    assert pages.says_that_it_prints("examples/quickstart.py") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a program is a fork, and this system has none")
+def test_programs_run_on_a_real_clock_each_as_a_process_of_its_own(tmp_path):
+    sources = [
+        LOGGING,
+        "import atexit, sys\natexit.register(print, 'left')\nsys.exit('in a hurry')\n",
+        "1 / 0\n",
+    ]
+    programs = [pages.Example("page.md", line, source, None) for line, source in enumerate(sources)]
+    logged, left, failed = pages.run_on_a_real_clock(programs, tmp_path).values()
+    assert (logged, left) == ("shown bare\nshown once\n", "in a hurry\nleft\n")
+    assert failed.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_a_program_that_a_page_calls_slow_is_known(tmp_path):
+    (tmp_path / "docs/page.md").write_text("<!-- slow -->\n```python\n1\n```\n\n```python\n2\n```\n")
+    assert [example.slow for example in pages.examples("docs/page.md")] == [True, False]
 
 
 def test_what_an_example_defines_is_had_without_running_it(tmp_path):

@@ -5,6 +5,7 @@ The code is that of the pages. What needs a framework or a package is tested in 
 
 import asyncio
 import gc
+import re
 
 import pytest
 
@@ -113,6 +114,21 @@ def test_the_adaptive_limit_goes_the_way_that_the_page_shows(adaptive_program, t
     assert f"```text\n{printed}```" in pages.text(ADAPTIVE_PAGE)
 
 
+@pytest.mark.slow
+@pytest.mark.real_time
+@pytest.mark.requirement("LIMIT-7")
+def test_on_a_real_clock_the_adaptive_limit_finds_the_room_too(adaptive_program, tmp_path):
+    printed = pages.run_by_itself(adaptive_program, tmp_path)
+    found = [
+        tuple(map(int, pair))
+        for pair in re.findall(r"^room for +(\d+), limit +(\d+) ", printed, re.MULTILINE)
+    ]
+    assert len(found) == 18
+    for last in (found[3:6], found[9:12], found[15:18]):
+        room = last[0][0]
+        assert sum(limit for _, limit in last) / len(last) == pytest.approx(room, rel=1 / 3)
+
+
 async def fails_after(seconds):
     await asyncio.sleep(seconds)
     raise ConnectionResetError
@@ -171,7 +187,7 @@ async def test_a_failure_that_lowers_the_limit_stays_a_failure_and_others_lower_
 # --- Calls from threads -------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.real_time
 @pytest.mark.requirement("SPAWN-7")
 def test_threads_hand_work_over_as_the_page_shows(tmp_path):
     page = "docs/howto/call-from-threads.md"

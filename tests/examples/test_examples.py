@@ -1,4 +1,4 @@
-"""Every example runs by itself, warnings and all, and prints what it says, whatever the clock.
+"""Every example runs by itself, warnings and all, and prints what its docstring says, whatever the clock.
 
 Started by itself an example runs in real time. Those that need no sockets run on the virtual clock as well.
 """
@@ -14,17 +14,24 @@ from pathlib import Path
 import pytest
 
 from aiojobs.testing import VirtualLoop
+from docs import pages
+from support.library import SOURCES
 
 ROOT = Path(__file__).parents[2]
+PROGRAMS = {
+    file.stem: file.read_text(encoding="utf-8")
+    for file in (ROOT / "examples").glob("*.py")
+    if '\nif __name__ == "__main__":\n' in file.read_text(encoding="utf-8")
+}
+"""Those that can be started; the others are parts of them."""
 
 
 def run(module, *arguments):
     """What `python -m examples.<module>` prints, as a reader would start it."""
-    path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", f"examples.{module}", *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=60,
@@ -36,74 +43,110 @@ def run(module, *arguments):
     return done.stdout
 
 
+def run_in_time(module):
+    """The same; again, up to two times, if it is not what it says: a busy machine delays timers, which are real."""
+    printed = run(module)
+    for _ in range(2):
+        if printed != said(module):
+            printed = run(module)
+    return printed
+
+
+def environment():
+    """That of a process in which the library is found."""
+    path = os.pathsep.join(filter(None, [SOURCES, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def said(module):
+    """What an example says of itself that it prints."""
+    return pages.says_that_it_prints(f"examples/{module}.py")
+
+
 def test_there_is_a_test_for_every_example():
     here = Path(__file__).parent
     tested = {
-        name for file in here.glob("test_*.py") for name in re.findall(r'run\(\s*"(\w+)"', file.read_text())
+        name
+        for file in here.glob("test_*.py")
+        for name in re.findall(r'run\w*\(\s*"(\w+)"', file.read_text())
     }
-    files = {file.stem for file in (ROOT / "examples").glob("*.py")}
-    parts_of_the_demo = {"asgi_service", "orders_service"}
-    assert files - parts_of_the_demo == tested
+    assert set(PROGRAMS) == tested
+
+
+def test_every_example_says_what_it_prints_but_those_in_which_chance_has_a_part():
+    assert {name for name in PROGRAMS if said(name) is None} == {"asgi_demo", "orders_demo"}
 
 
 def test_quickstart():
-    assert run("quickstart").splitlines() == ["Hello, Ada!", "Hello, Grace!", "Hello, Edsger!"]
+    assert run_in_time("quickstart") == said("quickstart")
 
 
 def test_collect():
-    assert run("collect").splitlines() == ["about: 5", "news: 4", "index: 5", "archive: it is not there"]
+    assert run_in_time("collect") == said("collect")
 
 
 @pytest.mark.requirement("SPAWN-5", "SHUT-6")
 def test_shed_load():
-    assert run("shed_load") == "served [0, 1, 2, 3, 4], refused 15\n"
+    assert run_in_time("shed_load") == said("shed_load")
 
 
 @pytest.mark.requirement("SPAWN-4")
 def test_request_context():
-    assert run("request_context").splitlines() == [
-        "Ada: logged in",
-        "Grace: logged in",
-        "Edsger: logged in",
-        "counted in the shared context: 3, in that of main: 0",
-    ]
+    assert run_in_time("request_context") == said("request_context")
 
 
 @pytest.mark.requirement("SHUT-4")
 def test_aiohttp_handlers():
-    assert run("aiohttp_handlers").splitlines() == [
-        "POST /register 202 registered",
-        'GET /admin/health 200 {"running": 1, "queued": 0}',
-        "POST /upload 200 1000 bytes, clean",
-        "POST /transfer?amount=7 200 7 transferred",
-        "DELETE /accounts/ada 200 account ada deleted",
-        "GET /reports/2026 200 Orders of 2026",
-        "mail sent to ada@example.org",
-        "stopped",
-    ]
+    assert run("aiohttp_handlers") == said("aiohttp_handlers")
 
 
-NEEDS_SOCKETS = frozenset({"aiohttp_handlers", "asgi_demo", "asgi_service", "orders_demo", "orders_service"})
-WITHOUT_SOCKETS = sorted({file.stem for file in (ROOT / "examples").glob("*.py")} - NEEDS_SOCKETS)
+@pytest.mark.requirement("SHUT-4")
+def test_orders_service():
+    assert run("orders_service") == said("orders_service")
 
 
-@pytest.mark.parametrize("name", WITHOUT_SOCKETS)
+@pytest.mark.requirement("SHUT-4")
+def test_orders_fastapi():
+    assert run("orders_fastapi") == said("orders_fastapi")
+
+
+@pytest.mark.requirement("LANE-2", "LANE-3", "EXC-1")
+def test_webhooks():
+    assert run_in_time("webhooks") == said("webhooks")
+
+
+NEEDS_SOCKETS = {
+    "aiohttp_handlers",
+    "asgi_demo",
+    "consumer",
+    "crawler",
+    "orders_demo",
+    "orders_fastapi",
+    "orders_service",
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(PROGRAMS) - NEEDS_SOCKETS))
 def test_the_output_is_the_same_on_a_virtual_clock(name, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(ROOT))
     main = importlib.import_module(f"examples.{name}").main
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())
         assert runner.get_loop().complaints == []
-    assert capsys.readouterr().out == run(name)
+    assert capsys.readouterr().out == said(name)
 
 
-def test_the_how_to_about_aiohttp_quotes_the_examples_as_they_are():
-    page = (ROOT / "docs/howto/aiohttp.md").read_text(encoding="utf-8")
-    quoted = re.findall(
-        r"<!-- not run: from (examples/\w+\.py)[^>]*-->\s*```python\n(.*?)```", page, re.DOTALL
-    )
-    assert len(quoted) == page.count("```python\n") > 4
-    for file, block in quoted:
-        source = (ROOT / file).read_text(encoding="utf-8")
-        missing = [part for part in block.split("\n\n\n") if part.strip() not in source]
-        assert missing == []
+QUOTES = [quote for page in pages.names() for quote in pages.quotes(page)]
+
+
+@pytest.mark.parametrize("quote", QUOTES, ids=str)
+def test_a_page_quotes_an_example_as_it_is_with_the_output_that_it_has(quote):
+    assert quote.missing() == []
+    assert quote.output in {None, pages.says_that_it_prints(quote.file)}
+
+
+def test_the_page_of_the_examples_shows_and_links_each_of_them():
+    page = pages.text("docs/examples.md")
+    assert [name for name in PROGRAMS if f"(../examples/{name}.py)" not in page] == []
+    shown = {quote.file for quote in QUOTES if quote.page == "docs/examples.md" and quote.output is not None}
+    assert shown >= {f"examples/{name}.py" for name in ("consumer", "crawler", "orders_fastapi", "webhooks")}

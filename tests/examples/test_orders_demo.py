@@ -89,7 +89,7 @@ def test_an_order_that_is_lost_is_noticed(demo, monkeypatch, capsys):
         if number % 10 != 4:
             write(book, number, item)
 
-    book = importlib.import_module("examples.orders_service").OrderBook
+    book = importlib.import_module("examples.order_book").OrderBook
     write = book.write
     monkeypatch.setattr(book, "write", forget)
     assert demo.main(["--orders", "40", "--clients", "10"]) == 1

@@ -3,6 +3,8 @@
 All are built once: the sdist from the source tree, the library's wheel from that sdist, so that an incomplete
 sdist can't go unnoticed, and the wheel of the verification from the source tree. They are then installed, without
 network and without dependencies, in virtual environments that hold nothing else, not even pip.
+
+The library's wheel is the pure one here; `test_two_builds` is about the other.
 """
 
 import json
@@ -31,7 +33,8 @@ def run(*command, **options):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
+    env = {**os.environ, "AIOJOBS_PURE": "1"}
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, env=env)
     return folder
 
 

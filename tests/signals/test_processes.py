@@ -9,13 +9,12 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from docs import pages
+from support.library import SOURCES
 
-ROOT = Path(__file__).parents[2]
 PAGE = "docs/howto/shut-down-on-signals.md"
 SIGNALS = pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 
@@ -101,7 +100,7 @@ class Program:
         settings = f"GRACE, CLOSE = {grace}, {close}\n"
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", LOOPS[loop] + settings + source],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+            env={**os.environ, "PYTHONPATH": SOURCES},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -235,7 +234,7 @@ def test_the_program_of_the_how_to_does_in_real_time_what_the_page_says():
     example = pages.examples(PAGE)[0]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", example.source],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        env={**os.environ, "PYTHONPATH": SOURCES},
         capture_output=True,
         text=True,
         timeout=60,

@@ -13,6 +13,7 @@ import pytest
 
 from aiojobs import Scheduler, _callgraph, _closing, _core, _following, _job, _launching, _shields
 from aiojobs.testing import settle
+from docs import pages
 from support.observing import Complaints, Recorder
 from unit.bodies import Body, returns
 
@@ -477,27 +478,53 @@ def parents(tree):
     return found
 
 
-@needs_asyncios_own
-def test_pstree_shows_who_waits_for_the_jobs_of_another_process(tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM, encoding="utf-8")
+PAGE = "docs/howto/observe-and-trace.md"
+
+
+@contextmanager
+def running(program, begun):
+    """A program in a process of its own, which has printed this line."""
     with subprocess.Popen(
         [sys.executable, "-W", "error", str(program)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     ) as process:  # fmt: skip
-        assert process.stdout.readline() == "ready\n"
-        looked = subprocess.run(
-            [sys.executable, "-m", "asyncio", "pstree", str(process.pid)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        process.communicate("go on\n", timeout=10)
-    assert process.returncode == 0
+        assert process.stdout.readline() == begun
+        yield process
+        process.kill()
+
+
+def pstree(process):
+    """The tasks of a process, as they are drawn."""
+    looked = subprocess.run(
+        [sys.executable, "-m", "asyncio", "pstree", str(process.pid)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if "permission" in looked.stderr.lower():
+        process.kill()
         pytest.skip(f"this user may not look into processes: {looked.stderr.splitlines()[-1]}")
     assert looked.returncode == 0, looked.stderr
-    seen = parents(looked.stdout)
+    return looked.stdout
+
+
+@needs_asyncios_own
+def test_pstree_shows_who_waits_for_the_jobs_of_another_process(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM, encoding="utf-8")
+    with running(program, "ready\n") as process:
+        seen = parents(pstree(process))
+        process.communicate("go on\n", timeout=10)
+    assert process.returncode == 0
     assert {"waits", "gathers", "outer"} <= seen["inner"]
     assert {"waits for the pending", "gathers"} <= seen["pending"]
     assert seen["left"] >= {"drains"}
     assert any("shields" in above for above in seen.values())
+
+
+@needs_asyncios_own
+def test_pstree_draws_what_the_page_shows(tmp_path):
+    pages.write_files(PAGE, tmp_path)
+    with running(tmp_path / "app.py", "it runs\n") as process:
+        drawn = pstree(process)
+    (shown,) = pages.texts(PAGE)
+    assert pages.Example(PAGE, 0, "", shown).says(drawn), drawn

@@ -22,6 +22,7 @@ from fastapi.testclient import TestClient
 
 from aiojobs.fastapi import get_scheduler_from_app
 from docs import pages
+from support.library import SOURCES
 
 PAGE = "docs/howto/fastapi-and-starlette.md"
 SERVICE, PLACES, PLAIN, REPORTS = "service.py", "places.py", "plain.py", "reports.py"
@@ -41,7 +42,7 @@ def folder(tmp_path):
 
 
 def environment():
-    return {**os.environ, "PYTHONPATH": str(pages.ROOT / "src"), "PYTHONWARNINGS": "error"}
+    return {**os.environ, "PYTHONPATH": SOURCES, "PYTHONWARNINGS": "error"}
 
 
 class Server:

@@ -10,6 +10,7 @@ import sentry_sdk
 
 from compat.sentry import DSN, Kept
 from docs import pages
+from support.library import SOURCES
 
 PAGE = "docs/howto/logging.md"
 STRUCTURED = "structured.py"
@@ -27,7 +28,7 @@ def source(name):
 def test_structlog_has_what_was_bound_where_a_job_was_spawned():
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", source(STRUCTURED)],
-        env={**os.environ, "PYTHONPATH": str(pages.ROOT / "src")},
+        env={**os.environ, "PYTHONPATH": SOURCES},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
     )  # fmt: skip
     first, failed, second, dropped = map(json.loads, done.stdout.splitlines())
@@ -45,6 +46,8 @@ def test_structlog_has_what_was_bound_where_a_job_was_spawned():
     assert dropped["event"].startswith("Closing dropped accepted work: 1 cancelled in ")
     assert (dropped["level"], dropped["logger"]) == ("warning", "aiojobs")
     assert dropped["shutdown_report"].startswith("1 cancelled in ")
+    shown = next(block for block in pages.texts(PAGE) if block.startswith("{"))
+    assert pages.Example(PAGE, 0, "", shown).says(done.stdout), done.stdout
 
 
 @pytest.fixture

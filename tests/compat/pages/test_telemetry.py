@@ -17,10 +17,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client.parser import text_string_to_metric_families
 
 from docs import pages
+from support.library import SOURCES
 
 PAGE = "docs/howto/trace-with-opentelemetry.md"
 FILE = "export.py"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(pages.ROOT / "src")}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": SOURCES}
 UVICORN = [sys.executable, "-m", "uvicorn", "service:app", "--workers", "2", "--log-level", "error"]
 PATIENCE = 30
 """Seconds after which a server that does not answer has failed; nothing here takes a part of it."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from support.library import SOURCES
+
 ROOT = Path(__file__).resolve().parents[3]
 SERVICE = "compat.servers.service:app"
 PATIENCE = 30
@@ -92,7 +94,7 @@ async def serving(server, folder, seconds):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     ledger = folder / "ledger.txt"
-    path = os.pathsep.join(map(str, (ROOT / "src", ROOT / "tests")))
+    path = os.pathsep.join(map(str, (SOURCES, ROOT / "tests")))
     env = {**os.environ, "PYTHONPATH": path, "SECONDS": str(seconds), "LEDGER": str(ledger)}
     process = await asyncio.create_subprocess_exec(
         *server.arguments(port, folder), cwd=folder, env=env, start_new_session=True,

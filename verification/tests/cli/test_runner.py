@@ -17,7 +17,7 @@ import pytest
 from aiojobs_verification.cli import verify
 from aiojobs_verification.cli.commands import FAILED, NOT_HERE, main
 from aiojobs_verification.evidence import evidence, findings, pool
-from aiojobs_verification.evidence.chain import CHAIN, ORDER, PYTHON, WRITTEN, Step
+from aiojobs_verification.evidence.chain import BUILDS, CHAIN, ORDER, PYTHON, WRITTEN, Step
 from aiojobs_verification.evidence.evidence import Findings, Status
 from aiojobs_verification.evidence.progress import Now, Progress, figures
 from planted.chain import ROOT, SKIPPED, a_step, evidence_of, passed, ran
@@ -187,7 +187,7 @@ def test_after_the_first_failure_its_story_is_read_last_and_the_verdict(command,
     assert "it broke" in story
     assert "Not run, since bad failed: good. FAILFAST=0 goes on." in rest
     assert "open:" not in rest
-    left_out = r"Left out by this tier: 2 steps \(all\)\.\n"
+    left_out = r"Left out by this tier: 8 steps \(all\)\.\n"
     assert re.search(rf"\n\nFAIL, tier smoke: .*\n{left_out}Report: build/report\.html.*\n$", out)
 
 
@@ -207,6 +207,36 @@ def test_a_step_can_be_run_alone_and_what_is_no_step_of_the_tier_is_refused(
     monkeypatch.setattr(verify, "STEPS", (a_step("deep", tiers=("full",)),))
     assert command("--step", "deep") == NOT_HERE
     assert capsys.readouterr().err == "not a step of tier smoke: deep\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "run"),
+    [
+        ((), ["a", "c"]),
+        (("--build", "compiled"), ["b", "c"]),
+        (("--tier", "full"), ["a", "b", "c"]),
+        (("--step", "b"), ["b"]),
+    ],
+)
+def test_a_lesser_tier_checks_the_build_that_is_asked_for_and_the_full_one_both(
+    command, tmp_path, monkeypatch, arguments, run
+):
+    steps = (a_step("a", build="pure"), a_step("b", build="compiled"), a_step("c"))
+    monkeypatch.setattr(verify, "STEPS", steps)
+    (tmp_path / "hatch_compile.py").write_text("")
+    command(*arguments)
+    assert sorted(path.stem for path in (tmp_path / evidence.EVIDENCE).iterdir()) == run
+
+
+def test_the_command_that_repeats_a_failure_is_about_the_build_that_failed(
+    command, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(verify, "STEPS", (a_step("bad", build="compiled"),))
+    (tmp_path / "hatch_compile.py").write_text("raise SystemExit('it does not compile')")
+    assert command("--build", "compiled") == FAILED
+    out = capsys.readouterr().out
+    assert "it does not compile" in out
+    assert "Repeat it: BUILD=compiled sh .ci/env python -c pass" in out
 
 
 def test_without_a_source_tree_there_is_nothing_to_verify(monkeypatch, capsys):
@@ -332,6 +362,20 @@ def test_the_table_is_sound():
     assert all(each.kind in {"", "test", by_number[each.link]} for each in CHAIN.steps)
 
 
+def test_what_runs_the_library_is_there_once_for_each_build():
+    by_build = {build: [each for each in CHAIN.steps if each.build == build] for build in BUILDS}
+    (coverage,) = {each.name for each in by_build["pure"]} - {
+        each.name.removesuffix("-compiled") for each in by_build["compiled"]
+    }
+    assert coverage == "coverage"
+    assert {"unit", "tests", "exploration", "fuzzing", "traces"} <= {each.name for each in by_build["pure"]}
+    for each in by_build["compiled"]:
+        assert each.arguments("full")[:2] == (PYTHON, "hatch_compile.py")
+        assert each.repeat("full").startswith("BUILD=compiled sh .ci/env python ")
+        assert "hatch_compile" not in each.repeat("full")
+        assert "coverage" not in each.arguments("full")
+
+
 def test_every_link_has_tests_that_see_a_planted_fault_being_found():
     """What tests/README.md says about it names every link, every command, and tests that exist."""
     page = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
@@ -369,6 +413,11 @@ def test_a_run_goes_on_after_a_failure_if_failfast_is_0(tmp_path, failfast, aske
     python.chmod(0o755)
     env = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "FAILFAST": failfast}
     done = subprocess.run(
-        ["sh", ROOT / ".ci" / "verify", "smoke"], env=env, capture_output=True, text=True, check=True
+        ["sh", ROOT / ".ci" / "verify", "smoke", "compiled"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert done.stdout.split() == ["-m", "aiojobs_verification", "verify", "--tier", "smoke", *asked.split()]
+    told = ["verify", "--tier", "smoke", "--build", "compiled", *asked.split()]
+    assert done.stdout.split() == ["-m", "aiojobs_verification", *told]

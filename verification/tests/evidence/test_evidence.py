@@ -147,6 +147,24 @@ def test_a_checker_that_ends_with_0_but_gives_no_account_has_failed(out):
     assert findings.document("prove")(left(out=out)).status is Status.FAIL
 
 
+@pytest.mark.parametrize("build", ["pure", "compiled"])
+def test_what_runs_the_library_has_run_the_build_that_it_was_to_run(build):
+    read = findings.on_build("compiled", findings.document("explore"))
+    found = read(left(out=json.dumps({"figures": {"build": build, "scopes": 1}})))
+    other = "it was to check the compiled build, and has run: pure"
+    assert (found.status, found.reason) == (
+        (Status.PASS, "") if build == "compiled" else (Status.FAIL, other)
+    )
+    assert read(left(out='{"figures": {"scopes": 1}}')).status is Status.FAIL
+
+
+def test_a_build_that_can_not_be_made_is_a_skip_and_one_that_fails_a_failure():
+    read = findings.on_build("compiled", findings.document("explore"))
+    said = "the core can't be compiled here: there is no C compiler: cc"
+    assert read(left(77, err=f"{said}\n")) == Findings(Status.SKIPPED, said)
+    assert read(left(1, err="CompileError: command 'cc' failed")).status is Status.FAIL
+
+
 SHORT = """\
 A scheduler with limit=1.
   1. Somebody spawns job 0.

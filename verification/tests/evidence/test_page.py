@@ -61,7 +61,7 @@ def test_the_header_says_verdict_tier_commit_machine_and_date(page):
     head = page.partition("<header")[2].partition("</header>")[0]
     assert '<p class="verdict FAIL">FAIL</p>' in head
     told = dict(re.findall(r"<dt>(\w+)</dt><dd>(.*?)</dd>", head))
-    assert told.keys() == {"Tier", "Commit", "Machine", "Date"}
+    assert told.keys() == {"Tier", "Commit", "Builds", "Machine", "Date"}
     assert told["Tier"].startswith("smoke")
     assert (told["Commit"], told["Machine"], told["Date"][:10]) == ("<code>unknown</code>", "3", "2026-01-01")
 

@@ -17,6 +17,7 @@ from planted.chain import (
     TWO,
     UNIT,
     a_requirement,
+    a_step,
     evidence_of,
     passed,
 )
@@ -223,3 +224,49 @@ def test_a_place_that_the_last_full_run_left_empty_is_a_failure_until_a_fault_is
     assert judgement.verdict is Verdict.FAIL
     assert [tooth.seen for tooth in judgement.teeth["A-1"]] == [Seen.BEFORE, Seen.NEVER]
     assert bitten({"A-1": {"prove": ["one too many"]}}, tier="smoke", last_full=empty).verdict is Verdict.PASS
+
+
+# The two builds of the library
+
+
+PURE, COMPILED = a_step("unit", build="pure"), a_step("unit-compiled", build="compiled")
+BOTH = Chain(LINKS, (PURE, COMPILED, PROOFS))
+
+
+def judged_on_builds(tier, **steps):
+    found = {
+        name.replace("_", "-"): one for name, one in {**steps, "proofs": passed("A-1", kind="prove")}.items()
+    }
+    files = {
+        name: evidence_of(name, one, tier=tier, kind="prove" if name == "proofs" else "test")
+        for name, one in found.items()
+    }
+    return judge(BOTH, (A, B), files)
+
+
+@pytest.mark.parametrize("step", ["unit", "unit_compiled"])
+def test_in_a_lesser_tier_one_build_is_enough_and_in_the_full_one_it_is_not(step):
+    assert judged_on_builds("smoke", **{step: passed("A-1", "B-1")}).verdict is Verdict.PASS
+    judgement = judged_on_builds("full", **{step: passed("A-1", "B-1")})
+    other = "unit" if step == "unit_compiled" else "unit-compiled"
+    assert (judgement.verdict, f"step {other} left no evidence" in judgement.gaps) == (
+        Verdict.INCOMPLETE,
+        True,
+    )
+
+
+def test_a_build_that_could_not_be_made_here_is_never_a_pass():
+    skipped = Findings(Status.SKIPPED, "the core can't be compiled here: there is no C compiler: cc")
+    judgement = judged_on_builds("full", unit=passed("A-1", "B-1"), unit_compiled=skipped)
+    assert judgement.verdict is Verdict.INCOMPLETE
+    assert f"step unit-compiled was skipped: {skipped.reason}" in judgement.gaps
+
+
+def test_a_build_that_fails_is_a_failure():
+    assert judged_on_builds("full", unit=passed("A-1", "B-1"), unit_compiled=FAILED).verdict is Verdict.FAIL
+
+
+def test_the_same_check_of_both_builds_is_counted_once():
+    both = judged_on_builds("full", unit=passed("A-1", "B-1"), unit_compiled=passed("A-1", "B-1"))
+    assert both.verdict is Verdict.PASS
+    assert both.checks["B-1"][0].by == ("check of B-1",)

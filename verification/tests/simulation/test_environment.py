@@ -177,6 +177,14 @@ def test_what_a_job_came_to_is_the_answer_of_foreign_code_that_closes_it(end):
         wind_up(world)
 
 
+@pytest.mark.parametrize("deed", ["raises", "exits"])
+def test_the_text_tells_what_the_repr_of_a_late_shielded_task_raised(deed):
+    """The repr of a task is in C, where no frame bears its name."""
+    scope = Scope(jobs=1, calls=("shield", "shut"), shields=("stubborn",), parties=(f"get-name {deed}",))
+    story = [("shield", "stubborn"), ("turn",), ("shut",), ("turn",), ("turn",), ("turn",), ("tick",)]
+    assert replay(scope, own(), story) is None
+
+
 def test_a_failure_of_the_library_itself_speaks_for_no_promise():
     package = fresh("crashes")
     core = sys.modules[f"{package.module.__name__}._core"]

@@ -242,6 +242,16 @@ def test_figures_are_pinned_for_this_python_and_the_others_are_kept(tmp_path):
     assert '"3.1" = [1, 2, 3]' in path.read_text()
 
 
+def test_the_figures_of_a_new_scope_are_not_pinned_on_the_next_one(tmp_path):
+    path = tmp_path / "explore.toml"
+    old = '[[scope]]\nname = "old"\ntier = "smoke"\nexpect = { "3.1" = [1, 2, 3] }\n'
+    path.write_text('[[scope]]\nname = "new"\ntier = "smoke"\n\n' + old)
+    pin([(Case("new", "smoke", Scope(), {}), {"states": 4, "events": 5, "depth": 6})], path)
+    new, _ = read_cases(path)
+    assert new.expect == {"states": 4, "events": 5, "depth": 6}
+    assert path.read_text().endswith("\n\n" + old)
+
+
 def test_the_command_writes_its_account(tmp_path, capsys):
     target = tmp_path / "account.json"
     code = main(["explore", "--scope", "handler-raises", "--workers", "1", "--json", str(target)])

@@ -115,9 +115,9 @@ def main(arguments: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("aiojobs"):
             raise
+        package = "aiojobs-verification[cluster]" if error.name == "distributed" else "aiojobs-verification"
         print(
-            f"'{chosen}' needs {error.name}, which is not installed: pip install 'aiojobs-verification'",
-            file=sys.stderr,
+            f"'{chosen}' needs {error.name}, which is not installed: pip install '{package}'", file=sys.stderr
         )
         return NO_TOOL
 

@@ -14,16 +14,15 @@ Deliberately not here: exploring (`explorer`) and the bounds (`scopes`).
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import replace
 from functools import partial
-from multiprocessing import active_children
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import aiojobs
 from aiojobs_verification.cli import refine
 from aiojobs_verification.cli.commands import (
     FAILED,
@@ -34,6 +33,7 @@ from aiojobs_verification.cli.commands import (
     stream_beside,
     write_json,
 )
+from aiojobs_verification.cli.pools import ClusterError, add_pool, open_pool
 from aiojobs_verification.model_checking import tlc
 from aiojobs_verification.simulation.oracle.reference import action_names, moves
 from aiojobs_verification.simulation.search.counterexample import tell
@@ -49,9 +49,10 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from aiojobs_verification.cli.commands import Subparsers
+    from aiojobs_verification.cli.pools import Pool
     from aiojobs_verification.model_checking.constants import Constants
 
-__all__ = ["explore", "register"]
+__all__ = ["explore", "explore_case", "explore_side_by_side", "register"]
 
 _Results: TypeAlias = "Sequence[tuple[Case, Found]]"
 
@@ -70,7 +71,7 @@ def register(subparsers: Subparsers) -> None:
         "--scope", action="append", metavar="NAME", help="only this scope of spec/explore.toml"
     )
     parser.add_argument("--jobs", type=int, choices=(0, 1, 2, 3, 4), help="only scopes with so many jobs")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at a time")
+    add_pool(parser)
     parser.add_argument(
         "--failfast", action="store_true", help="stop with the first scope in which something is found"
     )
@@ -97,10 +98,12 @@ def _main(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     skipped = "" if folder or arguments.no_model else _reason_for_no_model()
     wanted = {} if folder or arguments.no_model or skipped else refine.models(cases)
-    one = partial(_explore_case, folder=folder, wanted=wanted)
-    results = _explore_all(
-        cases, one, max(1, min(arguments.workers, len(cases))), failfast=arguments.failfast
-    )
+    one = partial(explore_case, folder=folder, wanted=wanted)
+    try:
+        results = _explore_all(cases, one, arguments)
+    except ClusterError as error:
+        sys.stderr.write(f"{error}\n")
+        return NOT_HERE
     seconds = time.monotonic() - started
     if arguments.pin:
         pin((case, found.figures()) for case, found in results)
@@ -148,21 +151,28 @@ def _package(folder: Path | None) -> packages.Package:
 
 
 def _explore_all(
-    cases: list[Case], one: Callable[[Case], Found], workers: int, *, failfast: bool
+    cases: list[Case], one: Callable[[Case], Found], arguments: argparse.Namespace
 ) -> list[tuple[Case, Found]]:
-    if workers == 1:
-        return list(_explore_one_by_one(cases, one, failfast=failfast))
+    cluster = None if arguments.baseline else arguments.cluster
+    workers = min(arguments.workers, len(cases))
+    if cluster is None and workers <= 1:
+        return list(_explore_one_by_one(cases, one, failfast=arguments.failfast))
+    with open_pool(workers, cluster) as pool:
+        return explore_side_by_side(cases, one, pool, failfast=arguments.failfast)
+
+
+def explore_side_by_side(
+    cases: list[Case], one: Callable[[Case], Found], pool: Pool, *, failfast: bool = False
+) -> list[tuple[Case, Found]]:
+    """Explore each case as a portion of work, or until something is found in one of them."""
     # The longest first, so that no process is left with one at the end.
     order = sorted(cases, key=lambda case: -case.expect.get("events", 0))
-    with ProcessPoolExecutor(workers) as pool:
-        futures = {pool.submit(one, case): case for case in order}
-        for future in as_completed(futures):
-            if failfast and future.result().findings:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for child in active_children():
-                    child.terminate()
-                return [(futures[future], future.result())]
-        found = {case.name: future.result() for future, case in futures.items()}
+    futures = {pool.submit(one, case): case for case in order}
+    for future in as_completed(futures):
+        if failfast and future.result().findings:
+            pool.abandon()
+            return [(futures[future], future.result())]
+    found = {case.name: future.result() for future, case in futures.items()}
     return [(case, found[case.name]) for case in cases]
 
 
@@ -176,7 +186,8 @@ def _explore_one_by_one(
             return
 
 
-def _explore_case(case: Case, *, folder: Path | None, wanted: Mapping[str, Constants]) -> Found:
+def explore_case(case: Case, *, folder: Path | None, wanted: Mapping[str, Constants]) -> Found:
+    """Explore one case, of the package in `folder` or of this one, against the model if it is `wanted`."""
     show = _Progress(case)
     most = 1 if folder is None else _ALL
     model = refine.model_of(case.scope, wanted[case.name]) if case.name in wanted else None
@@ -276,6 +287,7 @@ def _account(results: _Results) -> dict[str, Any]:
         for requirement in found.spoken:
             speakers.setdefault(requirement, []).append(f"{case.name}: {case.scope.describe()}")
     figures = {
+        "build": aiojobs.__build__,
         "scopes": len(results),
         "states": sum(found.states for _, found in results),
         "events": sum(found.events for _, found in results),

@@ -17,17 +17,19 @@ Deliberately not here: events, worlds and what is right.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.util import find_spec as find_module
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aiojobs_verification.cli.commands import FAILED, PASSED, add_json, stream_beside, write_json
+import aiojobs
+from aiojobs_verification.cli.commands import FAILED, NOT_HERE, PASSED, add_json, stream_beside, write_json
+from aiojobs_verification.cli.pools import ClusterError, add_pool, open_pool
 from aiojobs_verification.simulation.search.counterexample import Finding, paste, replay, shrink, tell
 from aiojobs_verification.simulation.search.walk import Walked, walk
 from aiojobs_verification.simulation.world import packages
@@ -36,12 +38,13 @@ from aiojobs_verification.specification.locate import find_repository
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aiojobs_verification.cli.commands import Subparsers
+    from aiojobs_verification.cli.pools import Pool
     from aiojobs_verification.simulation.world.packages import Package
 
-__all__ = ["register", "search"]
+__all__ = ["register", "search", "walk_portions"]
 
 SEED: Final = 20251122
 """Where the fixed seeds begin."""
@@ -97,7 +100,7 @@ def register(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--seconds", type=float, help="stop after so many seconds")
     parser.add_argument("--seed", type=int, help="begin with this seed (default: one that nobody has tried)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at a time")
+    add_pool(parser)
     parser.add_argument(
         "--failfast", action="store_true", help="with --tier: stop at a finding, and tell the shortest"
     )
@@ -116,15 +119,18 @@ def _main(arguments: argparse.Namespace) -> int:
         return _replay(arguments.replay)
     if arguments.baseline:
         return _fuzz_baseline(arguments)
-    if arguments.tier:
-        return _fuzz_tier(arguments)
-    return _fuzz_on(arguments)
+    try:
+        with open_pool(arguments.workers, arguments.cluster) as pool:
+            return _fuzz_tier(arguments, pool) if arguments.tier else _fuzz_on(arguments, pool)
+    except ClusterError as error:
+        sys.stderr.write(f"{error}\n")
+        return NOT_HERE
 
 
 # A fixed amount.
 
 
-def _fuzz_tier(arguments: argparse.Namespace) -> int:
+def _fuzz_tier(arguments: argparse.Namespace, pool: Pool) -> int:
     tier = _TIERS[arguments.tier]
     started = time.monotonic()
     results: dict[str, Walked] = {}
@@ -132,7 +138,7 @@ def _fuzz_tier(arguments: argparse.Namespace) -> int:
         range(SEED + start, SEED + min(start + _PORTION, tier.walks))
         for start in range(0, tier.walks, _PORTION)
     ]
-    results["walks"] = _walk_portions(portions, arguments.workers, started, failfast=arguments.failfast)
+    results["walks"] = walk_portions(portions, pool, started, failfast=arguments.failfast)
     if arguments.failfast and results["walks"].findings:
         return _conclude({"walks": _shortest(results["walks"])}, started, arguments)
     results |= _run_machines(tier, started)
@@ -140,15 +146,15 @@ def _fuzz_tier(arguments: argparse.Namespace) -> int:
     return _conclude(results, started, arguments)
 
 
-def _walk_portions(portions: list[range], workers: int, started: float, *, failfast: bool) -> Walked:
+def walk_portions(portions: Sequence[range], pool: Pool, started: float, *, failfast: bool = False) -> Walked:
+    """Walk from all of these seeds, or until a portion in their order has a finding."""
     total = Walked()
-    with ProcessPoolExecutor(max(1, workers)) as pool:
-        for number, walked in enumerate(pool.map(_walk_portion, portions), 1):
-            total.add(walked)
-            _say(f"walks: {number} of {len(portions)} portions", total, started)
-            if failfast and total.findings:
-                pool.shutdown(cancel_futures=True)
-                break
+    for number, future in enumerate([pool.submit(_walk_portion, portion) for portion in portions], 1):
+        total.add(future.result())
+        _say(f"walks: {number} of {len(portions)} portions", total, started)
+        if failfast and total.findings:
+            pool.abandon()
+            break
     return total
 
 
@@ -246,7 +252,7 @@ def _never_done(results: dict[str, Walked]) -> list[str]:
 
 def _account(results: dict[str, Walked]) -> dict[str, Any]:
     speakers: dict[str, list[str]] = {}
-    figures: dict[str, int] = {}
+    figures: dict[str, int | str] = {"build": aiojobs.__build__}
     for name, walked in results.items():
         figures[f"worlds: {name}"] = walked.worlds
         if not name.startswith("live"):  # what happens in real time does not happen twice
@@ -267,13 +273,13 @@ def _account(results: dict[str, Walked]) -> dict[str, Any]:
 # Until stopped.
 
 
-def _fuzz_on(arguments: argparse.Namespace) -> int:
+def _fuzz_on(arguments: argparse.Namespace, pool: Pool) -> int:
     seed = arguments.seed if arguments.seed is not None else time.time_ns() // 1_000_000
     started = time.monotonic()
     print(f"seeds from {seed}; findings go to {_folder()}; stop with Ctrl-C")
     total, kept = Walked(), set[tuple[Event, ...]]()
     try:
-        for walked in _walk_on(seed, arguments.workers, started, arguments.seconds):
+        for walked in _walk_on(seed, pool, started, arguments.seconds):
             total.add(walked)
             for _, finding in sorted(walked.findings.items()):
                 _keep_new(finding, packages.own(), kept)
@@ -293,20 +299,16 @@ def _keep_new(finding: Finding, package: Package, kept: set[tuple[Event, ...]]) 
             _write_down(small, package, sys.stdout)
 
 
-def _walk_on(seed: int, workers: int, started: float, seconds: float | None) -> Iterator[Walked]:
-    def portion() -> range:
-        nonlocal seed
-        seed += _PORTION
-        return range(seed - _PORTION, seed)
-
-    with ProcessPoolExecutor(max(1, workers)) as pool:
-        running = {pool.submit(_walk_portion, portion()) for _ in range(max(1, workers))}
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            if seconds is None or time.monotonic() - started < seconds:
-                running |= {pool.submit(_walk_portion, portion()) for _ in done}
-            for future in done:
-                yield future.result()
+def _walk_on(seed: int, pool: Pool, started: float, seconds: float | None) -> Iterator[Walked]:
+    portions = (range(first, first + _PORTION) for first in count(seed, _PORTION))
+    running = {pool.submit(_walk_portion, next(portions)) for _ in range(pool.room())}
+    while running:
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        if seconds is None or time.monotonic() - started < seconds:
+            more = range(pool.room() - len(running))
+            running |= {pool.submit(_walk_portion, next(portions)) for _ in more}
+        for future in done:
+            yield future.result()
 
 
 # Another package.

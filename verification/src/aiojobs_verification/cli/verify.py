@@ -38,7 +38,17 @@ from typing import TYPE_CHECKING, Final
 
 from aiojobs_verification.cli import report
 from aiojobs_verification.evidence import evidence, pool
-from aiojobs_verification.evidence.chain import CORES, ORDER, PYTHON, STEPS, TIERS, WRITTEN, Step
+from aiojobs_verification.evidence.chain import (
+    BUILDS,
+    CORES,
+    ORDER,
+    PURE,
+    PYTHON,
+    STEPS,
+    TIERS,
+    WRITTEN,
+    Step,
+)
 from aiojobs_verification.evidence.evidence import EVIDENCE, Evidence, Findings, Status, Subject, Timing
 from aiojobs_verification.evidence.findings import Left, story
 from aiojobs_verification.evidence.progress import Now, Progress, figures, width
@@ -68,6 +78,12 @@ def register(subparsers: Subparsers) -> None:
         help="only this step; may be given several times; the evidence of the others stays",
     )
     parser.add_argument(
+        "--build",
+        choices=BUILDS,
+        default=PURE,
+        help="which build of the library a tier that checks one of them checks (default: %(default)s)",
+    )
+    parser.add_argument(
         "--keep-going", action="store_true", help="run every step to its end, also after a failure"
     )
     parser.add_argument(
@@ -81,7 +97,7 @@ def _main(arguments: argparse.Namespace) -> int:
     if root is None:
         sys.stderr.write("verify checks a source tree: run it in one, not on an installed package\n")
         return 2
-    chosen = [step for step in STEPS if arguments.tier in step.tiers]
+    chosen = [step for step in STEPS if step.due(arguments.tier, _builds(arguments))]
     if arguments.step:
         chosen = [step for step in chosen if step.name in arguments.step]
         if not chosen:
@@ -102,6 +118,11 @@ def _main(arguments: argparse.Namespace) -> int:
     counted = figures([one for one in found if one.timing.seconds], width())
     sys.stdout.writelines(f"{line}\n" for line in ("", *counted))
     return report.publish(root, sys.stdout)
+
+
+def _builds(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """A step that is named has its build."""
+    return BUILDS if arguments.step or arguments.tier == "full" else (arguments.build,)
 
 
 def _publish_briefly(root: Path) -> int:
@@ -297,7 +318,7 @@ def _told(step: Step, found: Findings, left: Left, root: Path, tier: str) -> Ite
     lines, repeat = story(left)
     yield from lines or found.reason.splitlines()[1:] or [found.reason]
     yield ""
-    yield f"Repeat it: {repeat or step.repeat(tier)}"
+    yield f"Repeat it: {step.by_hand(repeat) if repeat else step.repeat(tier)}"
 
 
 def _promises(headline: str, root: Path) -> Iterator[tuple[str, str]]:

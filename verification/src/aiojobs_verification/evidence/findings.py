@@ -66,6 +66,21 @@ class Left:
     written: Path
 
 
+def on_build(build: str, reader: Callable[[Left], Findings]) -> Callable[[Left], Findings]:
+    """For what runs the library: its account must say that it was this build, as imported."""
+
+    def checked(left: Left) -> Findings:
+        found = reader(left)
+        ran = found.figures.get("build", "no build of the library")
+        if found.status is Status.PASS and ran != build:
+            return Findings(
+                Status.FAIL, f"it was to check the {build} build, and has run: {ran}", found.figures
+            )
+        return found
+
+    return checked
+
+
 def exit_code(left: Left) -> Findings:
     """For commands that check one thing and say everything with their exit code."""
     if left.code == 0:

@@ -99,6 +99,7 @@ class _Page:
         yield '<h1>aiojobs: the chain of evidence</h1>\n</div>\n<dl class="run">'
         yield _fact("Tier", f"{escape(tier)}, <code>make verify TIER={escape(tier)}</code>")
         yield _fact("Commit", ", ".join(f"<code>{escape(one[:12])}</code>" for one in subject["commits"]))
+        yield _fact("Builds", escape(", ".join(subject["builds"]) or "none"))
         yield _fact("Machine", escape(", ".join(machine)))
         started = min((one["timing_started"] for one in self.document["timings"].values()), default="never")
         yield f'<div class="timing"><dt>Date</dt><dd>{escape(started)}</dd></div>'

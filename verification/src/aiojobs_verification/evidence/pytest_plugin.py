@@ -5,7 +5,8 @@ A test says which promises it speaks for with ``@pytest.mark.requirement("LIMIT-
 * refuses a run in which a test names an id that ``spec/requirements.toml`` does not have, or names none:
   a link to nothing would look like coverage;
 * watches every phase of every test (a failing teardown is a failing test);
-* with ``--evidence FILE`` writes what it saw: which test spoke for which id, with which outcome.
+* with ``--evidence FILE`` writes what it saw: which test spoke for which id, with which outcome, and which
+  build of the library was imported.
 
 What counts is decided by the reader of that file, not here; here nothing is rounded up. In particular a
 skipped test and an expected failure are recorded as what they are.
@@ -16,6 +17,7 @@ Deliberately not here: durations. Two runs on the same commit must give the same
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -101,12 +103,17 @@ class MarkerRecorder:
         ]
         return {
             "exit": int(exitstatus),
-            "figures": dict(sorted(Counter(self._outcomes.values()).items())),
+            "figures": dict(sorted({"build": _build(), **Counter(self._outcomes.values())}.items())),
             "left_out": {"tests": self._left_out} if self._left_out else {},
             "seeds": {} if self._seed is None else {"hypothesis": self._seed},
             "skips": [{"id": name, "reason": reason} for name, reason in sorted(self._reasons.items())],
             "tests": tests,
         }
+
+
+def _build() -> str:
+    """Which build of the library the tests have imported."""
+    return str(getattr(sys.modules.get("aiojobs"), "__build__", "none"))
 
 
 def known_requirements(root: Path) -> frozenset[str] | None:

@@ -65,7 +65,7 @@ def _left_out(document: Mapping[str, Any]) -> str:
 
 def _figures(step: Mapping[str, Any]) -> str:
     figures: Mapping[str, Any] = step["figures"]
-    wanted = [name for name in _FIGURES.get(step["step"], ()) if name in figures]
+    wanted = [name for name in _FIGURES.get(step["step"].removesuffix("-compiled"), ()) if name in figures]
     told = ", ".join(f"{name} {_plain(figures[name])}" for name in wanted)
     return "; ".join(filter(None, (told, _bounds(step))))
 

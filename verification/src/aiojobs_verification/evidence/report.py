@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs_verification.evidence.evidence import Status
-from aiojobs_verification.evidence.verdict import Standing, settled_so_far
+from aiojobs_verification.evidence.verdict import Standing, builds, settled_so_far
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ def compose(sources: Sources, assessment: Assessment, chain: Chain) -> dict[str,
         "gaps": list(assessment.gaps),
         "crashes": [_crash(step) for step in steps if step.findings.crashed],
         "counts": _counts(steps, assessment),
-        "subject": _subject(steps, sources.digests),
+        "subject": _subject(steps, sources.digests, chain),
         "last_teeth": {key: str(sources.last_teeth.get(key, "")) for key in ("commit", "date")},
         "lifecycle": sources.lifecycle,
         "links": [_link(link, chain) for link in chain.links],
@@ -69,7 +69,10 @@ def compose(sources: Sources, assessment: Assessment, chain: Chain) -> dict[str,
         "kinds": dict(sources.kinds),
         "requirements": [_requirement(one, sources, assessment) for one in sources.promises],
         "assumptions": [dict(one) for one in sources.assumptions],
-        "left_out": [*_not_due(chain, assessment.tier), *(one for step in steps for one in _left_out(step))],
+        "left_out": [
+            *_not_due(chain, assessment.tier, sources.evidence),
+            *(one for step in steps for one in _left_out(step)),
+        ],
         "skips": [skip for step in steps for skip in _skips(step)],
         "timings": {step.step: _timing(step) for step in steps},
     }
@@ -110,14 +113,17 @@ def _crash(step: Evidence) -> dict[str, str]:
     return {"step": step.step, "headline": step.findings.headline, "story": step.findings.reason}
 
 
-def _subject(steps: Sequence[Evidence], digests: Mapping[str, str]) -> dict[str, Any]:
+def _subject(steps: Sequence[Evidence], digests: Mapping[str, str], chain: Chain) -> dict[str, Any]:
     """What was checked; more than one value under a key means that the evidence is of different runs."""
     subjects = [step.subject for step in steps]
+    of_builds = {step.name for step in chain.steps if step.build}
+    passed = [one.findings for one in steps if one.step in of_builds and one.findings.status is Status.PASS]
     versions: dict[str, set[str]] = {}
     for subject in subjects:
         for name, version in subject.versions.items():
             versions.setdefault(name, set()).add(version)
     return {
+        "builds": sorted({str(found.figures["build"]) for found in passed if "build" in found.figures}),
         "commits": sorted({subject.commit for subject in subjects}),
         "sources": sorted({subject.source for subject in subjects}),
         "specification": dict(digests),
@@ -135,8 +141,8 @@ def _step(step: Evidence) -> dict[str, Any]:
     return {key: value for key, value in step.as_dict().items() if key not in _SAID_ELSEWHERE}
 
 
-def _not_due(chain: Chain, tier: str) -> Iterator[dict[str, Any]]:
-    if left := len(chain.steps) - len(chain.due(tier)):
+def _not_due(chain: Chain, tier: str, evidence: Mapping[str, Evidence]) -> Iterator[dict[str, Any]]:
+    if left := len(chain.steps) - len(chain.due(tier, builds(chain, tier, evidence))):
         yield {"step": "all", "what": "steps", "count": left}
 
 

@@ -11,8 +11,9 @@ Rules of this file
     PASS       neither. There is no fourth word, and no rounding up.
 
     A requirement counts as checked in a way only if a step of that kind passed in this run and names it.
-    Steps outside the tier are not due; what only they could check is listed as "not due", and a requirement
-    of which nothing at all was due and checked is a gap like any other.
+    Steps outside the tier are not due, nor are those of the build of the library that a run of a lesser
+    tier leaves out. What only they could check is listed as "not due", and a requirement of which nothing at
+    all was due and checked is a gap like any other.
 
     A requirement whose text or kinds of check nobody has reviewed since they were changed is outdated: no
     check counts for it, whatever it says of itself, and that is a gap.
@@ -31,13 +32,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from aiojobs_verification.evidence.chain import BUILDS, PURE
 from aiojobs_verification.evidence.evidence import Status
 from aiojobs_verification.evidence.teeth import SEEDED, Seen, Tooth, shown, teeth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aiojobs_verification.evidence.chain import Chain
+    from aiojobs_verification.evidence.chain import Chain, Step
     from aiojobs_verification.evidence.evidence import Evidence
     from aiojobs_verification.evidence.teeth import Found
 
@@ -109,7 +111,8 @@ def judge(
     the last full run found.
     """
     tier = _tier(evidence)
-    checks = {promise.id: _covered(promise, chain, tier, evidence) for promise in promises}
+    due = chain.due(tier, builds(chain, tier, evidence))
+    checks = {promise.id: _covered(promise, chain, due, evidence) for promise in promises}
     matrix = teeth(
         {promise.id: sorted(promise.checks, key=chain.order) for promise in promises},
         shown(evidence.values()),
@@ -125,7 +128,7 @@ def judge(
     ]
     gaps = [
         *_links_not_built(chain, checks),
-        *_steps_not_run(chain, tier, evidence),
+        *_steps_not_run(due, evidence),
         *_mixed_subjects(evidence),
         *_outdated(promises),
         *_not_run(checks),
@@ -151,6 +154,12 @@ def _tier(evidence: Mapping[str, Evidence]) -> str:
     return "full" if tiers == {"full"} else "smoke"
 
 
+def builds(chain: Chain, tier: str, evidence: Mapping[str, Evidence]) -> tuple[str, ...]:
+    """The builds of the library that a run is about: in the full tier all that there are."""
+    begun = {step.build for step in chain.steps if step.name in evidence}
+    return tuple(build for build in BUILDS if tier == "full" or build in (begun - {""} or {PURE}))
+
+
 def _seeded(chain: Chain, evidence: Mapping[str, Evidence]) -> bool:
     """Whether faults were seeded in this run, and each of them was found."""
     names = [step.name for step in chain.steps if step.kind == SEEDED]
@@ -158,12 +167,12 @@ def _seeded(chain: Chain, evidence: Mapping[str, Evidence]) -> bool:
 
 
 def _covered(
-    promise: Promise, chain: Chain, tier: str, evidence: Mapping[str, Evidence]
+    promise: Promise, chain: Chain, due: Sequence[Step], evidence: Mapping[str, Evidence]
 ) -> tuple[Covered, ...]:
     kinds = sorted(_kinds(promise, evidence), key=chain.order)
     if promise.outdated:
         return tuple(Covered(kind, Standing.OUTDATED) for kind in kinds)
-    return tuple(_check(promise.id, kind, chain, tier, evidence) for kind in kinds)
+    return tuple(_check(promise.id, kind, chain, due, evidence) for kind in kinds)
 
 
 def _kinds(promise: Promise, evidence: Mapping[str, Evidence]) -> frozenset[str]:
@@ -177,24 +186,25 @@ def _kinds(promise: Promise, evidence: Mapping[str, Evidence]) -> frozenset[str]
     return frozenset(promise.checks) | also
 
 
-def _check(requirement: str, kind: str, chain: Chain, tier: str, evidence: Mapping[str, Evidence]) -> Covered:
-    providers = [step for step in chain.steps if step.kind == kind]
-    due = [step for step in providers if tier in step.tiers]
-    by = tuple(
+def _check(
+    requirement: str, kind: str, chain: Chain, due: Sequence[Step], evidence: Mapping[str, Evidence]
+) -> Covered:
+    providers = [step for step in due if step.kind == kind]
+    # The same check of both builds is one check.
+    by = {
         name
-        for step in due
+        for step in providers
         if step.name in evidence
         for cover in evidence[step.name].findings.covers
         if (cover.requirement, cover.kind) == (requirement, kind)
         for name in cover.by
-    )
+    }
     if by:
         return Covered(kind, Standing.CHECKED, tuple(sorted(by)))
     if not providers:
-        return Covered(kind, Standing.NOT_BUILT)
-    if not due:
-        return Covered(kind, Standing.NOT_DUE)
-    passed = all(step.name in evidence and _status(evidence[step.name]) is Status.PASS for step in due)
+        built = any(step.kind == kind for step in chain.steps)
+        return Covered(kind, Standing.NOT_DUE if built else Standing.NOT_BUILT)
+    passed = all(step.name in evidence and _status(evidence[step.name]) is Status.PASS for step in providers)
     return Covered(kind, Standing.LACKING if passed else Standing.NOT_RUN)
 
 
@@ -234,8 +244,8 @@ def _links_not_built(chain: Chain, checks: Mapping[str, tuple[Covered, ...]]) ->
             yield f"link {link.number} is not built: {link.title} ({count} requirements need it)"
 
 
-def _steps_not_run(chain: Chain, tier: str, evidence: Mapping[str, Evidence]) -> Iterable[str]:
-    for step in chain.due(tier):
+def _steps_not_run(due: Sequence[Step], evidence: Mapping[str, Evidence]) -> Iterable[str]:
+    for step in due:
         if step.name not in evidence:
             yield f"step {step.name} left no evidence"
         elif _status(evidence[step.name]) is Status.SKIPPED:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import aiojobs
 from aiojobs_verification.follower import RULES
 from aiojobs_verification.trace_audit.corrupt import CORRUPTIONS, Refusal, TracePlace, other_headers, verdict
 from aiojobs_verification.trace_audit.reading import Header, TraceReader
@@ -83,6 +84,7 @@ class Demonstration:
         return {
             "status": "fail" if self.faults else "pass",
             "figures": {
+                "build": aiojobs.__build__,
                 "recorded runs": len(self.audits),
                 "lines of the recorded runs": sum(found["lines"] for found in runs.values()),
                 "kinds of corruption": len(self.runs.copies),
@@ -186,8 +188,8 @@ def _recorded_demo(root: Path, demonstration: Demonstration) -> list[bytes]:
     path = root / _TRACE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    sources = [str(root / "src"), str(root / "verification" / "src"), os.environ.get("PYTHONPATH", "")]
-    search = os.pathsep.join(sources).rstrip(os.pathsep)
+    sources = [os.environ.get("PYTHONPATH", ""), str(root / "src"), str(root / "verification" / "src")]
+    search = os.pathsep.join(sources).lstrip(os.pathsep)
     left = subprocess.run(
         [sys.executable, *_DEMO, str(path)],
         cwd=root,

@@ -77,10 +77,19 @@ def pin(results: Iterable[tuple[Case, Mapping[str, int]]], target: Path | None =
     path = target or find_spec() / MANIFEST
     lines = path.read_text(encoding="utf-8").splitlines()
     for case, figures in results:
-        start = lines.index(f'name = "{case.name}"')
-        index = next(i for i in range(start, len(lines)) if lines[i].startswith("expect ="))
-        pinned: dict[str, list[int]] = tomllib.loads(lines[index])["expect"]
+        index, pinned = _pinned(lines, case)
         pinned[_PYTHON] = [figures[name] for name in _FIGURES]
         shown = ", ".join(f'"{python}" = {pinned[python]}' for python in sorted(pinned))
         lines[index] = f"expect = {{ {shown} }}"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _pinned(lines: list[str], case: Case) -> tuple[int, dict[str, list[int]]]:
+    """The number of a scope's line `expect = …`, which a new scope is given here, and what that says."""
+    index = lines.index(f'name = "{case.name}"')
+    while index < len(lines) and lines[index].strip():
+        if lines[index].startswith("expect ="):
+            return index, tomllib.loads(lines[index])["expect"]
+        index += 1
+    lines.insert(index, "")
+    return index, {}

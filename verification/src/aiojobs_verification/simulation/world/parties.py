@@ -83,10 +83,14 @@ def _exit(environment: Environment, place: str) -> None:
     raise environment.owe(PartyExit(place), PLACES[place].words, owed=owed)
 
 
+_REPRS: Final = frozenset({"__repr__", "_task_repr_info", "_task_repr"})
+"""Functions that make one; a task's own is in C, and calls one of the latter two."""
+
+
 def _in_repr() -> bool:
     """Whether it is a repr that will fail: of that the text tells that it was wanted for."""
     frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code.co_name != "__repr__":
+    while frame is not None and frame.f_code.co_name not in _REPRS:
         frame = frame.f_back
     return frame is not None
 
