@@ -30,7 +30,17 @@ HOUSE = "docs/explanation/architecture.md"
 LAYERS = layers((ROOT / HOUSE).read_text(encoding="utf-8"))
 # They stand around the scheduler and are told by it, as a user's own code would be.
 AROUND = {
-    *("_atomic", "_calling", "_history", "_lane_job", "_live_page", "_measuring"),
+    *(
+        "_asgi",
+        "_asgi_life",
+        "_asgi_request",
+        "_atomic",
+        "_calling",
+        "_history",
+        "_lane_job",
+        "_live_page",
+        "_measuring",
+    ),
     *(
         "aiohttp",
         "asgi",
