@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 __version__ = "2.0.0"
 
-_CORE = ("_queue",)
+_CORE = (
+    *("_admission", "_calling", "_core", "_following", "_job_state", "_launching"),
+    *("_ownership", "_parts", "_probe", "_queue", "_run"),
+)
 """The modules that can be compiled: those with declarations beside them."""
 
 

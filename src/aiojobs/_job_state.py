@@ -118,6 +118,8 @@ class JobState(Node):
         "waiters",
     )
 
+    before: Any
+    after: Any
     current: State
     """Only `fire` changes it."""
     ending: Outcome | None

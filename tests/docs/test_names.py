@@ -7,7 +7,7 @@ import inspect
 
 import pytest
 
-from aiojobs._job import FOR_THE_OWNER
+from aiojobs._job_state import FOR_THE_OWNER
 from docs import pages
 
 _SPEC = importlib.util.spec_from_file_location("uses", pages.ROOT / "website/aiojobs_site/uses.py")

@@ -9,7 +9,7 @@ from sphinx import addnodes
 from sphinx.util.docutils import SphinxRole
 from sphinx.util.nodes import make_refnode
 
-from aiojobs._job import FOR_THE_OWNER
+from aiojobs._job_state import FOR_THE_OWNER
 
 _PRIVATE = re.compile(r"^(aiojobs\.)?(_\w+\.)?")
 
