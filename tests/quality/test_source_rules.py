@@ -600,6 +600,8 @@ UNGUARDED = {
     "_threads.Threads._wait": "futures of the loop's and of the caller's; what their callbacks raise is logged",
     "_threads._Call._end": "in the caller's thread, of its own future and a loop that is no more",
     "_threads._Call._wait": "in the caller's thread, which it may well reach",
+    "_threads._Call.exception": "the caller's own method",
+    "_threads._Call.result": "the caller's own method",
     "_threads._fail_call": "the caller's future, which is told last",
     "_timing.Timing._allow": "all that a callback of the loop does",
     "_timing.Timing.start": "inside the guard of launch",
