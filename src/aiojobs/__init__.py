@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from ._events import ExceptionContext, Observer, Record
 from ._exceptions import JobClosed, PendingQueueFull
-from ._job import IllegalTransition, Job
+from ._job import Job
+from ._job_state import IllegalTransition
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent, State
 from ._scheduler import ExceptionHandler, Scheduler
 from ._shutdown_report import ShutdownReport, Tally
@@ -37,7 +38,7 @@ def _which_build() -> str:
     return "pure" if plain else "compiled"
 
 
-__build__ = _which_build()
+__build__: str = _which_build()
 """Which build of the library this is: "pure", or "compiled"."""
 
 __all__ = (

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ._admission import Verdict
 from ._calling import resolve
 from ._core import Core
-from ._job import Job
+from ._job import Job, new_job
 from ._lifecycle import Event, Outcome, Phase, State
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Backpressure:
         terms: Terms | None,
     ) -> Job[_T]:
         """Wait until a place is released, or closing begins, or the caller is cancelled."""
-        job: Job[_T] = Job(coro, self._core, name, copy_context() if context is None else context)
+        job: Job[_T] = new_job(coro, self._core, name, copy_context() if context is None else context)
         del coro  # what is raised while it is closed may hold this frame (BOOK-3)
         place = self.join(job, terms)
         try:

@@ -22,8 +22,8 @@ queue are in the order of spawning (``BOOK-2``). No set of jobs exists, so nothi
 hashes.
 
 *The other parts* are connected by the scheduler: what makes the tasks (`Starter`) and knows them (`Tasks`), the
-blocked callers (`Line`), the time limits (`Clock`), and what to call when nothing is left (``on_idle``). This file
-declares what it needs of them.
+blocked callers (`Line`), the time limits (`Clock`), and what to call when nothing is left (``on_idle``). What it needs
+of them is in ``_parts``.
 
 ``ended`` completes the registries, wakes who waits, lets the next job start, and reports to the handler last.
 
@@ -37,11 +37,11 @@ from __future__ import annotations
 
 from asyncio import Future, get_running_loop
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from contextvars import Context, copy_context
 from types import CoroutineType
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from . import _validate
 from ._admission import Admission, Next, Verdict
@@ -49,15 +49,17 @@ from ._callgraph import CALL_GRAPH, unlink
 from ._calling import BoundLoop, cancel, close_coro, make_room, name_of, resolve, tell
 from ._events import ACCEPT
 from ._exceptions import PendingQueueFull
-from ._job import Callbacks, Caller, Job
+from ._job import Job
+from ._job_state import Caller, JobState, Owner
 from ._lifecycle import Event, Outcome, PhaseEvent, State
 from ._ownership import claim, foreign, qualified_name, release
+from ._parts import Clock, Failure, Line, Starter, Tasks
 from ._queue import Queue
-from ._reporting import Reporting, Untold
+from ._reporting import Reporting
 from ._tasks import is_within
 from ._terms import Terms
 
-__all__ = ("Clock", "Core", "Failure", "Line", "Starter", "Tasks")
+__all__ = ("Core",)
 
 _T = TypeVar("_T")
 
@@ -69,83 +71,8 @@ _GIVE_SLOT, _CLOSE, _FINISH = Event.START, Event.CLOSE, Event.FINISH
 _RETURNED, _RAISED, _NEVER_STARTED = Outcome.RETURNED, Outcome.RAISED, Outcome.NEVER_STARTED
 _CANCELLED, _TIMED_OUT = Outcome.CANCELLED, Outcome.TIMED_OUT
 
-Failure = tuple[BaseException, Any]
-"""What was raised, and its traceback."""
 
-
-class Starter(Protocol):
-    """What makes the tasks of jobs that have a slot."""
-
-    def launch(self, job: Job[Any]) -> Failure | None:
-        """Make the task of a job; what that raises is returned."""
-        ...
-
-    def begins_at_once(self) -> bool:
-        """Whether a task may take its first step while it is made."""
-        ...
-
-    def all(self) -> None:
-        """Launch what waits, in order."""
-        ...
-
-    def soon(self) -> None:
-        """The same, on a stack of its own if need be."""
-        ...
-
-    def fail_soon(self, job: Job[Any], failure: Failure) -> None:
-        """End, in a moment, a job that got its slot from another and no task."""
-        ...
-
-
-class Tasks(Protocol):
-    """What knows the tasks of jobs once they are made."""
-
-    def stop(self, job: Job[Any]) -> None:
-        """Deliver to a job's task, once, that the job was asked to stop."""
-        ...
-
-    def runs(self, job: Job[Any], task: object) -> bool:
-        """Whether a task, which need not be the one that was made for a job, has begun it."""
-        ...
-
-    def runners(self) -> Iterable[tuple[object, Job[Any]]]:
-        """The tasks that have begun a job, though they need not be those that were made for them."""
-        ...
-
-    def see_end(self, job: Job[Any]) -> bool:
-        """Take notice of the end of a task that has not told of it yet; whether there was one."""
-        ...
-
-    def has_ended_unseen(self, job: Job[Any]) -> bool:
-        """Whether `see_end` would find that, as far as nobody need be asked for it."""
-        ...
-
-
-class Clock(Protocol):
-    """What keeps the time of jobs that have a limit."""
-
-    def start(self, job: Job[Any]) -> None:
-        """The time of a job begins, if it has a limit."""
-        ...
-
-
-class Line(Protocol):
-    """The callers that are blocked because the queue is full."""
-
-    def forget_gone(self) -> list[Job[Any]]:
-        """Those at the head that were cancelled are not let in any more; their jobs, to be closed."""
-        ...
-
-    def admit(self) -> None:
-        """Accept the job of the one that has waited longest: the end of a first half."""
-        ...
-
-    def accept_first(self) -> Future[None]:
-        """The same without telling the caller; what is to be resolved for that."""
-        ...
-
-
-class Core:
+class Core(Owner):
     """The registries of one scheduler, and what changes them.
 
     Arguments:
@@ -158,10 +85,7 @@ class Core:
     __slots__ = (
         "admission",
         "arriving",
-        "bound",
-        "callbacks",
         "clock",
-        "close_within",
         "endless",
         "is_special",
         "line",
@@ -173,18 +97,15 @@ class Core:
         "starter",
         "tasks",
         "terms",
-        "untold",
         "waiters",
         "waiting",
     )
 
     admission: Admission
-    bound: BoundLoop
     reporting: Reporting
-    close_within: float | None
     slots: dict[Job[Any], None]
     """Jobs that hold a slot, in the order of spawning. Whenever user code runs, as many as admission counts."""
-    queue: Queue[Job[Any]]
+    queue: Queue
     """Jobs that wait for a slot, likewise."""
     waiting: deque[Job[Any]]
     """Jobs that have a slot and are to be launched in their turn. Nothing stays for more than a loop pass."""
@@ -192,13 +113,10 @@ class Core:
     """The future of each blocked caller, with its job: first in, first out."""
     arriving: dict[Job[Any], None]
     """Jobs that were accepted for one of them whose call has not returned yet."""
-    callbacks: dict[Job[Any], Callbacks]
     terms: dict[Job[Any], Terms]
     """What was agreed about those jobs with which anything was."""
     endless: int
     """How many of the jobs in ``slots`` and ``queue`` draining does not wait for: ``0 <= endless``."""
-    untold: Untold | None
-    """That of ``reporting``: asked for at every step of every job."""
     is_special: bool
     """Whether there is more to do for a new job than to launch it on asyncio's own kind of task: somebody observes,
     or debugs, or has a say in how tasks are made. True for good once that was seen."""
@@ -242,7 +160,7 @@ class Core:
 
     # --- Coming in -----------------------------------------------------------------------------------
 
-    def enter(  # noqa: C901, PLR0912 - a call less is a call less, at every job
+    def enter(  # noqa: C901 - a call less is a call less, at every job
         self,
         coro: Coroutine[Any, Any, _T],
         name: str | None,
@@ -269,21 +187,19 @@ class Core:
         is_special = self.is_special or context is not None
         if is_special:
             self._check_moment(coro)
-        job: Job[_T] = Job(coro, self, name, context)
+        job: Job[_T] = JobState.__new__(Job)  # as in `new_job`
+        job.accept(coro, self, name, context)
         verdict = self.admission.offer(False)
         if verdict is _QUEUE:
             if context is None:
                 job.context = copy_context()
             self.queue.join(job)
             if is_special:
-                self.note_acceptance(job, terms)
-                self._tell_of_acceptance(job)
+                self._tell_of_acceptance(job, terms)
             return job
         if verdict is not _START:
-            if verdict is _FULL and may_block:
-                return None
-            self.disown(job)
-            raise self.refusal(verdict)
+            self._turn_away(job, verdict, may_block)
+            return None
         self.slots[job] = None
         if is_special:
             self.note_acceptance(job, terms)
@@ -292,8 +208,21 @@ class Core:
         if failure is None and job.owner is not None:
             return job
         try:
-            if failure is None:
-                return job
+            if failure is not None:
+                self._give_up(job, failure)
+            return job
+        finally:
+            del job, coro, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
+
+    def _turn_away(self, job: Job[Any], verdict: Verdict, may_block: bool) -> None:
+        """There is no place for a new job: its caller is to wait, and then there is no job yet; or it is refused."""
+        if verdict is not _FULL or not may_block:
+            self.disown(job)
+            raise self.refusal(verdict)
+
+    def _give_up(self, job: Job[Any], failure: Failure) -> NoReturn:
+        """There could no task be made for a new job, which is told to the caller, or it failed at once."""
+        try:
             if job.owner is not None:
                 try:
                     self.ended(job, _FINISH, _RAISED, failure, True)
@@ -305,7 +234,7 @@ class Core:
                     self.admission.ended()
             raise failure[0]
         finally:
-            del job, coro, failure  # a traceback of an eager first step may hold this frame (BOOK-3)
+            del job, failure  # as there
 
     def check_offer(self, coro: Any, name: object, context: object) -> None:
         """All that ``SPAWN-3`` asks, in its order: type, loop, ownership.
@@ -370,14 +299,18 @@ class Core:
         if self.endless and self.on_idle is not None:
             self.on_idle()
 
-    def _tell_of_acceptance(self, job: Job[Any]) -> None:
-        """A new job, as far as anybody takes an interest."""
+    def _tell_of_acceptance(self, job: Job[Any], terms: Terms | None) -> None:
+        """A new job that waits for a slot: note it, and tell of it, as far as anybody takes an interest."""
+        self.note_acceptance(job, terms)
+        self._tell_of_offer(job)
+
+    def _tell_of_offer(self, job: Job[Any]) -> None:
         self.reporting.remember_caller(job)
         self.told()
 
     def _start_with_care(self, job: Job[Any]) -> Failure | None:
         """Launch a job behind those started before it, or when its context is free."""
-        self._tell_of_acceptance(job)
+        self._tell_of_offer(job)
         context = job.context
         is_entered = context is not None and self.is_special and is_within(context)
         if not is_entered and not self.waiting:
@@ -402,7 +335,7 @@ class Core:
         held = None
         if outcome is not _RETURNED or self.is_special or self.terms or foreign:
             terms = self.part_with(job) if self.terms else None
-            if terms is not None and terms.failure is not None and outcome is _CANCELLED:
+            if outcome is _CANCELLED and terms is not None and terms.failure is not None:
                 outcome, result = _TIMED_OUT, (terms.failure, None)
             held = (job.coro, job.task, job.context, terms)
         task = job.task if CALL_GRAPH else None
@@ -430,32 +363,36 @@ class Core:
             self.say_farewell(job, held, gone)
         held = task = terms = None
         if job.waiters is not None or self.callbacks:
-            self.tell(job, received=received)
-        unreceived = (
-            outcome is not _RETURNED
-            and (outcome is _RAISED or outcome is _TIMED_OUT)
-            and job.waiters is None
-            and not received
-        )
-        if is_in_line:
-            self.starter.soon()
-        elif following is None:
-            pass
-        elif (
-            self.waiting or following in self.arriving or (self.is_special and self.starter.begins_at_once())
-        ):
-            # In the last step of a job that another one follows, a task that begins at once would find the context
-            # entered that both may share, and one that ended at once would start the next one ever deeper.
-            self.waiting.append(following)
-            self.starter.soon()
-        elif (failure := self.starter.launch(following)) is not None:
-            self.starter.fail_soon(following, failure)
-            del failure
-        following = None  # what its task raised may hold this frame (BOOK-3)
+            self.tell(job, received)
+        unreceived = (outcome is _RAISED or outcome is _TIMED_OUT) and job.waiters is None and not received
+        if following is not None:
+            if is_in_line or self.waiting or self.arriving or self.is_special:
+                self._launch_in_turn(following, is_in_line)
+            elif (failure := self.starter.launch(following)) is not None:
+                self.starter.fail_soon(following, failure)
+                del failure
+            following = None  # what its task raised may hold this frame (BOOK-3)
         if self.on_idle is not None and (self.endless or not self.slots):
             self.on_idle()
         if unreceived:
             self.reporting.report_failure(job)
+
+    def _launch_in_turn(self, following: Job[Any], is_in_line: bool) -> None:
+        """Launch a job that has got its slot from another, in its turn and on a stack of its own if need be.
+
+        In the last step of a job that another one follows, a task that begins at once would find the context entered
+        that both may share, and one that ended at once would start the next one ever deeper.
+        """
+        if not is_in_line:
+            has_turn = not self.waiting and following not in self.arriving
+            if has_turn and not (self.is_special and self.starter.begins_at_once()):
+                failure = self.starter.launch(following)
+                if failure is not None:
+                    self.starter.fail_soon(following, failure)
+                del following, failure  # as in `ended`
+                return
+            self.waiting.append(following)
+        self.starter.soon()
 
     def see_failure(self, job: Job[Any]) -> None:
         """Take notice of what a coroutine has raised, unless that was done before."""
@@ -486,7 +423,7 @@ class Core:
         """Wake those who wait for a job that has ended."""
         loop = self.bound.loop
         if job.waiters is not None:
-            job.wake(loop, received=received)
+            job.wake(loop, received)
         for callback, context, _ in self.callbacks.pop(job, ()) if self.callbacks else ():
             try:
                 loop.call_soon(callback, job, context=context)

@@ -14,6 +14,7 @@ other a `Followed` notes what the coroutine comes to, and a callback of the task
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -31,16 +32,22 @@ _ACTIVE, _RAISED = State.ACTIVE, Outcome.RAISED
 
 
 class Following:
-    """The jobs of one scheduler that end with their tasks."""
+    """The jobs of one scheduler that end with their tasks.
 
-    __slots__ = ("_core", "begins_at_once", "jobs")
+    Arguments:
+        core: of that scheduler.
+        to_gate: called with a run when its task drives nothing else.
+    """
+
+    __slots__ = ("_core", "_to_gate", "begins_at_once", "jobs")
 
     jobs: dict[Job[Any], Followed]
     begins_at_once: bool
     """Whether a task has ever begun a job at once: from then on each is given a stack of its own to begin on."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, to_gate: Callable[[Any], None]) -> None:
         self._core = core
+        self._to_gate = to_gate
         self.jobs = {}
         self.begins_at_once = False
 
@@ -62,7 +69,7 @@ class Following:
         if (followed is None or followed.end is None) and drives(task, run):
             self.jobs.pop(job, None)
             if not entered:
-                run.send(None)
+                self._to_gate(run)
         else:
             if followed is None:
                 followed = self.jobs[job] = Followed()
@@ -166,18 +173,15 @@ class Following:
             return
         failure = failure_of(task)
         coro = job.coro
-        if followed.end is None:
-            end = end_of(failure)
-            if not followed.entered:
-                self._core.close_coroutine(followed.run, job)
-                self._core.close_coroutine(coro, job)
-            del coro  # as in close_coroutine
-            self._core.ended(job, *end)
-        else:
-            end = followed.end
-            self._core.ended(job, *end)
-            if failure is not None and not _is_expected(failure, end):
-                self._core.reporting.report(job, task_failure(job, failure))
+        end = followed.end
+        event, outcome, result = end_of(failure) if end is None else end
+        if end is None and not followed.entered:
+            self._core.close_coroutine(followed.run, job)
+            self._core.close_coroutine(coro, job)
+        del coro  # as in close_coroutine
+        self._core.ended(job, event, outcome, result)
+        if end is not None and failure is not None and not _is_expected(failure, end):
+            self._core.reporting.report(job, task_failure(job, failure))
 
 
 def _is_expected(failure: BaseException, end: End) -> bool:

@@ -1,13 +1,6 @@
-"""A job: its state and outcome, its waiters, and which of them received its exception.
+"""A job: what a user may ask of it, its waiters, and which of them received its exception.
 
-The rules of this file
-----------------------
-``fire`` looks the event up in the table that was generated from ``spec/job.toml``, raises if the cell is illegal,
-and assigns the state. Nothing else in the package assigns it (``__init__`` writes the initial one), and a check of
-the source says so.
-
-A job knows its `Owner`, whoever runs it, by a few members and nothing more. What has no underscore here and is not in
-the API page is for the owner: this module is private, and its modules know each other by plain names.
+What it holds and how its state changes is in ``_job_state``.
 
 The life of a job
 -----------------
@@ -44,9 +37,8 @@ exception. The first that resumes with it empties the dict, and the matter is se
 without it - cancelled, timed out, destroyed - takes itself out, and if it was the last, the exception
 goes to the handler. A caller that only wants to see the job end leaves in the same way.
 
-*What is kept.* A job that has ended keeps its name, its outcome and its result, and the name of its coroutine for
-the repr; coroutine, task, context and owner are let go (``BOOK-3``). Frames that raise a job's exception drop
-``self`` first: the traceback holds the frame, and would keep the job alive in a cycle.
+*What is kept* is in ``_job_state``. Frames that raise a job's exception drop ``self`` first: the traceback holds the
+frame, and would keep the job alive in a cycle (``BOOK-3``).
 
 What is deliberately not here
 -----------------------------
@@ -59,17 +51,17 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Generator
-from types import CoroutineType
-from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, NoReturn, TypeVar, cast
 
 from . import _validate
 from ._callgraph import CALL_GRAPH, link, link_each, unlink, unlink_each, waits_by
-from ._calling import BoundLoop, call_out, cancel, shown, tell
+from ._calling import call_out, cancel, shown
 from ._exceptions import JobClosed
-from ._lifecycle import INITIAL, SEEN_AS_CLOSED, TRANSITIONS, Event, Outcome, State
-from ._ownership import name_of_type, qualified_name
+from ._job_state import JobState, Owner
+from ._lifecycle import SEEN_AS_CLOSED, Outcome, State
+from ._ownership import qualified_name
 
-__all__ = ("FOR_THE_OWNER", "Callbacks", "IllegalTransition", "Job", "Owner")
+__all__ = ("Job", "new_job")
 
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
 _PENDING = State.PENDING
@@ -80,74 +72,8 @@ _FAILURES: Final = (_RAISED, _TIMED_OUT)
 
 _T_co = TypeVar("_T_co", covariant=True)
 
-Caller = asyncio.Task[Any] | None
-"""The task of a caller that waits, where there is a call graph."""
-Callbacks = list[tuple[Callable[[Any], object], contextvars.Context, Caller]]
-"""What to call after the end of a job, in the context of whoever asked for it, and who waits for the call."""
 
-
-FOR_THE_OWNER: Final = (
-    *("after", "before", "context", "coro", "current", "ending"),
-    *("given_name", "kept", "owner", "task", "waiters"),
-    *("fire", "is_queued", "let_go", "wake"),
-)
-"""What of a job is no part of the API, though it has no underscore: this package's modules know each other."""
-
-
-class Owner(Protocol):
-    """The few members of its owner that a job needs."""
-
-    bound: BoundLoop
-    """The loop that it runs on."""
-
-    close_within: float | None
-    """Seconds that a job has to stop if nothing else is said; None for no deadline."""
-
-    untold: Any
-    """What the observer has yet to be told; None if nobody observes."""
-
-    callbacks: dict[Any, Callbacks]
-    """What is to be called after the end of which job."""
-
-    def runs(self, job: Any, task: object) -> bool:
-        """Whether a task is the one that runs a job."""
-        ...
-
-    def ask_to_stop(self, job: Any) -> None:
-        """``close`` was asked of a job that has not ended."""
-        ...
-
-    def see_end(self, job: Any) -> bool:
-        """Take notice of an end that has come and was not seen yet; whether there was one."""
-        ...
-
-    def unreceived(self, job: Any) -> None:
-        """A job has failed, and nobody is left to receive that."""
-        ...
-
-
-class IllegalTransition(RuntimeError):  # noqa: N818 - the noun of the specification
-    """An event reached a job in a state for which the table of ``spec/job.toml`` declares it illegal.
-
-    The job is left as it was. Nothing that a user calls leads here: the error means that the
-    package broke its own specification, and says where.
-
-    Attributes:
-        job: the job, unchanged.
-        state: the state it was and still is in.
-        event: the event that was refused.
-    """
-
-    def __init__(self, job: Job[Any], state: State, event: Event) -> None:
-        super().__init__(
-            f"event {event.value!r} is illegal in state {state.value!r} (spec/job.toml); {job!r} is unchanged"
-        )
-        self.job: Job[Any] = job
-        self.state = state
-        self.event = event
-
-
-class Job(Generic[_T_co]):
+class Job(JobState, Generic[_T_co]):
     """A coroutine that a scheduler runs in the background; made by ``Scheduler.spawn``, never directly.
 
     A job is ``pending`` until a slot is given to it, ``active`` while its coroutine runs, ``closing`` from
@@ -157,111 +83,7 @@ class Job(Generic[_T_co]):
     ``await job`` is ``await job.wait()``.
     """
 
-    __slots__ = {
-        "__weakref__": "",
-        "after": "Who stands behind it in the queue; for the queue alone, and absent while it is in none.",
-        "before": "Who stands before it there, likewise.",
-        "context": "For its owner: what to start in, if not in a copy of the starter's own.",
-        "coro": "For its owner: the coroutine; after the end only its name.",
-        "current": "For its owner: the state; only `fire` changes it.",
-        "ending": "For its owner: how it ended; set by `let_go`, once.",
-        "given_name": "For its owner: the name that was given, if one was.",
-        "kept": "For its owner: what it returned, or what it raised with its traceback.",
-        "owner": "Whoever runs it; None after the end, and only then.",
-        "task": "For its owner: the task, from its start to its end.",
-        "waiters": "For its owner: before the end who waits, after a failure who may still receive it.",
-    }
-
-    before: Any
-    after: Any
-    current: State
-    ending: Outcome | None
-    """None as long as the state is not terminal."""
-    kept: Any
-    """Before the end it is None, or the pair of an exception and its traceback if the coroutine has failed and the
-    owner has not seen it yet."""
-    coro: Coroutine[Any, Any, Any] | str
-    task: asyncio.Task[Any] | None
-    """Set when the job is launched or takes its first step, whichever is first; dropped by ``let_go``."""
-    context: contextvars.Context | None
-    """Dropped when the task has taken it over."""
-    owner: Owner | None
-    given_name: str | None
-    waiters: dict[asyncio.Future[bool], Caller] | None
-    """In order of arrival, each with the task of the caller where there is a call graph."""
-
-    def __init__(
-        self,
-        coro: Coroutine[Any, Any, _T_co] | None = None,
-        owner: Owner | None = None,
-        name: str | None = None,
-        context: contextvars.Context | None = None,
-    ) -> None:
-        if owner is None or coro is None:
-            raise TypeError(
-                "a Job is not made by calling its class: await scheduler.spawn(coro), which returns it"
-            )
-        self.current = INITIAL
-        self.ending = None
-        self.kept = None
-        self.coro = coro
-        self.task = None
-        self.context = context
-        self.owner = owner
-        self.given_name = name
-        self.waiters = None
-
-    # --- For its owner ----------------------------------------------------------------------------
-
-    def fire(self, event: Event) -> bool:
-        """Take one step of the table; whether the state has changed.
-
-        The observer is told by whoever fires, when the registries are complete (``BOOK-4``).
-
-        Raises:
-            IllegalTransition: the table forbids `event` here; nothing has changed.
-        """
-        source = self.current
-        dest = TRANSITIONS[source][event]
-        if dest is None:
-            raise IllegalTransition(self, source, event)
-        if dest is source:
-            return False
-        self.current = dest
-        untold = self.owner.untold  # type: ignore[union-attr]
-        if untold is not None:
-            untold.append((self, event, source, dest))
-        return True
-
-    def let_go(self, outcome: Outcome, result: object) -> None:
-        """Keep the outcome and let go of everything else (``BOOK-3``).
-
-        The caller holds coroutine and task until the registries are complete: to free them may run anything.
-        """
-        self.ending = outcome
-        self.kept = result
-        coro = self.coro
-        self.coro = coro.__qualname__ if type(coro) is CoroutineType else name_of_type(coro)
-        self.task = self.context = self.owner = None
-
-    def is_queued(self) -> bool:
-        """Whether it stands in a queue."""
-        return hasattr(self, "after")
-
-    def wake(self, loop: asyncio.AbstractEventLoop, *, received: bool) -> None:
-        """Wake the waiters.
-
-        A failure stays open until one of them has received it, unless somebody has already.
-        """
-        waiters = cast("dict[asyncio.Future[bool], Caller]", self.waiters)
-        if received or (self.ending is not _RAISED and self.ending is not _TIMED_OUT):
-            self.waiters = None
-        for waiter in waiters:
-            try:
-                if not waiter.done():
-                    waiter.set_result(True)
-            except BaseException as exc:  # noqa: BLE001 - the others are to be woken all the same
-                tell(loop, "a waiter", exc)
+    __slots__ = ("__weakref__",)
 
     # --- What a user sees -------------------------------------------------------------------------
 
@@ -544,3 +366,12 @@ class Job(Generic[_T_co]):
         finally:
             exception = None
             del self
+
+
+def new_job(
+    coro: Coroutine[Any, Any, _T_co], owner: Owner, name: str | None, context: contextvars.Context | None
+) -> Job[_T_co]:
+    """A job that nobody knows yet."""
+    job: Job[_T_co] = JobState.__new__(Job)
+    job.accept(coro, owner, name, context)
+    return job

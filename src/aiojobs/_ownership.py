@@ -7,10 +7,7 @@ already, is refused and left as it is. A claim ends with the coroutine: whoever 
 
 How it works
 ------------
-*Nothing of it has run.* Of a coroutine that neither runs nor is suspended, the frame would tell whether it is
-untouched or over; but to ask for the frame creates an object that lives as long as the coroutine. Sending it
-something other than None tells as well: what has not started refuses that with a TypeError and stays as it
-was.
+*Nothing of it has run.* See ``_probe``.
 
 *The claim is written on the coroutine*: its qualified name, which Python lets anyone set, is replaced by the
 same text as a ``Claimed``. That takes no memory, and nothing has to be taken back: when a job is over so is
@@ -35,10 +32,9 @@ from types import CoroutineType, GeneratorType
 from typing import Any, NoReturn
 
 from ._calling import plain, shown
+from ._probe import is_untouched
 
-__all__ = ("Claimed", "check", "claim", "foreign", "name_of_type", "qualified_name", "release")
-
-_PROBE = object()
+__all__ = ("Claimed", "check", "claim", "foreign", "name_of_type", "names", "qualified_name", "release")
 
 _MOST_NAMES = 10_000
 """Programs that make up functions without end exist; a name that has to be made again is no harm."""
@@ -56,18 +52,17 @@ class Claimed(str):
         return (str, (self.plain,))
 
 
-class _Names(dict[str, Claimed]):
-    """The one `Claimed` for each name."""
-
-    def __missing__(self, name: str) -> Claimed:
-        if len(self) >= _MOST_NAMES:
-            self.clear()
-        claimed = self[name] = Claimed(name)
-        claimed.plain = name
-        return claimed
+names: dict[str, Claimed] = {}
+"""The one `Claimed` for each name."""
 
 
-_names = _Names()
+def _new_name(name: str) -> Claimed:
+    if len(names) >= _MOST_NAMES:
+        names.clear()
+    claimed = names[name] = Claimed(name)
+    claimed.plain = name
+    return claimed
+
 
 _names_of_foreign: dict[int, str] = {}
 """What claimed coroutines that are not of Python's own type were called when they were claimed, by their ids."""
@@ -86,15 +81,12 @@ def claim(coro: Any) -> None:
         _claim_foreign(coro)
         return
     name = coro.__qualname__
-    if type(name) is not Claimed and not coro.cr_suspended:
-        try:
-            coro.send(_PROBE)
-        except TypeError:
-            coro.__qualname__ = _names[name if type(name) is str else str.__str__(name)]
-            return
-        except (RuntimeError, ValueError):
-            pass
-    _refuse(coro, type(name) is Claimed)
+    is_claimed = type(name) is Claimed
+    if is_claimed or coro.cr_suspended or not is_untouched(coro):
+        _refuse(coro, is_claimed)
+    if type(name) is not str:
+        name = str.__str__(name)
+    coro.__qualname__ = names.get(name) or _new_name(name)
 
 
 def check(coro: Any) -> None:

@@ -1,1 +1,12 @@
-# Compiled as it stands.
+cdef class Node:
+    cdef public Node before
+    cdef public Node after
+
+    cpdef bint is_queued(self)
+
+
+cdef class Queue(Node):
+    cpdef list clear(self)
+    cpdef join(self, Node node)
+    cpdef leave(self, Node node)
+    cpdef Node pop(self)

@@ -22,8 +22,6 @@ when the task does.
 from __future__ import annotations
 
 import asyncio
-import inspect
-import types
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -42,7 +40,6 @@ __all__ = (
     "create_plainly",
     "drives",
     "end_of",
-    "is_untouched",
     "is_within",
     "no_task",
     "rename",
@@ -77,14 +74,17 @@ class Followed:
         self.end = None
 
 
-def create_plainly(
+def create_plainly(  # noqa: PLR0917 - called in one place, with what is there
     loop: asyncio.AbstractEventLoop,
     run: Any,
     name: str | None,
     context: contextvars.Context | None,
     refusal: TypeError,
+    is_untouched: Callable[[Any], bool],
 ) -> Any:
     """The task from a ``create_task`` that knows no ``name=``, or no ``context=``, or neither.
+
+    `is_untouched` tells whether nobody has begun a run.
 
     Raises:
         BaseException: what the last attempt raised, or `refusal` if there was nothing to leave out.
@@ -115,7 +115,11 @@ def create_plainly(
 
 
 def create_inside(
-    loop: asyncio.AbstractEventLoop, run: Any, name: str | None, context: contextvars.Context
+    loop: asyncio.AbstractEventLoop,
+    run: Any,
+    name: str | None,
+    context: contextvars.Context,
+    is_untouched: Callable[[Any], bool],
 ) -> Any:
     """The task from a ``create_task`` that somebody has replaced, called in the job's own context.
 
@@ -144,11 +148,6 @@ def is_within(context: contextvars.Context) -> bool:
     except RuntimeError:
         return True
     return False
-
-
-def is_untouched(coro: Any) -> bool:
-    """Whether nobody has begun or closed a coroutine of Python's own."""
-    return inspect.getcoroutinestate(coro) == inspect.CORO_CREATED
 
 
 def drives(task: Any, run: Any) -> bool:
@@ -185,13 +184,13 @@ def end_of(failure: BaseException | None) -> End:
     return Event.FINISH, Outcome.RAISED, without_frames(failure, ())
 
 
-def without_frames(exc: BaseException, own: Collection[types.CodeType]) -> tuple[BaseException, Any]:
-    """An exception and its traceback, without the frames of the code in `own` through which it came here.
+def without_frames(exc: BaseException, own: Collection[str]) -> tuple[BaseException, Any]:
+    """An exception and its traceback, without the frames of the modules named in `own` through which it came here.
 
     An exception's own class may have replaced ``with_traceback`` and ``__traceback__``: these are not asked.
     """
     traceback = _traceback_of(exc)
-    while traceback is not None and traceback.tb_frame.f_code in own:
+    while traceback is not None and traceback.tb_frame.f_globals.get("__name__") in own:
         traceback = traceback.tb_next
     BaseException.with_traceback(exc, traceback)
     return exc, traceback

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import _ownership, _validate
 from ._calling import close_coro, shown
-from ._job import Job
+from ._job import Job, new_job
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -137,7 +137,7 @@ class Threads:
         try:
             job = core.enter(coro, name, None, may_block)
             if job is None:
-                self._wait(future, Job(coro, core, name, copy_context()))
+                self._wait(future, new_job(coro, core, name, copy_context()))
         except BaseException as exc:  # noqa: BLE001 - it is the caller's, in another thread
             _fail_call(future, exc)
         else:

@@ -7,7 +7,7 @@ to; `UNFAITHFUL` do not, each in a way of its own.
 import asyncio
 import types
 
-from aiojobs import _launching
+from aiojobs import _run
 from unit.bodies import Exotic, begin
 
 
@@ -17,7 +17,8 @@ def _task(loop, coro, options):
 
 def is_of_a_job(coro):
     """Whether a coroutine is what a job gives the loop, and not the test's own."""
-    return getattr(coro, "cr_code", None) is _launching._run.__code__
+    plain_run = getattr(_run.make_run, "__code__", None)
+    return type(coro) is getattr(_run, "Run", None) or getattr(coro, "cr_code", None) is plain_run
 
 
 def for_jobs(make):

@@ -496,11 +496,21 @@ async def test_the_register_of_nameless_coroutines_does_not_grow():
 @pytest.mark.requirement("SPAWN-3")
 def test_the_names_of_claimed_coroutines_are_kept_once_and_not_without_end(monkeypatch):
     monkeypatch.setattr(_ownership, "_MOST_NAMES", 10)
-    names = _ownership._Names()
-    assert names["f"] is names["f"] == "f"
+
+    async def f():
+        """Is claimed, and nothing else."""
+
+    def claimed(name):
+        coro = f()
+        coro.__qualname__ = name
+        _ownership.claim(coro)
+        coro.close()
+        return coro.__qualname__
+
+    assert claimed("f") is claimed("f") == "f"
     for number in range(100):
-        assert type(names[f"made up {number}"]) is _ownership.Claimed
-    assert len(names) <= 10
+        assert type(claimed(f"made up {number}")) is _ownership.Claimed
+    assert len(_ownership.names) <= 10
 
 
 @EVERYWHERE

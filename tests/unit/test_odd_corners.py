@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from aiojobs import Scheduler, _calling, _core, _launching, _ownership, _tasks
+from aiojobs import Scheduler, _calling, _core, _launching, _ownership, _steps, _tasks
+from aiojobs._run import is_untouched
 from aiojobs.testing import settle
 from support.inside import closing, following
 from support.observing import Complaints, Recorder
@@ -414,12 +415,12 @@ async def test_a_replaced_create_task_that_fails_when_it_has_begun_is_not_called
 
     monkeypatch.setattr(loop, "create_task", begins_and_fails)
     with pytest.raises(RuntimeError, match="no more"):
-        _tasks.create_inside(loop, job(), None, context)
+        _tasks.create_inside(loop, job(), None, context, is_untouched)
     with pytest.raises(TypeError, match="at first"):
-        _tasks.create_plainly(loop, calls[0], "name", context, TypeError("at first"))
+        _tasks.create_plainly(loop, calls[0], "name", context, TypeError("at first"), is_untouched)
     assert len(calls) == 1
     monkeypatch.undo()
-    task = context.run(_tasks.create_inside, loop, job(), "name", context)
+    task = context.run(_tasks.create_inside, loop, job(), "name", context, is_untouched)
     assert (task.get_name(), await task) == ("name", None)
 
 
@@ -514,7 +515,9 @@ async def test_a_create_task_that_refuses_every_keyword_and_none_is_given_up():
 
     coro = job()
     with pytest.raises(TypeError, match="refused 3"):
-        _tasks.create_plainly(Refusing, coro, "name", contextvars.copy_context(), TypeError("at first"))
+        _tasks.create_plainly(
+            Refusing, coro, "name", contextvars.copy_context(), TypeError("at first"), is_untouched
+        )
     assert calls == [["context"], ["name"], []]
     coro.close()
 
@@ -526,7 +529,7 @@ async def test_a_job_whose_own_coroutine_cannot_be_made_keeps_no_slot(monkeypatc
 
     scheduler, coro = Scheduler(limit=1), returns()
     with monkeypatch.context() as patch:
-        patch.setattr(_launching, "_run", no_room)
+        patch.setattr(_launching, "make_run", no_room)
         with pytest.raises(MemoryError, match="no room"):
             await scheduler.spawn(coro)
     assert is_closed(coro)
@@ -534,10 +537,10 @@ async def test_a_job_whose_own_coroutine_cannot_be_made_keeps_no_slot(monkeypatc
 
 
 async def test_of_what_is_no_task_or_was_cancelled_no_exception_is_received():
-    _launching._receive_later(None)
+    _steps._receive_later(None)
     cancelled = asyncio.get_running_loop().create_future()
     cancelled.cancel()
-    _launching._receive(cancelled)
+    _steps._receive(cancelled)
 
 
 def test_outside_of_every_task_there_is_none_to_cancel(steps):

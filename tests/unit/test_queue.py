@@ -9,22 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiojobs._queue import Queue
+from aiojobs._queue import Node, Queue
 
 pytestmark = pytest.mark.requirement("LIMIT-5")
 
 
-class Member:
+class Member(Node):
     """Stands in for a job."""
 
-    __slots__ = ("__weakref__", "after", "before", "number")
+    __slots__ = ("__weakref__", "number")
 
     def __init__(self, number):
+        super().__init__()
         self.number = number
 
 
 def linked(member):
-    return hasattr(member, "before") or hasattr(member, "after")
+    return member.is_queued() or member.before is not None
 
 
 STEPS = st.sampled_from(["join", "join", "join", "pop", "leave", "clear"])

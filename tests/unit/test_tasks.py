@@ -54,7 +54,7 @@ def test_a_refusal_to_which_there_is_nothing_to_leave_out_is_not_repeated():
     loop = SimpleNamespace(create_task=calls.append)
     refusal = TypeError("no")
     with pytest.raises(TypeError) as caught:
-        _tasks.create_plainly(loop, None, None, None, refusal)
+        _tasks.create_plainly(loop, None, None, None, refusal, bool)
     assert caught.value is refusal
     assert calls == []
 

@@ -1,0 +1,34 @@
+from aiojobs._calling cimport BoundLoop
+from aiojobs._queue cimport Node
+
+cdef object INITIAL, _RAISED, _TIMED_OUT, CoroutineType
+cdef dict TRANSITIONS
+
+
+cdef class Owner:
+    cdef public BoundLoop bound
+    cdef public object close_within
+    cdef public object untold
+    cdef public dict callbacks
+
+    cpdef bint runs(self, job, task) except -1
+    cpdef ask_to_stop(self, job)
+    cpdef bint see_end(self, job) except -1
+    cpdef unreceived(self, job)
+
+
+cdef class JobState(Node):
+    cdef public object current
+    cdef public object ending
+    cdef public object kept
+    cdef public object coro
+    cdef public object task
+    cdef public object context
+    cdef public Owner owner
+    cdef public object given_name
+    cdef public dict waiters
+
+    cpdef accept(self, coro, Owner owner, name, context)
+    cpdef bint fire(self, event) except -1
+    cpdef let_go(self, outcome, result)
+    cpdef wake(self, loop, bint received)

@@ -1,0 +1,5 @@
+from aiojobs._probe cimport is_untouched
+
+cdef object CoroutineType
+
+cpdef claim(coro)

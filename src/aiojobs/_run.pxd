@@ -1,0 +1,5 @@
+from aiojobs._core cimport Core
+from aiojobs._following cimport Following
+from aiojobs._job_state cimport JobState
+
+cpdef make_run(JobState job, Core core, Following following, coro)

@@ -1,0 +1,408 @@
+"""What the task of a job runs, in C: the compiled build's half of ``_run.py``, where it says why there are two.
+
+The rules of this file
+----------------------
+Whatever is done here is done there, in the same order. `Run` behaves as the coroutine does that is there: it can be
+awaited and driven by anybody, one step at a time; it raises what that raises when it is driven once more, or in itself.
+
+How it works
+------------
+*A step* goes straight to the job's coroutine (``PyIter_Send``), and what that passes up straight to the task. There is
+no frame, and none in the traceback of what comes out.
+
+*There is no gate*, since nothing keeps this object from being entered: whoever throws into it before its first step
+finds what the gate would have done.
+
+*Tools that look* at what a task runs see through it: it shows the frame, the code and the name of the job's coroutine,
+and what that awaits.
+"""
+
+import asyncio
+from types import CoroutineType, GeneratorType
+
+import cython
+from cpython.exc cimport PyErr_SetObject
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+
+from aiojobs._core cimport Core
+from aiojobs._following cimport Following
+from aiojobs._job_state cimport JobState
+
+from ._lifecycle import Event, Outcome
+from ._ownership import qualified_name
+from ._steps import after_gate, cancelled_after_first_step, fail
+
+cdef extern from *:
+    """
+    /* The exception that is set, as one object with its traceback, and the way back: no frame is added to it. */
+    static PyObject *aiojobs_take_raised(void) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        return PyErr_GetRaisedException();
+    #else
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (traceback != NULL) PyException_SetTraceback(value, traceback);
+        Py_XDECREF(type);
+        Py_XDECREF(traceback);
+        return value;
+    #endif
+    }
+
+    static void aiojobs_raise_again(PyObject *exc) {
+        Py_INCREF(exc);
+    #if PY_VERSION_HEX >= 0x030C0000
+        PyErr_SetRaisedException(exc);
+    #else
+        Py_INCREF((PyObject *)Py_TYPE(exc));
+        PyErr_Restore((PyObject *)Py_TYPE(exc), exc, PyException_GetTraceback(exc));
+    #endif
+    }
+
+    /* For whoever returns to Python while an exception is set. */
+    static int aiojobs_minus_one(void) { return -1; }
+
+    /* A type that Cython has made has no way to say this. */
+    static void aiojobs_set_am_send(PyTypeObject *type, void *function) {
+        type->tp_as_async->am_send = (sendfunc)function;
+        PyType_Modified(type);
+    }
+    """
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+    object take_raised "aiojobs_take_raised" ()
+    void raise_again "aiojobs_raise_again" (object exc)
+    PyObject *PyObject_CallMethodOneArg(object self, object name, object argument)
+    PyObject *PyObject_CallMethodNoArgs(object self, object name)
+    void set_am_send "aiojobs_set_am_send" (PyTypeObject *type, void *function)
+    PySendResult PyIter_Send(object iterator, object value, PyObject **result)
+    int raise_what_is_set "aiojobs_minus_one" () except -1
+    void PyErr_Restore(PyObject *kind, PyObject *value, PyObject *traceback)
+    bint PyErr_ExceptionMatches(object kind)
+    bint is_kind "PyErr_GivenExceptionMatches" (object exc, object kind)
+
+__all__ = ("IS_COROUTINE", "is_untouched", "make_run", "take_name", "to_gate")
+
+cdef object _FINISH = Event.FINISH
+cdef object _CANCEL = Event.CANCEL
+cdef object _RETURNED = Outcome.RETURNED
+cdef object _CANCELLED = Outcome.CANCELLED
+cdef object _Cancelled = asyncio.CancelledError
+cdef object _current_task = asyncio.current_task
+cdef str _THROW = "throw"
+cdef str _CLOSE = "close"
+
+
+IS_COROUTINE = False
+"""Whether a run is a coroutine of Python's, which has to be given its name and to be advanced to its gate."""
+
+
+cpdef make_run(JobState job, Core core, Following following, coro):
+    """A run of a job."""
+    cdef Run run = Run.__new__(Run)
+    run.job = job
+    run.core = core
+    run.following = following
+    run.coro = coro
+    return run
+
+
+def take_name(run, coro):
+    """A run has the name of its coroutine."""
+
+
+def to_gate(run):
+    """A run has no gate."""
+
+
+def is_untouched(Run run not None):
+    """Whether nobody has begun or closed a run."""
+    return not run.has_begun
+
+
+@cython.final
+cdef class Run:
+    """A run of a job."""
+
+    cdef readonly JobState job
+    """None when it is over."""
+    cdef readonly Core core
+    """None when it is over."""
+    cdef readonly Following following
+    """None when it is over."""
+    cdef readonly object coro
+    """The job's coroutine; its name when it is over."""
+    cdef readonly object steps
+    """What is driven; None before the first step and when it is over."""
+    cdef readonly bint has_begun
+    cdef readonly bint is_running
+    cdef object __weakref__
+
+    # --- Being driven ----------------------------------------------------------------------------------
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        cdef PyObject *result = NULL
+        return told(drive(<PyObject *>self, <PyObject *>None, &result), result)
+
+    def send(self, value):
+        """Take a step."""
+        cdef PyObject *result = NULL
+        return told(drive(<PyObject *>self, <PyObject *>value, &result), result)
+
+    def throw(self, kind, value=None, traceback=None):
+        """Take a step that begins with an exception."""
+        cdef PyObject *result = NULL
+        return told(self.thrown(as_exception(kind, value, traceback), &result), result)
+
+    def close(self):
+        """End, and the coroutine with it."""
+        cdef PyObject *result = NULL
+        cdef PySendResult status
+        if self.job is None:
+            return
+        if not self.has_begun:
+            self.end()
+            return
+        status = self.thrown(GeneratorExit(), &result)
+        if status == PYGEN_ERROR and not PyErr_ExceptionMatches(GeneratorExit):
+            raise_what_is_set()
+        if status == PYGEN_ERROR:
+            take_raised()
+            return
+        Py_DECREF(<object>result)
+        if status == PYGEN_NEXT:
+            raise RuntimeError("coroutine ignored GeneratorExit")
+
+    def __del__(self):
+        if self.job is not None and self.has_begun:
+            self.close()
+
+    cdef PySendResult thrown(self, exc, PyObject **result) noexcept:
+        """Throw `exc` in."""
+        cdef PyObject *passed_up
+        if not may_go_on(self):
+            return PYGEN_ERROR
+        if not self.has_begun:
+            self.has_begun = True
+            if is_kind(exc, GeneratorExit) or self.is_followed():
+                self.end()
+                raise_again(exc)
+                return PYGEN_ERROR
+            self.steps = after_gate(self.core, self.following, self.job, self.coro, exc)
+            return drive(<PyObject *>self, <PyObject *>None, result)
+        self.is_running = True
+        passed_up = throw_into(self.steps, exc)
+        self.is_running = False
+        if passed_up is not NULL:
+            result[0] = passed_up
+            return PYGEN_NEXT
+        if not PyErr_ExceptionMatches(StopIteration):
+            return self.failed()
+        value = take_raised().value
+        return self.returned(value, result)
+
+    # --- Beginning and ending --------------------------------------------------------------------------
+
+    cdef bint is_followed(self) noexcept:
+        """Whether its task need not be the one that drives it."""
+        jobs = self.following.jobs
+        return self.job.task is None or (jobs and self.job in jobs)
+
+    cdef bint begin(self) except -1:
+        self.has_begun = True
+        if self.is_followed() and self.following.entered(self.job):
+            self.steps = cancelled_after_first_step(self.following, self.job, self.coro, None)
+        else:
+            self.steps = steps_of(self.coro)
+        return 0
+
+    cdef PySendResult returned(self, value, PyObject **result) noexcept:
+        """The coroutine has returned."""
+        try:
+            self.finish(value)
+        except BaseException as exc:
+            self.end()
+            raise_again(exc)
+            return PYGEN_ERROR
+        self.end()
+        Py_INCREF(value)
+        result[0] = <PyObject *>value
+        return PYGEN_RETURN
+
+    cdef finish(self, value):
+        following = self.following
+        if following.jobs or self.job.owner is None:
+            following.finished(self.job, _FINISH, _RETURNED, value)
+        else:
+            self.core.ended(self.job, _FINISH, _RETURNED, value)
+
+    cdef PySendResult failed(self) noexcept:
+        """The coroutine has raised what is set."""
+        exc = take_raised()
+        try:
+            self.account_for(exc)
+        except BaseException as raised:
+            exc = raised
+        self.end()
+        raise_again(exc)
+        return PYGEN_ERROR
+
+    cdef account_for(self, exc):
+        core = self.core
+        following = self.following
+        if is_kind(exc, _Cancelled):
+            following.finished(self.job, _CANCEL, _CANCELLED, None)
+        elif not is_kind(exc, GeneratorExit) or _current_task(core.bound.loop) is self.job.task:
+            fail(self.job, core, following, exc)
+        # else nobody runs this task any more: it is being destroyed, and nothing can follow
+
+    cdef void end(self) noexcept:
+        """Let go of everything but the name."""
+        job = self.job
+        coro = self.coro
+        steps = self.steps
+        self.has_begun = True
+        self.coro = job.coro if isinstance(job.coro, str) else qualified_name(coro)
+        self.job = None
+        self.core = None
+        self.following = None
+        self.steps = None
+
+    # --- What tools see ----------------------------------------------------------------------------------
+
+    def __repr__(self):
+        return f"<coroutine object {self.__qualname__} at {<Py_ssize_t><PyObject *>self:#x}>"
+
+    @property
+    def __qualname__(self):
+        return str.__str__(self.coro) if isinstance(self.coro, str) else qualified_name(self.coro)
+
+    @property
+    def __name__(self):
+        if isinstance(self.coro, CoroutineType):
+            return self.coro.__name__
+        return self.__qualname__.rpartition(".")[2]
+
+    @property
+    def cr_code(self):
+        return seen(self.coro, "cr_code", "gi_code")
+
+    @property
+    def cr_frame(self):
+        return seen(self.coro, "cr_frame", "gi_frame")
+
+    @property
+    def cr_await(self):
+        return seen(self.coro, "cr_await", "gi_yieldfrom")
+
+    @property
+    def cr_running(self):
+        return self.is_running
+
+    @property
+    def cr_suspended(self):
+        return self.steps is not None and not self.is_running
+
+    @property
+    def cr_origin(self):
+        return seen(self.coro, "cr_origin", "cr_origin")
+
+
+cdef PySendResult drive(PyObject *this, PyObject *value, PyObject **result) noexcept:
+    """A step of a run: what ``am_send`` is."""
+    cdef Run run = <Run>this
+    cdef PySendResult status
+    if not may_go_on(run):
+        return PYGEN_ERROR
+    run.is_running = True
+    if run.steps is None:
+        try:
+            run.begin()
+        except BaseException as exc:
+            run.is_running = False
+            raise_again(exc)
+            return run.failed()
+    status = PyIter_Send(run.steps, <object>value, result)
+    run.is_running = False
+    if status == PYGEN_NEXT:
+        return status
+    if status == PYGEN_ERROR:
+        return run.failed()
+    returned = <object>result[0]
+    Py_DECREF(returned)
+    return run.returned(returned, result)
+
+
+cdef bint may_go_on(Run run) noexcept:
+    """Whether a run can take a step; if not an exception is set."""
+    if run.is_running:
+        PyErr_SetObject(ValueError, "coroutine already executing")
+    elif run.job is None:
+        PyErr_SetObject(RuntimeError, "cannot reuse already awaited coroutine")
+    else:
+        return True
+    return False
+
+
+cdef told(PySendResult status, PyObject *result):
+    """What a step has come to, in the way in which the methods of a coroutine say it."""
+    if status == PYGEN_ERROR:
+        raise_what_is_set()
+    value = <object>result
+    Py_DECREF(value)
+    if status == PYGEN_RETURN:
+        raise StopIteration(value)
+    return value
+
+
+cdef as_exception(kind, value, traceback):
+    """What was given to ``throw``, as one object."""
+    if not isinstance(kind, type):
+        return kind if traceback is None else kind.with_traceback(traceback)
+    PyErr_Restore(taken(kind), taken(value), taken(traceback))
+    return take_raised()
+
+
+cdef PyObject *taken(value) noexcept:
+    """A reference for whoever takes it over; none for None."""
+    if value is None:
+        return NULL
+    Py_INCREF(value)
+    return <PyObject *>value
+
+
+cdef PyObject *throw_into(steps, exc) noexcept:
+    """Throw into what is driven as ``await`` does; what that passes up, or NULL with an exception set."""
+    cdef PyObject *closed
+    is_closing = is_kind(exc, GeneratorExit)
+    if not isinstance(steps, (CoroutineType, GeneratorType)) and not hasattr(
+        steps, _CLOSE if is_closing else _THROW
+    ):
+        raise_again(exc)
+        return NULL
+    if not is_closing:
+        return PyObject_CallMethodOneArg(steps, _THROW, exc)
+    closed = PyObject_CallMethodNoArgs(steps, _CLOSE)
+    if closed is not NULL:
+        Py_DECREF(<object>closed)
+        raise_again(exc)
+    return NULL
+
+
+cdef steps_of(coro):
+    """What ``await`` drives."""
+    return coro if isinstance(coro, (CoroutineType, GeneratorType)) else coro.__await__()
+
+
+cdef seen(coro, attribute, of_generators):
+    """What tools look at; None of what is over."""
+    return getattr(coro, attribute, getattr(coro, of_generators, None))
+
+
+set_am_send(<PyTypeObject *>Run, <void *>drive)
