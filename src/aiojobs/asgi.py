@@ -24,7 +24,7 @@ the application, so test clients with loops of their own don't meet.
 The scope is changed and not copied: a router that notes its route in a copy would be invisible to the
 middlewares outside, which name metrics and spans by it.
 
-*A client that leaves.* Each request has one reader, `Exchange`, which knows it. Middlewares between `Jobs` and the
+*A client that leaves.* Each request has one reader, which knows it. Middlewares between `Jobs` and the
 application may do to ``receive`` what they like: nobody here asks theirs.
 
 What is deliberately not here
