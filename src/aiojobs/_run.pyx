@@ -148,17 +148,20 @@ cdef class Run:
 
     def __next__(self):
         cdef PyObject *result = NULL
-        return told(drive(<PyObject *>self, <PyObject *>None, &result), result)
+        cdef PySendResult status = drive(<PyObject *>self, <PyObject *>None, &result)
+        return told(status, result)
 
     def send(self, value):
         """Take a step."""
         cdef PyObject *result = NULL
-        return told(drive(<PyObject *>self, <PyObject *>value, &result), result)
+        cdef PySendResult status = drive(<PyObject *>self, <PyObject *>value, &result)
+        return told(status, result)
 
     def throw(self, kind, value=None, traceback=None):
         """Take a step that begins with an exception."""
         cdef PyObject *result = NULL
-        return told(self.thrown(as_exception(kind, value, traceback), &result), result)
+        cdef PySendResult status = self.thrown(as_exception(kind, value, traceback), &result)
+        return told(status, result)
 
     def close(self):
         """End, and the coroutine with it."""
