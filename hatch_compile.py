@@ -48,13 +48,16 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parent
 PACKAGE: Final = "aiojobs"
 SUFFIX: Final = str(sysconfig.get_config_var("EXT_SUFFIX"))
-DIRECTIVES: Final = {"language_level": "3", "annotation_typing": False, "binding": True}
-"""For Cython: what annotations say is for readers and type checkers; declarations stand in the ``.pxd`` files."""
+DIRECTIVES: Final = {"language_level": "3", "annotation_typing": False, "binding": True, "nonecheck": True}
+"""For Cython: what annotations say is for readers and type checkers; declarations stand in the ``.pxd`` files. None
+in the place of an object of the core is an error and no crash.
+"""
 TREE: Final = ROOT / "build" / f"compiled-{sys.version_info.major}.{sys.version_info.minor}"
 NOT_HERE: Final = 77
 _KEYS: Final = "compiled.json"
-# No symbols for a debugger, which were nine tenths of the wheel; no warnings about text that Cython wrote.
-_ARGUMENTS: Final = [] if os.name == "nt" else ["-g0", "-w"]
+# No symbols for a debugger, which were nine tenths of the wheel. Cython can take a method for a value of another type,
+# and only the C compiler notices.
+_ARGUMENTS: Final = [] if os.name == "nt" else ["-g0", "-Werror=incompatible-pointer-types"]
 
 
 class CompiledCore(BuildHookInterface):  # type: ignore[type-arg]

@@ -6,8 +6,8 @@ makes two small sites on loopback, a shop that links to its blog, crawls them, a
 
     46 pages, 1 broken link, at most 2 requests at a time to one host
 
-On a terminal that line shows meanwhile how far it is. Ctrl-C ends it in order: no link is followed any more, and the
-pages that were found are fetched. A second Ctrl-C stops those, too.
+On a terminal that line shows meanwhile how far it is. Ctrl-C ends it: no link is followed any more, what was found is
+fetched. A second Ctrl-C stops that, too.
 
 What it shows: jobs that spawn jobs; a lane for each host (LANE-3) under one common limit (LANE-4); `idle` as the end
 of work whose amount nobody knows before (SHUT-8); a progress line by `every`; a signal that ends all of it.
@@ -55,8 +55,8 @@ class Crawler:
 
     async def show(self) -> None:
         """How far it is, in the line that the result will take."""
-        ended, found = len(self.fetched) + len(self.broken), len(self.found)
         if sys.stdout.isatty():
+            ended, found = len(self.fetched) + len(self.broken), len(self.found)
             print(f"[{'#' * (24 * ended // found):.<24}] {ended} of {found}", end="\r", flush=True)
 
 
@@ -73,8 +73,8 @@ async def main() -> None:
             crawler.visit(shop.url)
             await scheduler.spawn(every(0.1, crawler.show), drain=False)
             await scheduler.idle()
-    most, pages, broken = max(shop.most, blog.most), len(crawler.fetched), len(crawler.broken)
-    print(f"{pages} pages, {broken} broken link, at most {most} requests at a time to one host")
+    found = f"{len(crawler.fetched)} pages, {len(crawler.broken)} broken link"
+    print(f"{found}, at most {max(shop.most, blog.most)} requests at a time to one host")
 
 
 if __name__ == "__main__":

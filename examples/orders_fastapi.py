@@ -7,14 +7,8 @@ starts it on loopback with uvicorn, sends it ten orders at once, stops it, and p
     answers: 202
     stored: 1 2 3 4 5 6 7 8 9 10
 
-What it shows, and what to copy, is what `orders_service` shows for aiohttp:
-
-* FastAPI has read the body before the route begins, so it is there whatever the client does.
-* `spawn` waits while the queue is full, so a burst slows its own clients down. Patience is bounded: a client
-  that would have to wait longer gets 503, and what was withdrawn never runs (SPAWN-1).
-* 202 is a promise, made when `spawn` has returned: from then on the order will be stored, whether the client
-  stays, hangs up, or the server is told to stop (WAIT-1, SHUT-4).
-* The book belongs to the lifespan of a router, which is left when the jobs have ended, wherever it was entered.
+What it shows, and what to copy, `orders_service` says for aiohttp. Here FastAPI has read the body before the route
+begins; and the book belongs to the lifespan of a router, which is left when the jobs have ended.
 """
 
 import asyncio
@@ -54,10 +48,10 @@ def create_app(database: Path, **settings: Any) -> FastAPI:
 
     @router.post("/orders", status_code=202)
     async def take_order(order: Order, request: Request, jobs: Jobs) -> dict[str, int]:
-        book: OrderBook = request.state.book
+        work = store(request.state.book, order.number, order.item)
         try:
             async with asyncio.timeout(PATIENCE):
-                await jobs.spawn(store(book, order.number, order.item), f"order {order.number}")
+                await jobs.spawn(work, f"order {order.number}")
         except TimeoutError:
             raise HTTPException(503, "busy", {"Retry-After": "1"}) from None
         except RuntimeError:

@@ -3,6 +3,13 @@
     python -m examples.dask_cluster.governor                          two worker processes of its own
     python -m examples.dask_cluster.governor tcp://127.0.0.1:8786     a cluster that is there
 
+prints, of two workers,
+
+    at most 2 pieces at once, one for each thread of the cluster
+    2262 primes, of 2262, though a worker was killed
+    asked to stop: closing, slots taken: 1
+    stopped: cancelled, slots taken: 0
+
 It counts primes, piece by piece. A worker process is killed in the middle, and Dask runs again what was lost with it.
 Then a job is closed, and keeps its slot until the worker has really stopped. The exit code is 1 if a figure is wrong.
 """

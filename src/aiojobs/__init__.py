@@ -41,7 +41,7 @@ def _which_build() -> str:
     return "pure" if plain else "compiled"
 
 
-__build__ = _which_build()
+__build__: str = _which_build()
 """Which build of the library this is: "pure", or "compiled"."""
 
 __all__ = (

@@ -188,7 +188,7 @@ class Core(Owner):
         is_special = self.is_special or context is not None
         if is_special:
             self._check_moment(coro)
-        job: Job[_T] = JobState.__new__(Job)  # as in `new_job`
+        job: Job[_T] = JobState.__new__(Job)  # pyright: ignore[reportUnknownVariableType]
         job.accept(coro, self, name, context)
         verdict = self.admission.offer(False)
         if verdict is _QUEUE:

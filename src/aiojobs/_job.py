@@ -85,6 +85,8 @@ class Job(JobState, Generic[_T_co]):
 
     __slots__ = ("__weakref__",)
 
+    given_name: str | None
+
     # --- What a user sees -------------------------------------------------------------------------
 
     @property
@@ -372,6 +374,6 @@ def new_job(
     coro: Coroutine[Any, Any, _T_co], owner: Owner, name: str | None, context: contextvars.Context | None
 ) -> Job[_T_co]:
     """A job that nobody knows yet."""
-    job: Job[_T_co] = JobState.__new__(Job)
+    job: Job[_T_co] = JobState.__new__(Job)  # pyright: ignore[reportUnknownVariableType]
     job.accept(coro, owner, name, context)
     return job

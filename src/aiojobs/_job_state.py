@@ -119,6 +119,8 @@ class JobState(Node):
         "waiters",
     )
 
+    before: Any
+    after: Any
     current: State
     """Only `fire` changes it."""
     ending: Outcome | None

@@ -152,19 +152,19 @@ cdef class Run:
 
     def __next__(self):
         cdef PyObject *result = NULL
-        status = drive(<PyObject *>self, <PyObject *>None, &result)
+        cdef PySendResult status = drive(<PyObject *>self, <PyObject *>None, &result)
         return told(status, result)
 
     def send(self, value):
         """Take a step."""
         cdef PyObject *result = NULL
-        status = drive(<PyObject *>self, <PyObject *>value, &result)
+        cdef PySendResult status = drive(<PyObject *>self, <PyObject *>value, &result)
         return told(status, result)
 
     def throw(self, kind, value=None, traceback=None):
         """Take a step that begins with an exception."""
         cdef PyObject *result = NULL
-        status = self.thrown(as_exception(kind, value, traceback), &result)
+        cdef PySendResult status = self.thrown(as_exception(kind, value, traceback), &result)
         return told(status, result)
 
     def close(self):

@@ -24,9 +24,7 @@ the application, so test clients with loops of their own don't meet.
 The scope is changed and not copied: a router that notes its route in a copy would be invisible to the
 middlewares outside, which name metrics and spans by it.
 
-*A client that leaves.* Only a call of ``receive`` tells, and what it gives besides is the body, which belongs to
-the application. So each request has one reader, `_Exchange`. It keeps what it read while it was waiting
-for the client to leave, and gives that to the application when it asks. Middlewares between `Jobs` and the
+*A client that leaves.* Each request has one reader, which knows it. Middlewares between `Jobs` and the
 application may do to ``receive`` what they like: nobody here asks theirs.
 
 What is deliberately not here
@@ -38,14 +36,14 @@ a client that is not there any more.
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
 import math
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol, TypeAlias, TypeVar, Unpack, cast
+from typing import Any, Final, Protocol, TypeVar, Unpack, cast
 
+from ._asgi import ASGIApp, Receive, Scope, Send
+from ._asgi_life import STARTUP, Life, Server, refuse
+from ._asgi_request import Exchange
 from ._grace import time_for_jobs
 from ._job import Job
 from ._scheduler import Scheduler
@@ -63,24 +61,10 @@ __all__ = (
 
 _T = TypeVar("_T")
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-"""An application, or a middleware around one."""
-
 _SCHEDULER: Final = "aiojobs.scheduler"
 """Where a scope has the scheduler; None if the life of the application has not begun."""
 _EXCHANGE: Final = "aiojobs.exchange"
 """Where the scope of a request has its one reader."""
-_STARTUP: Final = "lifespan.startup"
-_STARTED: Final = "lifespan.startup.complete"
-_SHUTDOWN: Final = "lifespan.shutdown"
-_NOBODY_READS: Final = 499
-"""The status of an answer to a client that has left: nobody gets it, but logs and metrics show it."""
-
-_log = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
@@ -153,17 +137,26 @@ class Jobs:
         if own is not None or _SCHEDULER not in scope:
             scope[_SCHEDULER] = own
         if scope["type"] == "http" and _EXCHANGE not in scope:
-            scope[_EXCHANGE] = exchange = _Exchange(receive, send)
-            await exchange.run(self.app, scope)
+            await self._answer(scope, Exchange(receive, send))
         else:
             await self.app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, exchange: Exchange) -> None:
+        """Have the application answer a request."""
+        scope[_EXCHANGE] = exchange
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except ClientDisconnected:
+            await exchange.answer_nobody()
+        finally:
+            del scope[_EXCHANGE]  # else scope, exchange and the server's own object for it would be a cycle
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """From start-up to shutdown; one that is cancelled closes at once (``SHUT-6``)."""
         loop = asyncio.get_running_loop()
         if loop in self._schedulers:
-            await _refuse(receive, send)
-        life = _Life(Scheduler(**self._settings), receive, send)
+            await refuse(receive, send)
+        life = Life(Scheduler(**self._settings), receive, send)
         try:
             async with life.scheduler:
                 self._schedulers[loop] = scope[_SCHEDULER] = life.scheduler
@@ -246,9 +239,9 @@ async def lifespan(app: ASGIApp) -> AsyncGenerator[ASGIApp, None]:
         RuntimeError: `app` did not start, or did not shut down, and says so without an exception.
         Exception: what `app` raised instead.
     """
-    server = _Server(app)
+    server = Server(app)
     try:
-        await server.ask(_STARTUP)
+        await server.ask(STARTUP)
         try:
             yield server.serve
         except Exception:
@@ -279,193 +272,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-async def _refuse(receive: Receive, send: Send) -> None:
-    """Say to the server, and to whoever called, that the application is alive already."""
-    await receive()
-    message = "the lifespan of this application is being run already, in this event loop"
-    await send({"type": "lifespan.startup.failed", "message": message})
-    raise RuntimeError(message)
-
-
-class _Life:
-    """What server and application say to each other, and how far they have come."""
-
-    def __init__(self, scheduler: Scheduler, receive: Receive, send: Send) -> None:
-        self.scheduler = scheduler
-        self._receive = receive
-        self._send = send
-        # The types of the last message of each side; None before the first.
-        self._asked: str | None = None
-        self._answered: str | None = None
-
-    async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """The life of the application; where it knows none, what the server expects all the same."""
-        try:
-            await app(scope, self.receive, self.send)
-        except Exception:
-            if self._asked is not None:
-                raise
-            # It did not even look what was asked: ASGI lets an application say so that it knows no lifespan.
-        await self._answer_the_rest()
-
-    async def receive(self) -> Message:
-        """The next message of the server; the last one only when the jobs have ended."""
-        message = await self._receive()
-        self._asked = message["type"]
-        if self._asked == _SHUTDOWN:
-            _log.info("shutdown: jobs to finish: %d", len(self.scheduler))
-            # If draining is cancelled, it is closed before the application hears of that.
-            async with self.scheduler:
-                pass
-            _log.info("shutdown: %s", self.scheduler.shutdown_report)
-        return message
-
-    async def send(self, message: Message) -> None:
-        """Pass an answer of the application on."""
-        self._answered = message["type"]
-        await self._send(message)
-
-    async def _answer_the_rest(self) -> None:
-        if self._asked is None:
-            await self.receive()
-        if self._answered is None:
-            await self.send({"type": _STARTED})
-        if self._answered == _STARTED:
-            if self._asked != _SHUTDOWN:
-                await self.receive()
-            await self.send({"type": "lifespan.shutdown.complete"})
-
-
-class _Server:
-    """The part of a server that runs the life of an application."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        # What the lifespan yields; each connection gets a copy.
-        self._state: dict[str, Any] = {}
-        self._questions = asyncio.Queue[Message]()
-        self._answers = asyncio.Queue[Message]()
-        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self._state}
-        self.life = asyncio.ensure_future(self._run(scope))
-
-    async def _run(self, scope: Scope) -> None:
-        try:
-            await self._app(scope, self._questions.get, self._answers.put)
-        finally:
-            # So that whoever waits for an answer gets one.
-            self._answers.put_nowait({"type": "lifespan.over"})
-
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application, with the state that its lifespan has yielded."""
-        scope.setdefault("state", self._state.copy())
-        await self._app(scope, receive, send)
-
-    async def ask(self, what: str) -> None:
-        """Send a message and wait for the answer; anything but a yes is raised."""
-        self._questions.put_nowait({"type": what})
-        answer = await self._answers.get()
-        if answer["type"] != f"{what}.complete":
-            await self.life
-            reason = answer.get("message") or "it has ended without an answer"
-            raise RuntimeError(f"{what} failed: {reason}")
-
-    async def shut_down(self) -> None:
-        """The last message, and the end; what the application raises is raised."""
-        await self.ask(_SHUTDOWN)
-        await self.life
-
-    async def end(self) -> None:
-        """Stop a life that was not told to end."""
-        self.life.cancel()
-        await asyncio.gather(self.life, return_exceptions=True)
-
-
-# --- One request --------------------------------------------------------------------------------------
-
-
-class _Exchange:
-    """One request: the only reader of what its client sends, and whether an answer has begun."""
-
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive = receive
-        self._send = send
-        # One reader at a time: some servers give a message to one of two.
-        self._turn = asyncio.Lock()
-        # What was read and not yet asked for, in order; and news of its having been taken.
-        self._kept = deque[Message]()
-        self._taken = asyncio.Event()
-        # Whether all of the body was read here. What comes next is the disconnect.
-        self._complete = False
-        self._left = False
-        # Whether more of the body came after its end. Then somebody outside replays it, and the client may come
-        # and go unseen.
-        self._replayed = False
-        self._answering = False
-
-    async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """Have the application answer it."""
-        try:
-            await app(scope, self.receive, self.send)
-        except ClientDisconnected:
-            await self._answer_nobody()
-        finally:
-            del scope[_EXCHANGE]  # else scope, exchange and the server's own object for it would be a cycle
-
-    async def receive(self) -> Message:
-        """The next message, for the application."""
-        if not self._kept:
-            async with self._turn:
-                if not self._kept:
-                    await self._read()
-        self._taken.set()
-        return self._kept.popleft()
-
-    async def send(self, message: Message) -> None:
-        """Pass a part of the answer on."""
-        self._answering = True
-        await self._send(message)
-
-    async def client_left(self) -> None:
-        """Return when the client has left; never if that can't be seen."""
-        while not self._left:
-            if self._replayed:
-                _tell_who_hides(getattr(self._receive, "__qualname__", repr(self._receive)))
-                await asyncio.get_running_loop().create_future()
-            elif self._kept and not self._complete:  # no more of an unread body than one piece is held here
-                self._taken.clear()
-                await self._taken.wait()
-            else:
-                await self._read_ahead()
-
-    async def _read_ahead(self) -> None:
-        async with self._turn:
-            if not self._left and (self._complete or not self._kept):
-                await self._read()
-
-    async def _read(self) -> None:
-        message: Message = {"type": "http.disconnect"} if self._left else await self._receive()
-        self._left = message["type"] == "http.disconnect"
-        self._replayed = self._complete and not self._left
-        self._complete = not message.get("more_body", False)
-        self._kept.append(message)
-
-    async def _answer_nobody(self) -> None:
-        """End it in the way that a server expects, and that middlewares outside can count."""
-        if not self._answering:
-            await self.send({"type": "http.response.start", "status": _NOBODY_READS, "headers": []})
-            await self.send({"type": "http.response.body"})
-
-
-@functools.cache
-def _tell_who_hides(name: str) -> None:
-    """Say once of each that it hides disconnects."""
-    _log.warning(
-        "%s hides from aiojobs.asgi.Jobs that clients leave: add Jobs last, around all other middlewares",
-        name,
-    )
-
-
-async def _watch(exchange: _Exchange, stay: asyncio.Timeout) -> None:
+async def _watch(exchange: Exchange, stay: asyncio.Timeout) -> None:
     """End the stay when the client leaves."""
     await exchange.client_left()
     stay.reschedule(asyncio.get_running_loop().time())
@@ -490,7 +297,7 @@ def _scope_of(connection: Connection | Mapping[str, Any]) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", scope)
 
 
-def _exchange_of(connection: Connection | Mapping[str, Any]) -> _Exchange:
+def _exchange_of(connection: Connection | Mapping[str, Any]) -> Exchange:
     scope = _scope_of(connection)
     if scope["type"] != "http":
         raise TypeError(
@@ -500,7 +307,7 @@ def _exchange_of(connection: Connection | Mapping[str, Any]) -> _Exchange:
     exchange = scope.get(_EXCHANGE)
     if exchange is None:
         raise RuntimeError("the request is over: call while_connected() in the handler itself")
-    assert isinstance(exchange, _Exchange)  # noqa: S101 - for type checkers: nobody else uses the key
+    assert isinstance(exchange, Exchange)  # noqa: S101 - for type checkers: nobody else uses the key
     return exchange
 
 

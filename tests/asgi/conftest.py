@@ -6,7 +6,8 @@ import contextlib
 import httpx2
 import pytest
 
-from aiojobs.asgi import Jobs, _tell_who_hides, lifespan
+from aiojobs._asgi_request import _tell_who_hides
+from aiojobs.asgi import Jobs, lifespan
 
 
 @pytest.fixture(autouse=True)

@@ -152,6 +152,20 @@ async def shop(folder, database, monkeypatch):
 # The page as a whole.
 
 
+EXAMPLE = pages.ROOT / "examples/durable_work"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_files_of_the_page_are_those_of_the_example(name):
+    (file,) = [file for file in pages.files(PAGE) if file.name == name]
+    assert file.source == (EXAMPLE / name).read_text(encoding="utf-8")
+
+
+def test_the_example_asks_for_the_packages_that_are_tried_here():
+    asked = set((EXAMPLE / "requirements.txt").read_text(encoding="utf-8").split())
+    assert asked <= set(pages.text("requirements/compat.in").split())
+
+
 def test_the_commands_of_the_page_print_what_it_shows(folder):
     done = subprocess.run(
         [sys.executable, "-W", "error", POSTGRES, sys.executable, "-W", "error", DEMO],

@@ -96,10 +96,11 @@ def on_a_real_clock(request, tmp_path_factory):
 def test_a_program_prints_the_same_when_time_is_real(example, on_a_real_clock, tmp_path):
     # Time is real because that is the point. The programs leave at least a sixth of a second between two
     # events whose order shows, and half a second where they print a time. On a machine that is busy with
-    # something else this may not be enough: so what differs gets another chance, by itself.
+    # something else this may not be enough: so what differs gets two more chances, by itself.
     printed = on_a_real_clock[example]
-    if not example.says(printed):
-        printed = pages.run_by_itself(example, tmp_path)
+    for _ in range(2):
+        if not example.says(printed):
+            printed = pages.run_by_itself(example, tmp_path)
     assert example.says(printed), printed
 
 
@@ -128,6 +129,7 @@ def test_an_output_belongs_to_an_example(page):
 DRAWING = None
 TEXTS = {
     ("docs/explanation/architecture.md", "spec/job.toml, spec/scheduler.toml"): DRAWING,
+    ("docs/explanation/two-builds.md", "aiojobs: the pure build"): "tests/packaging/test_two_builds.py",
     ("docs/howto/adaptive-limit.md", "room for 20, limit  8"): "tests/docs/test_recipes.py",
     ("docs/howto/call-from-threads.md", "accepted reading 20"): "tests/docs/test_recipes.py",
     ("docs/howto/durable-work.md", "order 1: attempt 1"): "tests/compat/test_procrastinate.py",

@@ -116,7 +116,6 @@ def test_the_adaptive_limit_goes_the_way_that_the_page_shows(adaptive_program, t
 
 @pytest.mark.slow
 @pytest.mark.real_time
-@pytest.mark.requirement("LIMIT-7")
 def test_on_a_real_clock_the_adaptive_limit_finds_the_room_too(adaptive_program, tmp_path):
     printed = pages.run_by_itself(adaptive_program, tmp_path)
     found = [
@@ -188,7 +187,6 @@ async def test_a_failure_that_lowers_the_limit_stays_a_failure_and_others_lower_
 
 
 @pytest.mark.real_time
-@pytest.mark.requirement("SPAWN-7")
 def test_threads_hand_work_over_as_the_page_shows(tmp_path):
     page = "docs/howto/call-from-threads.md"
     (file,) = pages.files(page)

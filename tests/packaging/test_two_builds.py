@@ -12,6 +12,7 @@ import hatch_compile
 import pytest
 
 import aiojobs
+from docs import pages
 
 ROOT = Path(__file__).parents[2]
 PURE = f"aiojobs-{aiojobs.__version__}-py3-none-any.whl"
@@ -74,6 +75,13 @@ def test_there_is_always_a_wheel_and_it_says_why_it_is_the_pure_one(tmp_path, en
     assert re.search(f"^aiojobs: the pure build: {why}$", done.stdout + done.stderr, re.MULTILINE)
     members = zipfile.ZipFile(tmp_path / PURE).namelist()
     assert not [name for name in members if name.endswith((".so", ".pyd", ".c", ".pxd"))]
+
+
+def test_the_line_that_the_page_shows_is_said(tmp_path):
+    (line,) = pages.texts("docs/explanation/two-builds.md")
+    compiler = line.strip().rpartition(" ")[2]
+    done, _ = build(tmp_path, "--wheel", CC=compiler, PATH="")
+    assert line.strip() in (done.stdout + done.stderr).splitlines()
 
 
 def test_without_any_program_on_the_path_there_is_a_wheel(tmp_path):

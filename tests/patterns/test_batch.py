@@ -134,6 +134,7 @@ async def test_jobs_come_as_they_end_each_with_its_item(flow):
     assert repr(pairs[1][1].exception()) == "ValueError(1)"
 
 
+@pytest.mark.requirement("LIMIT-1", "LIMIT-2")
 @pytest.mark.parametrize("ordered", [True, False])
 async def test_the_limit_holds_and_is_used(flow, ordered):
     work, started = Work(), now()
@@ -235,6 +236,7 @@ def pow_later_of(base):
 # --- Failures -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("EXC-1")
 async def test_a_failure_is_raised_in_its_place_and_the_rest_is_stopped(flow):
     work, seen = Work(lambda item: 1.0 if item < 3 else 60.0, fails=[2]), []
     results = batch.map(work, flow(Source(10)), limit=4)
@@ -296,6 +298,7 @@ async def test_a_function_that_can_not_be_called_fails_as_its_item():
     ]
 
 
+@pytest.mark.requirement("EXC-1")
 @pytest.mark.parametrize("ordered", [True, False])
 async def test_a_failure_of_the_source_comes_after_all_items_before_it(ordered):
     for source in (Source(3, raises=OSError("gone")), Source(3, raises=OSError("gone")).stream()):
@@ -359,6 +362,7 @@ def losing(is_lost):
 # --- Leaving early ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("SHUT-7")
 @pytest.mark.parametrize("ordered", [True, False])
 async def test_leaving_early_stops_all_and_closes_the_source(ordered, caplog):
     source, work = Source(100, seconds=0.1), Work(lambda item: 1.0 if item == 0 else 60.0)

@@ -80,6 +80,7 @@ async def test_jitter_is_at_random_within_its_bound():
     assert 1.9 < max(late) <= 2
 
 
+@pytest.mark.requirement("EXC-1")
 async def test_a_failure_ends_it():
     with pytest.raises(OSError, match="^3"):
         await every(10, Calls(fails_at=[3]))
@@ -140,6 +141,7 @@ async def test_what_fails_is_called_again_after_a_while(caplog):
     assert [repr(record.exc_info[1]) for record in caplog.records] == ["OSError(1)", "OSError(2)"]
 
 
+@pytest.mark.requirement("EXC-1")
 async def test_the_failure_that_is_one_too_many_is_raised_and_says_so():
     calls = Calls(fails_at=range(100))
     with pytest.raises(OSError, match="^3") as caught:
@@ -148,6 +150,7 @@ async def test_the_failure_that_is_one_too_many_is_raised_and_says_so():
     assert caught.value.__notes__ == ["Failure 3; 2 restarts in 10 s are allowed, so none follows."]
 
 
+@pytest.mark.requirement("EXC-1")
 async def test_failures_of_long_ago_do_not_count():
     calls = Calls(fails_at=range(100), most=50)
     with pytest.raises(Stop):
@@ -186,6 +189,7 @@ async def test_what_is_no_exception_ends_it():
         await supervise(Calls(most=1))
 
 
+@pytest.mark.requirement("CLOSE-1")
 async def test_a_close_ends_it_wherever_it_is():
     for seconds in (1, 5):
         async with Scheduler() as scheduler:

@@ -30,7 +30,17 @@ HOUSE = "docs/explanation/architecture.md"
 LAYERS = layers((ROOT / HOUSE).read_text(encoding="utf-8"))
 # They stand around the scheduler and are told by it, as a user's own code would be.
 AROUND = {
-    *("_atomic", "_calling", "_history", "_lane_job", "_live_page", "_measuring"),
+    *(
+        "_asgi",
+        "_asgi_life",
+        "_asgi_request",
+        "_atomic",
+        "_calling",
+        "_history",
+        "_lane_job",
+        "_live_page",
+        "_measuring",
+    ),
     *(
         "aiohttp",
         "asgi",
@@ -601,6 +611,8 @@ UNGUARDED = {
     "_threads.Threads._wait": "futures of the loop's and of the caller's; what their callbacks raise is logged",
     "_threads._Call._end": "in the caller's thread, of its own future and a loop that is no more",
     "_threads._Call._wait": "in the caller's thread, which it may well reach",
+    "_threads._Call.exception": "the caller's own method",
+    "_threads._Call.result": "the caller's own method",
     "_threads._fail_call": "the caller's future, which is told last",
     "_timing.Timing._allow": "all that a callback of the loop does",
     "_timing.Timing.start": "inside the guard of launch",

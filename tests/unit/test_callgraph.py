@@ -14,7 +14,7 @@ import pytest
 from aiojobs import Scheduler, _callgraph, _closing, _core, _following, _job, _launching, _shields
 from aiojobs.testing import settle
 from docs import pages
-from support.builds import IS_COMPILED
+from support.builds import IS_COMPILED, replaces_what_is_compiled
 from support.observing import Complaints, Recorder
 from unit.bodies import Body, returns
 
@@ -256,6 +256,7 @@ async def test_of_several_who_wait_by_asyncio_only_those_that_still_do_are_seen(
     assert (seen_waiting_for(task), told) == ([], [])
 
 
+@replaces_what_is_compiled
 @pytest.mark.requirement("BOOK-4")
 async def test_a_task_that_objects_to_being_seen_changes_nothing(monkeypatch):
     class Shy(asyncio.Task):

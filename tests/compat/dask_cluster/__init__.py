@@ -1,1 +1,1 @@
-"""Jobs that govern work on a Dask cluster, and the exploration on its workers: real processes, and some are killed."""
+"""Jobs that govern work on a Dask cluster: real processes, and some are killed."""

@@ -15,11 +15,14 @@ from support.library import SOURCES
 ROOT = Path(__file__).resolve().parents[3]
 
 
+NO_PROFILER = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
+
+
 def environment_of(root):
     """That of a process which imports the tests from here, and all else from a tree."""
     library = SOURCES if root == ROOT else root / "src"
     places = (library, root / "verification/src", ROOT, ROOT / "tests")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
+    return {**os.environ, **NO_PROFILER, "PYTHONPATH": os.pathsep.join(map(str, places))}
 
 
 ENVIRONMENT = environment_of(ROOT)
@@ -49,12 +52,12 @@ async def until(condition):
 
 
 @contextlib.contextmanager
-def dask(folder, *, workers=2, threads=1, more=(), path=ENVIRONMENT["PYTHONPATH"], join=False):
+def dask(folder, *, workers=2, threads=1, more=(), path=ENVIRONMENT["PYTHONPATH"], join=False, settings=()):
     """A cluster of so many workers: its address, its scheduler's process and its workers'.
 
     With `join` the workers are more of those of the cluster that has been started in the folder.
     """
-    environment = {**ENVIRONMENT, "PYTHONPATH": path}
+    environment = {**ENVIRONMENT, "PYTHONPATH": path, **dict(settings)}
     file, log = folder / "scheduler.json", folder / "dask.log"
     with log.open("ab") as said, contextlib.ExitStack() as processes:
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -60,3 +61,5 @@ def test_the_program_uses_a_cluster_that_is_there(written, promised, tmp_path_fa
 def test_the_example_does_what_the_page_shows():
     shown = pages.text(PAGE).split("```text\n", 1)[1].partition("```")[0]
     assert run("-m", "examples.dask_cluster.governor", folder=ROOT) == shown
+    docstring = (ROOT / "examples/dask_cluster/governor.py").read_text(encoding="utf-8")
+    assert textwrap.indent(shown, "    ") in docstring

@@ -53,6 +53,30 @@ def test_the_report_says_the_verdict_in_every_form(tmp_path, code, exit_code, wo
     jsonschema.validate(json.loads(texts["report.json"]), SCHEMA)
 
 
+@pytest.mark.parametrize(
+    ("imported", "said", "repeat"),
+    [
+        (["pure"], "pure", "TIER=smoke BUILD=pure"),
+        (["compiled"], "compiled", "TIER=smoke BUILD=compiled"),
+        (["pure", "compiled"], "compiled, pure", "TIER=smoke"),
+        ([], "none", "TIER=smoke"),
+    ],
+)
+def test_the_report_says_on_which_builds_steps_passed_as_they_were_imported(tmp_path, imported, said, repeat):
+    (tmp_path / "hatch_compile.py").write_text("import os, sys; os.execv(sys.argv[1], sys.argv[1:])")
+    read = findings.document("test")
+    steps = [
+        a_step(build, 0, "test", f"print({json.dumps({'figures': {'build': build}})!r})", read, build=build)
+        for build in imported
+    ]
+    text = 'print(\'{"figures": {"build": "pure"}}\')'
+    _, _, texts = published(tmp_path, Chain(LINKS, (*steps, a_step("of the text", 0, "test", text, read))))
+    assert f"\nBuilds of the library that passed a step: {said}.\n" in texts["report.md"]
+    assert f"Repeat it: `make verify {repeat}`." in texts["report.md"]
+    assert f"<dt>Builds</dt><dd>{said}</dd>" in texts["report.html"]
+    jsonschema.validate(json.loads(texts["report.json"]), SCHEMA)
+
+
 def test_a_run_in_which_everything_passed_ends_with_0(tmp_path):
     known = report.gather(ROOT).promises
     covers = json.dumps({"figures": {"n": 1}, "covers": {one.id: ["a check"] for one in known}})

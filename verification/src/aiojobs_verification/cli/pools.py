@@ -5,7 +5,9 @@ where it is done, and how often, makes no difference to what comes of it.
 
 A worker that is not as this process is would explore something else. So each is asked what it is (`identity`) before
 any work, and once more with each portion, since workers come and go. One that differs is refused by its address, with
-what differs. A worker has one thread: two worlds in one process would hear each other's warnings.
+what differs. A worker has one thread: two worlds in one process would hear each other's warnings. And it has no
+profiler, which every ten milliseconds takes hold of the frames of all threads: a world whose jobs have ended would
+find something left of them (`BOOK-3`).
 
 How a loss is mended: Dask does a portion again whose worker has died, on another one. It gives up after the fourth.
 
@@ -41,6 +43,8 @@ _T = TypeVar("_T")
 
 _PATIENCE: Final = 30.0
 """Seconds in which a first worker has to come."""
+
+_PROFILE: Final = "distributed.worker.profile.enabled"
 
 
 class ClusterError(Exception):
@@ -156,9 +160,9 @@ def _connected(address: str) -> Any:
 
 def _portion(wanted: Mapping[str, str], function: Callable[..., _T], *args: Any) -> _T:
     """On a worker: do a portion, unless this worker is another than is wanted."""
-    if differs := differences(wanted, identity()):
-        worker = import_module("distributed").get_worker()
-        raise ClusterError(_refusal({worker.address: differs}))
+    worker = import_module("distributed").get_worker()
+    if why := _objections(wanted, worker):
+        raise ClusterError(_refusal({worker.address: why}))
     return function(*args)
 
 
@@ -202,25 +206,28 @@ def differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str
 
 
 def _refuse(client: Any, here: Mapping[str, str]) -> None:
-    """Name every worker that is not as this process is.
+    """Name every worker on which nothing can be done.
 
     Raises:
         ClusterError: there is one.
     """
-    refused: dict[str, list[str]] = {
-        address: _objections(here, said) for address, said in client.run(identity, on_error="return").items()
+    said: dict[str, list[str] | BaseException] = client.run(_objections, here, on_error="return")
+    refused = {
+        address: [f"it can't say what it is ({why})"] if isinstance(why, BaseException) else why
+        for address, why in said.items()
     }
-    for address, threads in client.nthreads().items():
-        if threads != 1:
-            refused.setdefault(address, []).append(f"{threads} threads, not 1 (dask worker --nthreads 1)")
     if any(refused.values()):
         raise ClusterError(_refusal(refused))
 
 
-def _objections(here: Mapping[str, str], said: Mapping[str, str] | BaseException) -> list[str]:
-    if isinstance(said, BaseException):
-        return [f"it can't say what it is ({said})"]
-    return differences(here, said)
+def _objections(wanted: Mapping[str, str], dask_worker: Any) -> list[str]:
+    """On a worker: why nothing can be done on it. Dask gives it by the name of the argument."""
+    why = differences(wanted, identity())
+    if dask_worker.state.nthreads != 1:
+        why.append(f"{dask_worker.state.nthreads} threads, not 1 (dask worker --nthreads 1)")
+    if import_module("dask").config.get(_PROFILE, default=True):
+        why.append("Dask's profiler is on (DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False dask worker)")
+    return why
 
 
 def _refusal(refused: Mapping[str, list[str]]) -> str:

@@ -25,11 +25,12 @@ def _head(document: Document) -> Iterator[str]:
     yield f"# {document['verdict']}"
     yield ""
     tier = document["tier"]
-    yield f"The chain of evidence of aiojobs, tier {tier}. Repeat it: `make verify TIER={tier}`."
     subject = document["subject"]
+    build = f" BUILD={subject['builds'][0]}" if tier == "smoke" and len(subject["builds"]) == 1 else ""
+    yield f"The chain of evidence of aiojobs, tier {tier}. Repeat it: `make verify TIER={tier}{build}`."
     machine = [subject["versions"].get(name, ["?"])[0] for name in ("platform", "machine", "python")]
     yield f"Commit {', '.join(subject['commits'])}; {', '.join(machine)}."
-    yield f"Builds of the library that were run: {', '.join(subject['builds']) or 'none'}."
+    yield f"Builds of the library that passed a step: {', '.join(subject['builds']) or 'none'}."
     yield ""
     counts = document["counts"]
     yield from _bullets(

@@ -61,7 +61,7 @@ def compose(sources: Sources, assessment: Assessment, chain: Chain) -> dict[str,
         "gaps": list(assessment.gaps),
         "crashes": [_crash(step) for step in steps if step.findings.crashed],
         "counts": _counts(steps, assessment),
-        "subject": _subject(steps, sources.digests),
+        "subject": _subject(steps, sources.digests, chain),
         "last_teeth": {key: str(sources.last_teeth.get(key, "")) for key in ("commit", "date")},
         "lifecycle": sources.lifecycle,
         "links": [_link(link, chain) for link in chain.links],
@@ -113,16 +113,17 @@ def _crash(step: Evidence) -> dict[str, str]:
     return {"step": step.step, "headline": step.findings.headline, "story": step.findings.reason}
 
 
-def _subject(steps: Sequence[Evidence], digests: Mapping[str, str]) -> dict[str, Any]:
+def _subject(steps: Sequence[Evidence], digests: Mapping[str, str], chain: Chain) -> dict[str, Any]:
     """What was checked; more than one value under a key means that the evidence is of different runs."""
     subjects = [step.subject for step in steps]
-    passed = [step.findings.figures for step in steps if step.findings.status is Status.PASS]
+    of_builds = {step.name for step in chain.steps if step.build}
+    passed = [one.findings for one in steps if one.step in of_builds and one.findings.status is Status.PASS]
     versions: dict[str, set[str]] = {}
     for subject in subjects:
         for name, version in subject.versions.items():
             versions.setdefault(name, set()).add(version)
     return {
-        "builds": sorted({str(figures["build"]) for figures in passed if "build" in figures}),
+        "builds": sorted({str(found.figures["build"]) for found in passed if "build" in found.figures}),
         "commits": sorted({subject.commit for subject in subjects}),
         "sources": sorted({subject.source for subject in subjects}),
         "specification": dict(digests),

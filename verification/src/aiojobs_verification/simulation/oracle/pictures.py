@@ -143,7 +143,9 @@ def _waiting(world: World, picture: Any) -> Iterator[str]:
     idle |= {call.name for call in calls if call.kind in _IDLES and (call.kind != "with" or call.left_at)}
     if idlers != idle:
         yield f"until all has ended there waits {idle}, and shown is {idlers}"
-    listed = [name for name in (_name(world, call.body) for call in blocked) if name]
+    # With eager tasks a spawn may come before that of a thread which was called earlier.
+    bodies = sorted((call.body for call in blocked if call.body), key=lambda body: body.arrival)
+    listed = [name for name in (_name(world, body) for body in bodies) if name]
     if len(picture.blocked) != len(blocked) or [each.name for each in picture.blocked if each.name] != listed:
         yield f"there are blocked {listed}, and shown is {picture.blocked}"
     shielded = sum(body.shielded and body.alive for body in world.bodies)

@@ -15,12 +15,13 @@ from functools import partial
 
 import distributed
 import pytest
+from dask import config
 
 from aiojobs_verification.cli import explore, fuzz, pools
 from aiojobs_verification.cli.commands import NOT_HERE, main
 from aiojobs_verification.simulation.search.scopes import read_cases
-from compat.dask_cluster import far_portions
-from compat.dask_cluster.processes import PATIENCE, ROOT, dask, environment_of
+from compat.dask_cluster.processes import NO_PROFILER, PATIENCE, ROOT, dask, environment_of
+from compat.many_machines import portions
 
 pytestmark = pytest.mark.loops("stock")
 
@@ -31,9 +32,12 @@ PORTIONS = [range(first, first + 5) for first in range(fuzz.SEED, fuzz.SEED + 30
 @pytest.fixture(scope="module")
 def address():
     """Of a cluster with two workers of one thread."""
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-    ) as cluster:
+    with (
+        config.set({"distributed.worker.profile.enabled": False}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+    ):
         yield cluster.scheduler_address
 
 
@@ -101,6 +105,8 @@ def test_what_a_killed_worker_had_in_hand_is_done_again(address, in_processes):
 
 # Who is refused.
 
+PROFILER = dict.fromkeys(NO_PROFILER, "True")
+
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory):
@@ -130,14 +136,16 @@ def refusals(error):
     ("tree", "options", "says"),
     [
         (
-            {"tree": "other"},
+            "other",
+            {},
             r"commit unknown, not [0-9a-f]{40}; specification [0-9a-f]{16}, not [0-9a-f]{16}(; .*)?",
         ),
-        (None, {"more": ("--preload", "compat.dask_cluster.far_portions")}, r"Python 3\.11\.0, not [\d.]+"),
+        (None, {"more": ("--preload", "compat.many_machines.portions")}, r"Python 3\.11\.0, not [\d.]+"),
         (None, {"threads": 2}, r"2 threads, not 1 \(dask worker --nthreads 1\)"),
+        (None, {"settings": PROFILER}, r"Dask's profiler is on \(.* dask worker\)"),
         ("older", {}, r"it can't say what it is \(.*No module named 'aiojobs_verification.cli.pools'.*\)"),
     ],
-    ids=["tree", "python", "threads", "older"],
+    ids=["tree", "python", "threads", "profiler", "older"],
 )
 def test_a_worker_that_differs_is_refused_by_its_address_before_any_work(
     tmp_path, request, tree, options, says
@@ -159,11 +167,11 @@ def test_a_worker_that_comes_later_is_refused_all_the_same(tmp_path, other):
     with contextlib.ExitStack() as stack:
         address, _, _ = stack.enter_context(dask(tmp_path, workers=1))
         pool = stack.enter_context(pools.open_pool(0, address))
-        good = pool.submit(far_portions.say, file).result()
+        good = pool.submit(portions.say, file).result()
         stack.enter_context(dask(tmp_path, workers=1, join=True, path=environment_of(other)["PYTHONPATH"]))
         client = stack.enter_context(distributed.Client(address))
         client.wait_for_workers(2)
-        futures = [pool.submit(far_portions.say, file, 0.5) for _ in range(4)]
+        futures = [pool.submit(portions.say, file, 0.5) for _ in range(4)]
         with pytest.raises(pools.ClusterError, match="tcp://.* is refused: commit unknown, not"):
             [future.result() for future in futures]
     assert set(file.read_text().split()) == {str(good)}

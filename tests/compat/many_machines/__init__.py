@@ -1,0 +1,1 @@
+"""Exploration and fuzzing on the workers of a Dask cluster."""
