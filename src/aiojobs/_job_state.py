@@ -201,10 +201,10 @@ class JobState(Node):
 
         A failure stays open until one of them has received it, unless somebody has already.
         """
-        waiters = self.waiters
+        waiters: Any = self.waiters
         if received or (self.ending is not _RAISED and self.ending is not _TIMED_OUT):
             self.waiters = None
-        for waiter in waiters or ():
+        for waiter in waiters:
             try:
                 if not waiter.done():
                     waiter.set_result(True)

@@ -57,7 +57,7 @@ def is_untouched(run: Any) -> bool:
     return inspect.getcoroutinestate(run) == inspect.CORO_CREATED
 
 
-async def make_run(job: Job[Any], core: Core, following: Following, coro: Coroutine[Any, Any, Any]) -> Any:
+async def _run(job: Job[Any], core: Core, following: Following, coro: Coroutine[Any, Any, Any]) -> Any:
     """What the task runs: the coroutine, and in the same step the end of the job."""
     steps: Awaitable[Any] = coro
     if job.task is None or (following.jobs and job in following.jobs):
@@ -96,6 +96,10 @@ async def make_run(job: Job[Any], core: Core, following: Following, coro: Corout
         return result
     finally:
         del result
+
+
+make_run: Final = _run
+"""Makes a run of a job; called with the job, those who are told of its end, and the job's coroutine."""
 
 
 class _Gate(list[None]):

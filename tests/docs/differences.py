@@ -421,13 +421,13 @@ async def task_coroutine(aiojobs):
     return await job.wait()
 
 
-@difference(before="differences.py", now="_launching.py")
+@difference(before="differences.py", now="_run.py")
 async def task_location(aiojobs):
     async def looks():
         return repr(asyncio.current_task())
 
     shown = await (await aiojobs.Scheduler().spawn(looks())).wait()
-    return next(file for file in ("_launching.py", "differences.py") if f"{file}:" in shown)
+    return next(file for file in ("_run.py", "differences.py") if f"{file}:" in shown)
 
 
 @difference(before="looks of its caller, result 42", now="looks of the library, result 42")

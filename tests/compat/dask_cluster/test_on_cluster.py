@@ -105,6 +105,27 @@ async def test_a_closed_job_keeps_its_slot_until_the_call_has_ended(client, tmp_
         await until_dask_knows(client, tasks=0, events=0)
 
 
+@pytest.mark.requirement("SPAWN-6", "LIMIT-6")
+async def test_a_job_whose_time_is_over_keeps_its_slot_until_the_call_has_ended(client, tmp_path):
+    async with aiojobs.Scheduler(limit=1) as scheduler:
+        coro = on_cluster(client, far.work, tmp_path / "call", 100, 0.5)
+        job = await scheduler.spawn(coro, timeout=4.0)
+        with pytest.raises(TimeoutError):
+            await job
+        assert words(tmp_path / "call") == ["begun", "stopped"]
+        assert job.outcome == aiojobs.Outcome.TIMED_OUT
+
+
+@pytest.mark.requirement("SHUT-2", "LIMIT-6")
+async def test_a_scheduler_has_closed_when_the_calls_have_ended(client, tmp_path):
+    async with aiojobs.Scheduler(limit=1, close_timeout=60) as scheduler:
+        job = await scheduler.spawn(on_cluster(client, far.work, tmp_path / "call", 100, 0.5))
+        await until(lambda: words(tmp_path / "call"))
+        await scheduler.close()
+        assert words(tmp_path / "call") == ["begun", "stopped"]
+        assert job.outcome == aiojobs.Outcome.CANCELLED
+
+
 @pytest.mark.requirement("CLOSE-2", "LIMIT-6")
 async def test_a_call_that_does_not_look_keeps_its_slot_and_its_outcome_is_the_truth(client, tmp_path):
     async with aiojobs.Scheduler(limit=1, close_timeout=0.1) as scheduler:
