@@ -9,6 +9,7 @@ import os
 import re
 import typing
 from pathlib import PurePosixPath
+from weakref import WeakValueDictionary
 
 import pytest
 
@@ -62,6 +63,15 @@ class Loops:
         return sum(loop.time() for loop in self.made)
 
 
+@pytest.fixture
+def _no_other_schedulers(monkeypatch):
+    """As in a process of its own."""
+    alive = WeakValueDictionary()
+    monkeypatch.setattr("aiojobs._scheduler.ALIVE", alive)
+    monkeypatch.setattr("aiojobs.inspect.ALIVE", alive)
+
+
+@pytest.mark.usefixtures("_no_other_schedulers")
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_an_example_runs_and_prints_what_the_page_says(example, tmp_path):
     loops = Loops()
