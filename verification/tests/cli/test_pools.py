@@ -3,14 +3,16 @@
 What a cluster does is tested on one: tests/compat/dask_cluster.
 """
 
+import contextlib
 import os
+import signal
 import sys
 import time
 
 import pytest
 
-from aiojobs_verification.cli import pools
-from aiojobs_verification.cli.commands import NO_TOOL, main
+from aiojobs_verification.cli import fuzz, pools
+from aiojobs_verification.cli.commands import NO_TOOL, PASSED, main
 
 HERE = {"commit": "c0ffee", "specification": "5bec", "code": "c0de", "Python": "3.11.7"}
 
@@ -28,6 +30,42 @@ def test_a_pool_that_is_abandoned_ends_what_has_begun():
         futures = [pool.submit(time.sleep, 3600) for _ in range(3)]
         pool.abandon()
     assert all(future.cancelled() or future.exception() for future in futures)
+
+
+def test_ctrl_c_in_a_pool_ends_what_has_begun():
+    with pytest.raises(KeyboardInterrupt), pools.open_pool(1, None) as pool:
+        future = pool.submit(time.sleep, 3600)
+        raise KeyboardInterrupt
+    assert future.cancelled() or future.exception()
+
+
+def test_only_the_parent_hears_ctrl_c():
+    with pools.open_pool(1, None) as pool:
+        assert pool.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
+
+
+class Interrupted:
+    """A pool whose user presses Ctrl-C as soon as there is something to do."""
+
+    def __init__(self):
+        self.abandoned = 0
+
+    def room(self):
+        return 1
+
+    def submit(self, *_):
+        raise KeyboardInterrupt
+
+    def abandon(self):
+        self.abandoned += 1
+
+
+def test_fuzzing_that_is_interrupted_waits_for_nobody_and_tells_what_it_has_done(monkeypatch, capsys):
+    pool = Interrupted()
+    monkeypatch.setattr(fuzz, "open_pool", lambda *_: contextlib.nullcontext(pool))
+    assert main(["fuzz", "--seed", "1"]) == PASSED
+    assert pool.abandoned == 1
+    assert "stopped\n0 worlds, 0 steps" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", HERE)

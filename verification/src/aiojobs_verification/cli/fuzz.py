@@ -285,6 +285,7 @@ def _fuzz_on(arguments: argparse.Namespace, pool: Pool) -> int:
                 _keep_new(finding, packages.own(), kept)
             _say(f"{len(kept)} findings", total, started)
     except KeyboardInterrupt:
+        pool.abandon()
         print("\nstopped")
     print(f"{total.worlds:,} worlds, {total.steps:,} steps, {len(total.pairs)} pairs of event and state")
     return FAILED if kept else PASSED

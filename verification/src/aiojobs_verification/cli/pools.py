@@ -20,6 +20,7 @@ import hashlib
 import multiprocessing
 import os
 import platform
+import signal
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -107,8 +108,18 @@ class _Processes:
 
 @contextmanager
 def _processes(workers: int) -> Generator[Pool]:
-    with ProcessPoolExecutor(workers) as executor:
-        yield _Processes(executor, workers)
+    with ProcessPoolExecutor(workers, initializer=_leave_ctrl_c_to_the_parent) as executor:
+        pool = _Processes(executor, workers)
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            pool.abandon()
+            raise
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    """A terminal interrupts all processes. One that held the lock of the queue then would leave the others waiting."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 # A cluster.
