@@ -128,7 +128,11 @@ class Package:
         last = _frames(error)[-1]
         if _is_library(_file(last)):
             return not isinstance(error, TimeoutError)
-        return not _is_meant(last) or isinstance(error, _NEVER_MEANT) or type(error).__name__ == "IllegalTransition"
+        return (
+            not _is_meant(last)
+            or isinstance(error, _NEVER_MEANT)
+            or type(error).__name__ == "IllegalTransition"
+        )
 
     def ended(self, job: Any) -> bool:
         """Whether the job says that it has ended."""
