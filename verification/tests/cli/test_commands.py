@@ -56,9 +56,7 @@ def test_a_missing_tool_takes_no_other_command_with_it(monkeypatch, capsys):
 def test_a_command_for_source_trees_says_so_where_there_is_none(monkeypatch, capsys, command):
     monkeypatch.setattr("aiojobs_verification.specification.locate.find_repository", lambda: None)
     assert main([command, "--check"]) == NOT_HERE
-    assert (
-        capsys.readouterr().err == "this works on a source tree, and the package is installed without one\n"
-    )
+    assert capsys.readouterr().err == "this works on a source tree: run it in a copy of the repository\n"
 
 
 def test_a_folder_without_the_files_is_named(tmp_path, capsys):

@@ -27,7 +27,7 @@ def repository() -> Path:
     """The root of the source tree, for commands that work on one."""
     root = find_repository()
     if root is None:
-        raise FileNotFoundError("this works on a source tree, and the package is installed without one")
+        raise FileNotFoundError("this works on a source tree: run it in a copy of the repository")
     return root
 
 
