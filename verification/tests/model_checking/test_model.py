@@ -28,6 +28,12 @@ MANIFEST = read_manifest(FOLDER)
 BY_NAME = {configuration.name: configuration for configuration in MANIFEST.configurations}
 PLANTED = [one for one in MANIFEST.configurations if one.kind == "fault"]
 JOBS = (FOLDER / "Jobs.tla").read_text(encoding="utf-8")
+LANES = (FOLDER / "Lanes.tla").read_text(encoding="utf-8")
+ACTIONS = {
+    model: [name for name in MANIFEST.actions if re.search(rf"^{name}\b.*==", text, re.MULTILINE)]
+    for model, text in (("Jobs", JOBS), ("Lanes", LANES))
+}
+"""The actions of each model."""
 SMALL = BY_NAME["model_time_j2_c1_l1_p1"]
 NOWHERE = tlc.Missing("there is none here")
 
@@ -63,12 +69,13 @@ def test_every_requirement_that_a_model_speaks_for_has_a_rule_and_a_fault_aimed_
     aimed = by_requirement(MANIFEST.configurations, "fault")
     due = {id_ for id_, found in SPEC.requirements.by_id.items() if "model" in found.checks}
     assert due <= rules.keys() & aimed.keys()
-    assert len(due) >= 16
+    assert len(due) >= 24
 
 
 def test_every_fault_is_put_in_place_by_a_configuration():
     put = {name for one in PLANTED for name in one.config.replaced.values()}
-    written = set(re.findall(r"^(\w+)(?:\(.*\))? ==", (FOLDER / "Faults.tla").read_text(), re.MULTILINE))
+    texts = [(FOLDER / f"{module}.tla").read_text(encoding="utf-8") for module in ("Faults", "LaneFaults")]
+    written = set(re.findall(r"^(\w+)(?:\(.*\))? ==", "".join(texts), re.MULTILINE))
     assert put == written
 
 
@@ -97,6 +104,21 @@ def test_a_seeded_fault_is_found_by_the_rule_that_it_breaks_and_its_story_can_be
     assert "job 3: state pending → active" in steps[3]
     assert "queue ⟨2, 3⟩ → ⟨2⟩" in steps[3]
     assert "and this breaks LIMIT_5" in lines
+
+
+@pytest.mark.slow
+def test_a_seeded_fault_of_lanes_is_found_by_the_rule_that_it_breaks_and_its_story_can_be_followed(toolbox):
+    said = StringIO()
+    check = Check(SPEC, MANIFEST, tier="smoke", out=said, partial=True, stories=True)
+    check.chosen = [BY_NAME["fault_lanes_turn_after_turn"]]
+    check.run(toolbox)
+    assert check.code == PASSED
+    assert check.planted["fault_lanes_turn_after_turn"].endswith("LANE_1_Step is refuted, in 6 states")
+    lines = [line.strip() for line in said.getvalue().splitlines()]
+    steps = [line.split() for line in lines if re.match(r"\d\. ", line)]
+    assert [step[1] for step in steps] == ["enter", "enter", "enter", "hand_over", "hand_over"]
+    assert any("piece 1: state waiting → running" in line for line in lines)
+    assert "and this breaks LANE_1_Step" in lines
 
 
 # The manifest
@@ -168,6 +190,8 @@ def edited(tmp_path, file, old, new):
         ("fault_lifo.cfg", "N = 3", "N = three", "constant 'N'"),
         ("fault_lifo.cfg", "SPECIFICATION Spec", "SPECIFICATION SlowSpec", "unknown specification"),
         ("fault_lifo.cfg", "SPECIFICATION Spec", "", "SPECIFICATION"),
+        ("fault_lanes_lifo.cfg", "    K = 1\n", "", "must give"),
+        ("fault_lanes_lifo.cfg", "    LANE_2", "    LIMIT_5", "unknown rule 'LIMIT_5'"),
         ("witness_well.cfg", "    N = 3", "    N = 3\n    First <- FirstIsLast", "only a fault"),
     ],
 )
@@ -203,13 +227,19 @@ def test_a_requirement_without_rule_or_fault_is_a_failure():
 
 @pytest.mark.slow
 def test_an_action_that_never_happens_is_a_failure(found):
-    silent = [line.split()[1] for line in never_taken(MANIFEST.actions, found.actions)]
+    silent = [line.split()[1] for line in never_taken(ACTIONS["Jobs"], found.actions)]
     assert silent == [
         "arrive", "close_pending_refill", "end_active_refill", "end_closing_refill", "expire_active", "fail",
         "give_up", "refuse", "report_late", "set_limit_idle", "set_limit_start", "spawn_block", "withdraw",
     ]  # fmt: skip
-    assert len(MANIFEST.actions) == 30
-    assert {*found.actions} <= {*MANIFEST.actions}
+    assert len(ACTIONS["Jobs"]) == 30
+    assert {*found.actions} <= {*ACTIONS["Jobs"]}
+
+
+def test_actions_of_different_models_have_different_names():
+    assert len(ACTIONS["Lanes"]) == 19
+    assert {*ACTIONS["Jobs"]}.isdisjoint(ACTIONS["Lanes"])
+    assert MANIFEST.actions == (*ACTIONS["Jobs"], *ACTIONS["Lanes"])
 
 
 def test_a_model_of_whose_actions_nothing_is_told_is_a_failure():
@@ -333,7 +363,7 @@ def test_a_configuration_is_read_with_its_comments(tmp_path):
 
 
 def test_every_rule_is_checked_by_a_model():
-    stated = set(re.findall(r"^(\w+) ==", JOBS, re.MULTILINE))
+    stated = set(re.findall(r"^(\w+) ==", JOBS + LANES, re.MULTILINE))
     checked = {rule for one in MANIFEST.configurations if one.kind == "model" for rule in one.config.rules}
     assert {name for name in stated if requirement(name) or name.endswith("_Step")} <= checked <= stated
 
@@ -389,7 +419,8 @@ def test_the_page_shows_the_figures_of_the_manifest():
 
 def test_the_page_names_every_variable_action_and_rule():
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    variables = re.search(r"^vars == <<(.*)>>$", JOBS, re.MULTILINE)[1].split(", ")
+    listed = re.findall(r"^vars == <<(.*)>>$", JOBS + LANES, re.MULTILINE)
+    variables = [name for line in listed for name in line.split(", ")]
     rules = {rule for one in MANIFEST.configurations if one.kind == "model" for rule in one.config.rules}
     assert [
         name for name in (*variables, *sorted({*MANIFEST.actions}), *sorted(rules)) if f"`{name}`" not in page
