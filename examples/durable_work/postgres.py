@@ -22,6 +22,8 @@ AS_ROOT = () if IS_ROOT else ("sudo", "-n")
 
 def run(*words: str | Path) -> None:
     """Run a command; what it says is shown if it fails."""
+    if shutil.which(words[0]) is None:
+        raise SystemExit(f"{words[0]} is needed, and not on the PATH {os.environ['PATH']}.")
     done = subprocess.run(words, cwd="/", capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, words))} failed:\n{done.stdout}{done.stderr}")

@@ -76,7 +76,7 @@ class Launching(Starter):
             if context is not None and core.terms:
                 core.clock.start(job)
             run = make_run(job, core, following, coro)
-            if IS_COROUTINE:
+            if IS_COROUTINE:  # pragma: no branch - one of two builds
                 try:
                     run.__qualname__ = coro.__qualname__.plain
                     run.__name__ = coro.__name__
@@ -88,17 +88,12 @@ class Launching(Starter):
                 task = self._create(run, job.given_name, context)
             if type(task) is not Task or following.jobs or coro_of_stock(task) is not run:
                 following.follow(job, task, run)
-                del (
-                    job,
-                    coro,
-                    run,
-                    context,
-                    task,
-                )  # a traceback of an eager first step holds this frame (BOOK-3)
+                # A traceback of an eager first step holds this frame (BOOK-3).
+                del job, coro, run, context, task
                 return None
             job.task = task
             job.context = None
-            if IS_COROUTINE:
+            if IS_COROUTINE:  # pragma: no branch - as above
                 run.send(None)
             if CALL_GRAPH and (job.waiters is not None or core.callbacks or core.waiters):
                 core.show_callers(link, job, task)

@@ -8,7 +8,7 @@ import aiojobs
 from aiojobs.testing import VirtualLoop
 
 PACKAGE = Path(aiojobs.__file__).parent
-QUIET = {"_calling", "_callgraph", "_probe", "_tasks", "_validate", "_exceptions"}
+QUIET = {"_bound_loop", "_calling", "_callgraph", "_probe", "_tasks", "_validate", "_exceptions"}
 """Modules without a part in any flow: they are asked all the time, and ask nobody."""
 
 

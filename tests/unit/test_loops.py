@@ -374,6 +374,34 @@ def test_a_blocked_spawn_whose_task_cannot_be_made_raises_the_reason_and_the_nex
 
 
 @pytest.mark.requirement("LIMIT-2", "LIMIT-6", "EXC-1")
+def test_a_queued_job_whose_task_cannot_be_made_fails_while_a_blocked_spawn_is_let_in(steps):
+    handler, gate = Recorder(), steps.create_future()
+    scheduler = Scheduler(limit=1, pending_limit=2, exception_handler=handler)
+
+    async def fill():
+        await scheduler.spawn(_until(gate))
+        return [await scheduler.spawn(returns(name)) for name in ("failed", "withdrawn")]
+
+    failed, withdrawn = steps.run(fill())
+    call = asyncio.ensure_future(scheduler.spawn(returns("let in")))
+    steps.settle()
+
+    def fail_once(loop, coro, **options):
+        loop.set_task_factory(None)
+        raise NoTask
+
+    gate.set_result(None)
+    closing = begin(withdrawn.close())
+    steps.set_task_factory(fail_once)
+    steps.settle()
+    assert closing.done()
+    assert (failed.outcome, withdrawn.outcome) == ("raised", "never_started")
+    assert [type(error) for error in handler.exceptions] == [NoTask]
+    assert call.result().result() == "let in"
+    assert books(scheduler) == (0, 0, 0)
+
+
+@pytest.mark.requirement("LIMIT-2", "LIMIT-6", "EXC-1")
 @EVERYWHERE
 async def test_queued_jobs_whose_tasks_cannot_be_made_fail_one_by_one_and_the_scheduler_goes_on(factory_is):
     handler = Recorder()

@@ -13,7 +13,7 @@ from aiojobs.testing import settle
 from support.loops import StrictLoop
 from support.observing import Complaints, Recorder
 from unit import factories
-from unit.bodies import Body, Counting, books, fails, forever, is_closed, returns
+from unit.bodies import Body, Counting, Exotic, books, fails, forever, is_closed, returns
 
 # What a loop of its own makes of tasks and contexts counts here; those with real time sleep for milliseconds.
 pytestmark = pytest.mark.loops("virtual", "stock", "uvloop")
@@ -223,6 +223,25 @@ async def test_a_tasks_coroutine_bears_the_name_of_the_users():
     body.finish("result")
     await settle()
     assert (task.result(), job.result()) == ("result", "result")
+
+
+@pytest.mark.requirement("EXC-5")
+@pytest.mark.parametrize(
+    ("given", "names"), [("Body.foreign", ("foreign", "Body.foreign")), (None, ("Exotic", "Exotic"))]
+)
+async def test_a_task_bears_the_name_of_what_only_has_the_methods_of_a_coroutine(given, names):
+    scheduler = Scheduler()
+    body = Body()
+    coro = Exotic(body.run())
+    if given is not None:
+        coro.__qualname__ = given
+    await scheduler.spawn(coro, "mine")
+    await settle()
+    (task,) = (task for task in asyncio.all_tasks() if task.get_name() == "mine")
+    assert (task.get_coro().__name__, task.get_coro().__qualname__) == names
+    body.finish("result")
+    await settle()
+    assert task.result() == "result"
 
 
 @pytest.mark.requirement("EXC-5", "START-1")

@@ -15,6 +15,7 @@ import asyncio
 import dis
 import importlib.util
 import inspect
+import linecache
 import subprocess
 import sys
 import sysconfig
@@ -127,8 +128,11 @@ class Package:
         last = _frames(error)[-1]
         if _is_library(_file(last)):
             return not isinstance(error, TimeoutError)
-        meant = last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
-        return not meant or isinstance(error, _NEVER_MEANT) or type(error).__name__ == "IllegalTransition"
+        return (
+            not _is_meant(last)
+            or isinstance(error, _NEVER_MEANT)
+            or type(error).__name__ == "IllegalTransition"
+        )
 
     def ended(self, job: Any) -> bool:
         """Whether the job says that it has ended."""
@@ -153,7 +157,22 @@ def _frames(error: BaseException) -> list[TracebackType]:
 
 
 def _file(trace: TracebackType) -> str:
-    return trace.tb_frame.f_code.co_filename
+    """The file of a frame; what is compiled has its name without the folder."""
+    file = trace.tb_frame.f_code.co_filename
+    if not _is_compiled(trace):
+        return file
+    return str(Path(trace.tb_frame.f_globals["__file__"]).with_name(Path(file).name))
+
+
+def _is_compiled(trace: TracebackType) -> bool:
+    return str(trace.tb_frame.f_globals.get("__file__")).endswith((".so", ".pyd"))
+
+
+def _is_meant(trace: TracebackType) -> bool:
+    """Whether a ``raise`` has raised it there; of what is compiled there is no bytecode, but the text."""
+    if _is_compiled(trace):
+        return linecache.getline(_file(trace), trace.tb_lineno).lstrip().startswith("raise ")
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == _RAISE
 
 
 def _is_library(file: str) -> bool:
