@@ -115,9 +115,10 @@ def test_a_seeded_fault_of_lanes_is_found_by_the_rule_that_it_breaks_and_its_sto
     assert check.code == PASSED
     assert check.planted["fault_lanes_turn_after_turn"].endswith("LANE_1_Step is refuted, in 6 states")
     lines = [line.strip() for line in said.getvalue().splitlines()]
-    steps = [line.split() for line in lines if re.match(r"\d\. ", line)]
-    assert [step[1] for step in steps] == ["enter", "enter", "enter", "hand_over", "hand_over"]
-    assert any("piece 1: state waiting → running" in line for line in lines)
+    steps = [line for line in lines if re.match(r"\d\. ", line)]
+    assert [step.split()[1] for step in steps] == ["enter", "enter", "enter", "hand_over", "hand_over"]
+    assert "piece 3: state waiting → running" in steps[4]
+    assert "key 2: waiting ⟨3⟩ → ⟨⟩, entered 1 → 2" in steps[4]
     assert "and this breaks LANE_1_Step" in lines
 
 
