@@ -369,29 +369,29 @@ def test_every_rule_is_checked_by_a_model():
     assert {name for name in stated if requirement(name) or name.endswith("_Step")} <= checked <= stated
 
 
-EXPIRES = [
-    ('"close",  source = "active",  dest = "closing" },', '"expire", source = "active", dest = "closing" },'),
-    ('"close",  source = "closing", dest = "=" },', '"expire", source = "closing", dest = "=" },'),
-    ('pending = ["finish", "cancel"', '"expire"'),
-    ('done    = ["start", "finish", "cancel"', '"expire"'),
-    ('closed  = ["start", "finish", "cancel"', '"expire"'),
+SUSPENDS = [
+    ('"close",  source = "active",  dest = "closing" },', '"suspend", source = "active", dest = "closing" },'),
+    ('"close",  source = "closing", dest = "=" },', '"suspend", source = "closing", dest = "=" },'),
+    ('pending = ["finish", "cancel"', '"suspend"'),
+    ('done    = ["start", "finish", "cancel"', '"suspend"'),
+    ('closed  = ["start", "finish", "cancel"', '"suspend"'),
 ]
-"""What an event for a job whose time is over adds to job.toml, and behind what."""
+"""What an event that suspends a job adds to job.toml, and behind what."""
 
 
 @pytest.mark.slow
 def test_an_event_that_is_added_to_job_toml_alone_is_found(toolbox, tmp_path):
     text = (find_spec() / "job.toml").read_text(encoding="utf-8")
-    for behind, added in EXPIRES:
+    for behind, added in SUSPENDS:
         assert text.count(behind) == 1
         text = text.replace(
-            behind, f"{behind}, {added}" if added == '"expire"' else f"{behind}\n{{ trigger = {added}"
+            behind, f"{behind}, {added}" if added == '"suspend"' else f"{behind}\n{{ trigger = {added}"
         )
     (tmp_path / "job.toml").write_text(
-        f'{text}\n[event.expire]\nmeaning = "Its time is over."\n', encoding="utf-8"
+        f'{text}\n[event.suspend]\nmeaning = "It is to rest."\n', encoding="utf-8"
     )
     module = moves_text(read_job(tmp_path / "job.toml").machine)
-    assert '<<"active", "expire", "closing">>' in module
+    assert '<<"active", "suspend", "closing">>' in module
     folder = edited(tmp_path, "Lifecycle.tla", "", "")
     (folder / "Lifecycle.tla").write_text(module, encoding="utf-8")
     with pytest.raises(tlc.TlcError, match=r"Assumption .* is false(?s:.)*Jobs.tla:\d+: ASSUME Table ="):
