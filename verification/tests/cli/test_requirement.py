@@ -133,13 +133,14 @@ def change(path, id_, old, new):
 
 def test_a_text_that_is_only_wrapped_anew_and_kinds_in_another_order_are_the_same(tree):
     path = tree / "spec/requirements.toml"
+    revision = read_requirements(path).by_id["SHUT-2"].revision
     change(
         path, "SHUT-2", "every cancellation has been \\\ndelivered", "every cancellation\nhas been delivered"
     )
     change(path, "SHUT-2", '"explore", "fuzz"', '"fuzz", "explore"')
     assert not read_requirements(path).by_id["SHUT-2"].outdated
     text = path.read_text(encoding="utf-8")
-    assert review(path, "SHUT-2").revision == 1
+    assert review(path, "SHUT-2").revision == revision
     assert path.read_text(encoding="utf-8") == text
 
 

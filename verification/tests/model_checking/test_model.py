@@ -370,7 +370,10 @@ def test_every_rule_is_checked_by_a_model():
 
 
 SUSPENDS = [
-    ('"close",  source = "active",  dest = "closing" },', '"suspend", source = "active", dest = "closing" },'),
+    (
+        '"close",  source = "active",  dest = "closing" },',
+        '"suspend", source = "active", dest = "closing" },',
+    ),
     ('"close",  source = "closing", dest = "=" },', '"suspend", source = "closing", dest = "=" },'),
     ('pending = ["finish", "cancel"', '"suspend"'),
     ('done    = ["start", "finish", "cancel"', '"suspend"'),
