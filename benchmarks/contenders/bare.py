@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import create_task
+from collections import defaultdict
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from contextvars import copy_context
 from functools import partial
@@ -21,6 +22,7 @@ from .stage import Stage, settle
 __all__ = ["Bare", "Chained"]
 
 _Task = asyncio.Task[None]
+_Turns = defaultdict[int, asyncio.Semaphore]
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Of histograms, in seconds: as many as this package has."""
@@ -160,6 +162,15 @@ class Bare(Contender):
             for _ in await asyncio.gather(*(limited(number) for number in await numbers())):
                 pass
 
+    async def in_lanes(self, stage: Stage) -> None:
+        """A semaphore for each key, kept for ever, and one for all: a task of each piece is there at once."""
+        body, free = stage.bodies.step, asyncio.Semaphore(stage.limit)
+        turns: _Turns = defaultdict(lambda: asyncio.Semaphore(1))
+        with stage.measured:
+            tasks = [create_task(_in_turn(turns[key], free, body)) for key in stage.keyed()]
+            for task in tasks:
+                await task
+
     async def slot_latency(self, stage: Stage) -> None:
         """One task after the other: create it, await it. The coroutines are there already."""
         coros = [stage.bodies.nothing() for _ in range(stage.n)]
@@ -239,6 +250,19 @@ class Bare(Contender):
         for coro in kept:
             coro.close()
 
+    async def bytes_in_lanes(self, stage: Stage) -> None:
+        """The same idiom, while the common semaphore is taken."""
+        body, free = stage.bodies.nothing, asyncio.Semaphore(1)
+        await free.acquire()
+        turns: _Turns = defaultdict(lambda: asyncio.Semaphore(1))
+        kept: list[Any] = [None] * stage.n
+        with stage.measured:
+            for key in range(stage.n):
+                kept[key] = create_task(_in_turn(turns[key], free, body))
+            await settle()
+        free.release()
+        await asyncio.gather(*kept)
+
     async def bytes_active(self, stage: Stage) -> None:
         """A task that waits."""
         kept: list[Any] = [None] * stage.n
@@ -312,6 +336,13 @@ async def _all(numbers: Iterable[int]) -> Iterable[int]:
 
 async def _read(source: AsyncIterable[int]) -> Iterable[int]:
     return [number async for number in source]
+
+
+async def _in_turn(
+    turn: asyncio.Semaphore, free: asyncio.Semaphore, body: Callable[[], Awaitable[None]]
+) -> None:
+    async with turn, free:
+        await body()
 
 
 async def _until(gate: asyncio.Future[None]) -> None:

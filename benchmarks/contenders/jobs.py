@@ -23,8 +23,10 @@ __all__ = ["Jobs"]
 _Spawn = Callable[[Coroutine[Any, Any, None]], Awaitable[object]]
 _Body = Callable[[], Coroutine[Any, Any, None]]
 _OWN = {
+    "bytes_in_lanes",
     "counted_by_opentelemetry",
     "counted_by_prometheus",
+    "in_lanes",
     "map_plain",
     "map_stream",
     "observed",
@@ -53,7 +55,7 @@ class Jobs(Contender):
 
     def find(self, name: str) -> Method | str:
         if name in _OWN and not hasattr(self._aiojobs, "Event"):
-            return "this version has no observer, no table, and no map"
+            return "this version has no observer, no table, no lanes, and no map"
         return super().find(name)
 
     def _scheduler(self, stage: Stage, limit: int | None, pending_limit: int = 0, **more: object) -> Any:
@@ -121,6 +123,17 @@ class Jobs(Contender):
         with stage.measured:
             async for _ in batch.map(stage.work, cast("Any", source), limit=stage.limit):
                 pass
+
+    async def in_lanes(self, stage: Stage) -> None:
+        """``aiojobs.lanes``: one at a time for each key, under the limit of the scheduler."""
+        from aiojobs.lanes import Lanes
+
+        scheduler = self._scheduler(stage, stage.limit)
+        lanes, body = Lanes(scheduler, pending_limit=0), stage.bodies.step
+        with stage.measured:
+            for key in stage.keyed():
+                await lanes.spawn(key, body())
+            await scheduler.wait_and_close()
 
     async def _drain(self, stage: Stage, scheduler: Any, body: _Body, traced: _Spawn | None = None) -> None:
         spawn = traced or scheduler.spawn
@@ -242,6 +255,20 @@ class Jobs(Contender):
             for _ in range(stage.n):
                 await scheduler.spawn(stage.bodies.park())
         await scheduler.close()
+
+    async def bytes_in_lanes(self, stage: Stage) -> None:
+        """What a key takes whose work waits because the only slot is taken."""
+        from aiojobs.lanes import Lanes
+
+        scheduler, free = self._scheduler(stage, 1), asyncio.Event()
+        await scheduler.spawn(free.wait())
+        lanes = Lanes(scheduler)
+        with stage.measured:
+            for key in range(stage.n):
+                await lanes.spawn(key, stage.bodies.nothing())
+            await settle()
+        free.set()
+        await scheduler.wait_and_close()
 
     async def bytes_active(self, stage: Stage) -> None:
         """What a running job takes, its coroutine, its task and what it waits for included."""

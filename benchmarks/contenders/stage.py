@@ -21,6 +21,8 @@ _T = TypeVar("_T")
 
 _LATE = "Job closing timed out"
 """How a scheduler reports a job that did not stop in time."""
+_KEYS = 100
+"""For how many keys there is work, where it has keys."""
 _ONE_BY_ONE = 1000
 """How many jobs are closed one by one, at most; and at most a tenth of those that there are."""
 
@@ -178,6 +180,10 @@ class Stage:
     async def work(self, _number: int) -> None:
         """What is done with a number: a step."""
         await self.bodies.step()
+
+    def keyed(self) -> Iterator[int]:
+        """A key for each piece of work, all of them in turn."""
+        return (number % _KEYS for number in range(self.n))
 
     async def stream(self) -> AsyncIterator[int]:
         """As many numbers, from a source that never has to be waited for."""

@@ -28,6 +28,12 @@ MANIFEST = read_manifest(FOLDER)
 BY_NAME = {configuration.name: configuration for configuration in MANIFEST.configurations}
 PLANTED = [one for one in MANIFEST.configurations if one.kind == "fault"]
 JOBS = (FOLDER / "Jobs.tla").read_text(encoding="utf-8")
+LANES = (FOLDER / "Lanes.tla").read_text(encoding="utf-8")
+ACTIONS = {
+    model: [name for name in MANIFEST.actions if re.search(rf"^{name}\b.*==", text, re.MULTILINE)]
+    for model, text in (("Jobs", JOBS), ("Lanes", LANES))
+}
+"""The actions of each model."""
 SMALL = BY_NAME["model_time_j2_c1_l1_p1"]
 NOWHERE = tlc.Missing("there is none here")
 
@@ -63,12 +69,13 @@ def test_every_requirement_that_a_model_speaks_for_has_a_rule_and_a_fault_aimed_
     aimed = by_requirement(MANIFEST.configurations, "fault")
     due = {id_ for id_, found in SPEC.requirements.by_id.items() if "model" in found.checks}
     assert due <= rules.keys() & aimed.keys()
-    assert len(due) >= 16
+    assert len(due) >= 24
 
 
 def test_every_fault_is_put_in_place_by_a_configuration():
     put = {name for one in PLANTED for name in one.config.replaced.values()}
-    written = set(re.findall(r"^(\w+)(?:\(.*\))? ==", (FOLDER / "Faults.tla").read_text(), re.MULTILINE))
+    texts = [(FOLDER / f"{module}.tla").read_text(encoding="utf-8") for module in ("Faults", "LaneFaults")]
+    written = set(re.findall(r"^(\w+)(?:\(.*\))? ==", "".join(texts), re.MULTILINE))
     assert put == written
 
 
@@ -97,6 +104,22 @@ def test_a_seeded_fault_is_found_by_the_rule_that_it_breaks_and_its_story_can_be
     assert "job 3: state pending → active" in steps[3]
     assert "queue ⟨2, 3⟩ → ⟨2⟩" in steps[3]
     assert "and this breaks LIMIT_5" in lines
+
+
+@pytest.mark.slow
+def test_a_seeded_fault_of_lanes_is_found_by_the_rule_that_it_breaks_and_its_story_can_be_followed(toolbox):
+    said = StringIO()
+    check = Check(SPEC, MANIFEST, tier="smoke", out=said, partial=True, stories=True)
+    check.chosen = [BY_NAME["fault_lanes_turn_after_turn"]]
+    check.run(toolbox)
+    assert check.code == PASSED
+    assert check.planted["fault_lanes_turn_after_turn"].endswith("LANE_1_Step is refuted, in 6 states")
+    lines = [line.strip() for line in said.getvalue().splitlines()]
+    steps = [line for line in lines if re.match(r"\d\. ", line)]
+    assert [step.split()[1] for step in steps] == ["enter", "enter", "enter", "hand_over", "hand_over"]
+    assert "piece 3: state waiting → running" in steps[4]
+    assert "key 2: waiting ⟨3⟩ → ⟨⟩, entered 1 → 2" in steps[4]
+    assert "and this breaks LANE_1_Step" in lines
 
 
 # The manifest
@@ -168,6 +191,8 @@ def edited(tmp_path, file, old, new):
         ("fault_lifo.cfg", "N = 3", "N = three", "constant 'N'"),
         ("fault_lifo.cfg", "SPECIFICATION Spec", "SPECIFICATION SlowSpec", "unknown specification"),
         ("fault_lifo.cfg", "SPECIFICATION Spec", "", "SPECIFICATION"),
+        ("fault_lanes_lifo.cfg", "    K = 1\n", "", "must give"),
+        ("fault_lanes_lifo.cfg", "    LANE_2", "    LIMIT_5", "unknown rule 'LIMIT_5'"),
         ("witness_well.cfg", "    N = 3", "    N = 3\n    First <- FirstIsLast", "only a fault"),
     ],
 )
@@ -203,13 +228,19 @@ def test_a_requirement_without_rule_or_fault_is_a_failure():
 
 @pytest.mark.slow
 def test_an_action_that_never_happens_is_a_failure(found):
-    silent = [line.split()[1] for line in never_taken(MANIFEST.actions, found.actions)]
+    silent = [line.split()[1] for line in never_taken(ACTIONS["Jobs"], found.actions)]
     assert silent == [
         "arrive", "close_pending_refill", "end_active_refill", "end_closing_refill", "expire_active", "fail",
         "give_up", "refuse", "report_late", "set_limit_idle", "set_limit_start", "spawn_block", "withdraw",
     ]  # fmt: skip
-    assert len(MANIFEST.actions) == 30
-    assert {*found.actions} <= {*MANIFEST.actions}
+    assert len(ACTIONS["Jobs"]) == 30
+    assert {*found.actions} <= {*ACTIONS["Jobs"]}
+
+
+def test_actions_of_different_models_have_different_names():
+    assert len(ACTIONS["Lanes"]) == 19
+    assert {*ACTIONS["Jobs"]}.isdisjoint(ACTIONS["Lanes"])
+    assert MANIFEST.actions == (*ACTIONS["Jobs"], *ACTIONS["Lanes"])
 
 
 def test_a_model_of_whose_actions_nothing_is_told_is_a_failure():
@@ -333,34 +364,37 @@ def test_a_configuration_is_read_with_its_comments(tmp_path):
 
 
 def test_every_rule_is_checked_by_a_model():
-    stated = set(re.findall(r"^(\w+) ==", JOBS, re.MULTILINE))
+    stated = set(re.findall(r"^(\w+) ==", JOBS + LANES, re.MULTILINE))
     checked = {rule for one in MANIFEST.configurations if one.kind == "model" for rule in one.config.rules}
     assert {name for name in stated if requirement(name) or name.endswith("_Step")} <= checked <= stated
 
 
-EXPIRES = [
-    ('"close",  source = "active",  dest = "closing" },', '"expire", source = "active", dest = "closing" },'),
-    ('"close",  source = "closing", dest = "=" },', '"expire", source = "closing", dest = "=" },'),
-    ('pending = ["finish", "cancel"', '"expire"'),
-    ('done    = ["start", "finish", "cancel"', '"expire"'),
-    ('closed  = ["start", "finish", "cancel"', '"expire"'),
+SUSPENDS = [
+    (
+        '"close",  source = "active",  dest = "closing" },',
+        '"suspend", source = "active", dest = "closing" },',
+    ),
+    ('"close",  source = "closing", dest = "=" },', '"suspend", source = "closing", dest = "=" },'),
+    ('pending = ["finish", "cancel"', '"suspend"'),
+    ('done    = ["start", "finish", "cancel"', '"suspend"'),
+    ('closed  = ["start", "finish", "cancel"', '"suspend"'),
 ]
-"""What an event for a job whose time is over adds to job.toml, and behind what."""
+"""What an event that suspends a job adds to job.toml, and behind what."""
 
 
 @pytest.mark.slow
 def test_an_event_that_is_added_to_job_toml_alone_is_found(toolbox, tmp_path):
     text = (find_spec() / "job.toml").read_text(encoding="utf-8")
-    for behind, added in EXPIRES:
+    for behind, added in SUSPENDS:
         assert text.count(behind) == 1
         text = text.replace(
-            behind, f"{behind}, {added}" if added == '"expire"' else f"{behind}\n{{ trigger = {added}"
+            behind, f"{behind}, {added}" if added == '"suspend"' else f"{behind}\n{{ trigger = {added}"
         )
     (tmp_path / "job.toml").write_text(
-        f'{text}\n[event.expire]\nmeaning = "Its time is over."\n', encoding="utf-8"
+        f'{text}\n[event.suspend]\nmeaning = "It is to rest."\n', encoding="utf-8"
     )
     module = moves_text(read_job(tmp_path / "job.toml").machine)
-    assert '<<"active", "expire", "closing">>' in module
+    assert '<<"active", "suspend", "closing">>' in module
     folder = edited(tmp_path, "Lifecycle.tla", "", "")
     (folder / "Lifecycle.tla").write_text(module, encoding="utf-8")
     with pytest.raises(tlc.TlcError, match=r"Assumption .* is false(?s:.)*Jobs.tla:\d+: ASSUME Table ="):
@@ -389,7 +423,8 @@ def test_the_page_shows_the_figures_of_the_manifest():
 
 def test_the_page_names_every_variable_action_and_rule():
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    variables = re.search(r"^vars == <<(.*)>>$", JOBS, re.MULTILINE)[1].split(", ")
+    listed = re.findall(r"^vars == <<(.*)>>$", JOBS + LANES, re.MULTILINE)
+    variables = [name for line in listed for name in line.split(", ")]
     rules = {rule for one in MANIFEST.configurations if one.kind == "model" for rule in one.config.rules}
     assert [
         name for name in (*variables, *sorted({*MANIFEST.actions}), *sorted(rules)) if f"`{name}`" not in page

@@ -1,19 +1,22 @@
-"""The constants of the model: its size, and the ways in which coroutines can end."""
+"""The constants of the models: their size, and the ways in which coroutines can end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Constants"]
+__all__ = ["Constants", "LaneConstants"]
 
 
 @dataclass(frozen=True, slots=True)
 class Constants:
     """The constants of `Jobs.tla`, under plainer names."""
+
+    GIVEN: ClassVar = frozenset({"N", "W", "L", "Limits", "P", "Timed", "Deadline", "Ends"})
+    """What a configuration calls them."""
 
     jobs: int
     callers: int
@@ -70,4 +73,42 @@ class Constants:
             and set(self.ends) >= set(other.ends)
             and set(self.limits) >= set(other.limits)
             and self.timed >= other.timed
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LaneConstants:
+    """The constants of `Lanes.tla`, under plainer names."""
+
+    GIVEN: ClassVar = frozenset({"N", "K", "Others", "S", "SlotLimits", "M", "KeyLimits", "P"})
+    """What a configuration calls them."""
+
+    pieces: int
+    keys: int
+    others: bool
+    """Whether other work shares the slots."""
+    slots: int
+    slot_limits: tuple[int, ...]
+    """What the number of slots can be set to."""
+    limit: int
+    limits: tuple[int, ...]
+    """What the limit of a key can be set to."""
+    pending_limit: int
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Those of a configuration.
+
+        Raises:
+            KeyError: one is missing.
+        """
+        return cls(
+            pieces=given["N"],
+            keys=given["K"],
+            others=given["Others"],
+            slots=given["S"],
+            slot_limits=tuple(sorted(given["SlotLimits"])),
+            limit=given["M"],
+            limits=tuple(sorted(given["KeyLimits"])),
+            pending_limit=given["P"],
         )

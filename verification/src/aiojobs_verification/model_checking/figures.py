@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aiojobs_verification.codegen.markdown import around, grid
+from aiojobs_verification.model_checking.constants import Constants, LaneConstants
 from aiojobs_verification.model_checking.manifest import FOLDER
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ _MODELS: Final = (
     *("model_…", "jobs", "callers", "limit", "is set to", "pending limit", "time limit", "coroutines"),
     *("fairness", "states", "steps", "depth", "tier"),
 )
+_LANES: Final = (
+    *("model_lanes_…", "pieces", "keys", "other work", "slots", "are set to", "limit", "is set to"),
+    *("pending limit", "fairness", "states", "steps", "depth", "tier"),
+)
 _WITNESSES: Final = ("witness_…", "what comes about", "refuted", "story")
 _FAULTS: Final = ("fault_…", "what is wrong", "found by", "story")
 
@@ -43,7 +48,12 @@ _FAULTS: Final = ("fault_…", "what is wrong", "found by", "story")
 def _tables(configurations: Sequence[Configuration]) -> Iterator[str]:
     yield "Everything holds (`model_*.cfg`):"
     yield ""
-    yield from grid(_MODELS, [_model(one) for one in _of("model", configurations)])
+    models = [(one, one.scope) for one in _of("model", configurations)]
+    yield from grid(_MODELS, [_model(one, of) for one, of in models if isinstance(of, Constants)])
+    yield ""
+    yield "The same, of lanes (`model_lanes_*.cfg`):"
+    yield ""
+    yield from grid(_LANES, [_lanes(one, of) for one, of in models if isinstance(of, LaneConstants)])
     yield ""
     yield "What must be possible, and assumptions that are needed (`witness_*.cfg`):"
     yield ""
@@ -58,8 +68,7 @@ def _of(kind: str, configurations: Iterable[Configuration]) -> list[Configuratio
     return [one for one in configurations if one.kind == kind]
 
 
-def _model(one: Configuration) -> tuple[str, ...]:
-    scope, expected = one.scope, one.expected
+def _model(one: Configuration, scope: Constants) -> tuple[str, ...]:
     return (
         one.name.removeprefix("model_"),
         str(scope.jobs),
@@ -69,6 +78,29 @@ def _model(one: Configuration) -> tuple[str, ...]:
         str(scope.pending_limit),
         "yes" if scope.timed else "",
         ", ".join(scope.ends),
+        *_found(one),
+    )
+
+
+def _lanes(one: Configuration, scope: LaneConstants) -> tuple[str, ...]:
+    return (
+        one.name.removeprefix("model_lanes_"),
+        str(scope.pieces),
+        str(scope.keys),
+        "yes" if scope.others else "",
+        str(scope.slots),
+        ", ".join(map(str, scope.slot_limits)),
+        str(scope.limit),
+        ", ".join(map(str, scope.limits)),
+        _limit(scope.pending_limit or None),
+        *_found(one),
+    )
+
+
+def _found(one: Configuration) -> tuple[str, ...]:
+    """What every model has: what is assumed, its figures, from which tier on it is run."""
+    expected = one.expected
+    return (
         one.config.specification.removesuffix("Spec").lower() or "none",
         f"{expected.distinct:,}",
         f"{expected.generated - 1:,}",

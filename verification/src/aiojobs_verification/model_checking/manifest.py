@@ -8,6 +8,8 @@ says what it is, and with that what is wanted of it:
   so, and must be refuted;
 * `fault_` a wrong variant: the rule that it breaks must be refuted.
 
+What follows says of which model it is: `lanes_` of `Lanes.tla`, anything else of `Jobs.tla`.
+
 A counterexample that is a run to a bad state or step is a shortest one, so its length is pinned too.
 
 Deliberately not here: running anything (`check`).
@@ -19,7 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiojobs_verification.model_checking.constants import Constants
+from aiojobs_verification.model_checking.constants import Constants, LaneConstants
 from aiojobs_verification.model_checking.tla_text import Config, read_config
 from aiojobs_verification.model_checking.tlc import BY_STATE, BY_STEP
 from aiojobs_verification.specification.errors import SpecError
@@ -51,7 +53,11 @@ FOLDER: Final = "tla"
 KINDS: Final = ("model", "witness", "fault")
 TIERS: Final = ("smoke", "full")
 
-_MODULES: Final = {"model": "Jobs", "witness": "Witnesses", "fault": "Faults"}
+_MODULES: Final = {
+    "Jobs": {"model": "Jobs", "witness": "Witnesses", "fault": "Faults"},
+    "Lanes": {"model": "Lanes", "fault": "LaneFaults"},
+}
+"""For each model the modules of its configurations."""
 _SPECIFICATIONS: Final = ("Spec", "LoopSpec", "TimeSpec", "FairSpec")
 _STATED: Final = re.compile(r"^(\w+)(?:\([\w, ]+\))? ==", re.MULTILINE)
 """An operator that a module defines."""
@@ -88,7 +94,7 @@ class Configuration:
     expected: Expected
     complete: bool
     """Whether it is one of those in which actions are counted: each must happen in one of them."""
-    scope: Constants
+    scope: Constants | LaneConstants
 
     @property
     def aims_at(self) -> str:
@@ -103,7 +109,7 @@ class Manifest:
     folder: Path
     configurations: tuple[Configuration, ...]
     actions: tuple[str, ...]
-    """The actions of `Jobs.tla`."""
+    """The actions of all models."""
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -123,9 +129,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _actions(folder: Path) -> tuple[str, ...]:
-    """What stands in the definition of its next step, by name."""
-    text = (folder / "Jobs.tla").read_text(encoding="utf-8")
-    return tuple(_ACTION.findall(text[text.index("\nStep ==") : text.index("\nSpec ==")]))
+    """What stands in the definitions of the next step, by name."""
+    texts = [(folder / f"{model}.tla").read_text(encoding="utf-8") for model in _MODULES]
+    steps = [text[text.index("\nStep ==") : text.index("\nSpec ==")] for text in texts]
+    return tuple(name for step in steps for name in _ACTION.findall(step))
 
 
 def _read(folder: Path, kind: str, name: str, entry: Table) -> Configuration:
@@ -133,24 +140,25 @@ def _read(folder: Path, kind: str, name: str, entry: Table) -> Configuration:
     if not path.is_file():
         entry.fault(f"there is no {name}.cfg")
     config = read_config(path)
-    _check_rules(config, kind, _stated(folder, _MODULES[kind]), entry)
+    model = "Lanes" if name.startswith(f"{kind}_lanes_") else "Jobs"
+    module = _MODULES[model].get(kind) or entry.fault(f"{model} has no module for it")
+    _check_rules(config, kind, _stated(folder, {model, module}), entry)
     return Configuration(
         name=name,
         kind=kind,
-        module=_MODULES[kind],
+        module=module,
         meaning=entry.text("meaning"),
         tier=entry.one_of("tier", TIERS, "tier"),
         config=config,
         expected=_read_expected(config, kind, entry),
         complete=entry.flag("complete", default=False),
-        scope=_scope(config, entry),
+        scope=_scope(config, LaneConstants if model == "Lanes" else Constants, entry),
     )
 
 
-def _stated(folder: Path, module: str) -> set[str]:
+def _stated(folder: Path, modules: Iterable[str]) -> set[str]:
     """Every operator that is defined in a module, and in the one that it extends."""
-    names = {"Jobs", module}
-    texts = [(folder / f"{name}.tla").read_text(encoding="utf-8") for name in sorted(names)]
+    texts = [(folder / f"{name}.tla").read_text(encoding="utf-8") for name in sorted(modules)]
     return {name for text in texts for name in _STATED.findall(text)}
 
 
@@ -210,12 +218,11 @@ def _read_expected(config: Config, kind: str, entry: Table) -> Expected:
     return Expected(rule, code, 0, 0, 0, entry.integer("story"))
 
 
-def _scope(config: Config, entry: Table) -> Constants:
-    wanted = {"N", "W", "L", "Limits", "P", "Timed", "Deadline", "Ends"}
-    if config.constants.keys() != wanted:
+def _scope(config: Config, of: type[Constants | LaneConstants], entry: Table) -> Constants | LaneConstants:
+    if config.constants.keys() != of.GIVEN:
         given = ", ".join(config.constants)
-        entry.fault(f"the configuration must give {', '.join(sorted(wanted))}, not {given}")
-    return Constants.of(config.constants)
+        entry.fault(f"the configuration must give {', '.join(sorted(of.GIVEN))}, not {given}")
+    return of.of(config.constants)
 
 
 def by_requirement(configurations: Iterable[Configuration], kind: str) -> Mapping[str, list[str]]:

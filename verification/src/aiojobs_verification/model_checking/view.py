@@ -1,6 +1,7 @@
 """A counterexample of the model, told for a person.
 
-Rules of this file: the names of the variables are those of `spec/tla/Jobs.tla`.
+Rules of this file: the names of the variables are those of `spec/tla/Jobs.tla` and `spec/tla/Lanes.tla`; of which
+model a state is, is told by the variables that it has.
 
 Deliberately not here: what should come out (`check`).
 """
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["story"]
 
-_PER_JOB: Final = ("call", "state", "code", "received", "told", "late")
-_PER_CALLER: Final = ("waiter", "on")
-_ALONE: Final = ("phase", "limit", "taken", "queue", "blocked")
+_PER_ONE: Final = {
+    "job": ("call", "state", "code", "received", "told", "late"),
+    "caller": ("waiter", "on"),
+    "piece": ("key", "state"),
+    "key": ("waiting", "entered"),
+}
+"""The variables that have a value for each job, caller, piece of work or key."""
+_ALONE: Final = ("phase", "slots", "limit", "taken", "queue", "blocked", "ring", "door", "woken", "held")
 
 
 def story(run: Sequence[tuple[str, Mapping[str, Any]]], end: str) -> list[str]:
@@ -31,10 +37,11 @@ def story(run: Sequence[tuple[str, Mapping[str, Any]]], end: str) -> list[str]:
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    yield from _changes_of("job", _PER_JOB, before, after)
-    yield from _changes_of("caller", _PER_CALLER, before, after)
+    for who, names in _PER_ONE.items():
+        if before.keys() >= {*names}:
+            yield from _changes_of(who, names, before, after)
     for name in _ALONE:
-        if before[name] != after[name]:
+        if name in before and before[name] != after[name]:
             yield f"{name} {_value(before[name])} → {_value(after[name])}"
 
 
