@@ -6,6 +6,7 @@ the cheapest is marked, whoever it is.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ _ROWS: Final = {
     "import beside asyncio": "import, once asyncio is there",
 }
 """Workload -> what the front page calls it."""
+_WIDTH: Final = 116
 _UNITS: Final = {"µs": "µs", "bytes": "B"}
 
 
@@ -44,13 +46,14 @@ def opening(document: dict[str, Any]) -> str:
         return "This run did not measure what a job costs."
     bare = f", where a bare task of asyncio's costs {costs[BARE]:.1f}" if costs[BARE] else ""
     cost = costs[COMPILED] or costs[PURE]
-    lines = [
+    sentences = [
         f"**A job costs {' and '.join(own)}{bare}**: CPU time of spawning, running and draining, in the run below.",
         "It matters when jobs do little.",
         f"A thousand jobs a second take {cost / 10:.1f} % of a core.",
-        f"A job that computes for a millisecond gets {cost / 10:.1f} % dearer, one of ten microseconds {cost * 10:.0f} %.",
+        f"A job that computes for a millisecond gets {cost / 10:.1f} % dearer,",
+        f"one of ten microseconds {cost * 10:.0f} %.",
     ]
-    return "\n".join(lines)
+    return textwrap.fill(" ".join(sentences), _WIDTH)
 
 
 def _microseconds(found: Samples, label: str) -> float:

@@ -66,9 +66,7 @@ def contestants(
     """
     more, less = patience
     return [
-        Contestant(
-            label, kind, path, label in _COMPARED, KINDS[kind].only, more if label in _GROWN else less
-        )
+        Contestant(label, kind, path, label in _COMPARED, KINDS[kind].only, more if label in _GROWN else less)
         for kind in kinds or KINDS
         for label, path in _taking_part(kind, builds)
     ]

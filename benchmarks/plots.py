@@ -1,7 +1,8 @@
 """The pictures of a run, as SVG, drawn by matplotlib.
 
 Rules of this file: a picture shows medians that are in the tables too, and is the same file for the same
-samples. It follows the reader's scheme, light or dark (`colours`). matplotlib is in the benchmark's environment alone, so this is imported only for pictures.
+samples. It follows the reader's scheme, light or dark (`colours`). matplotlib is in the benchmark's environment
+alone, so this is imported only for pictures.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Rules of this file: it is a pure function of a document, so a report can be made
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ __all__ = ["about", "beside", "full", "overview", "page"]
 _GROWTH = "The power of n with which the cost of n jobs grows, by least squares through the logarithms."
 _PARTS = {"ratio": "", "difference": ", µs more", "late": ", false reports"}
 _ONLY_PURE = "Only the pure build was measured: there was no compiled one."
+_TIERS = {None, "default", "full"}
+"""Those that need no remark; what guarantees cost has none."""
 _FEWER = "†"
 _MET = {True: "met", False: "not met", None: "not measured"}
 
@@ -50,7 +53,7 @@ def page(document: dict[str, Any]) -> str:
     found = Samples(samples_of(document))
     return "\n".join(
         [
-            *(f"- {line}" for line in about(document)),
+            *map(_item, about(document)),
             "",
             "### Goals",
             "",
@@ -82,7 +85,7 @@ def beside(document: dict[str, Any]) -> str:
     found = Samples(samples_of(document))
     return "\n".join(
         [
-            *(f"- {line}" for line in about(document)),
+            *map(_item, about(document)),
             "",
             *_goals(document, found),
             "",
@@ -132,9 +135,12 @@ def full(document: dict[str, Any]) -> str:
 def about(document: Mapping[str, Any]) -> Iterator[str]:
     """Which run it was, and where."""
     told, versions = document["about"], document["versions"]
-    named = ", ".join(f"{label.split()[0].rstrip(',')} {version}" for label, version in versions.items() if version)
+    named = ", ".join(
+        f"{label.split()[0].rstrip(',')} {version}" for label, version in versions.items() if version
+    )
     collector = " · without the garbage collector" if told.get("collector") == "off" else ""
-    yield f"{told['python']} · loop: {told['loop']}{collector}"
+    tier = "" if told.get("tier") in _TIERS else f" · tier: {told['tier']}, small and rough"
+    yield f"{told['python']} · loop: {told['loop']}{collector}{tier}"
     yield f"{told['cpu']}, {told['cores']} cores, {told['system']}"
     yield f"commit {told['commit']} · {told['began']} to {told['ended']} · versions: {named}"
     yield f"load average at the start {told['load at start']}, at the end {told['load at end']}"
@@ -162,7 +168,7 @@ def _goals(document: dict[str, Any], found: Samples) -> Iterator[str]:
     met = sum(one.met is True for one in verdicts)
     yield f"{met} of {len(verdicts)} goals of the compiled build are met."
     if missed := [_named(one) for one in verdicts if one.met is False]:
-        yield f"Missed: {'; '.join(missed)}."
+        yield from ("", "Missed:", "", *map(_item, missed))
 
 
 def _goal(verdict: goals.Verdict) -> list[str]:
@@ -181,6 +187,11 @@ def _goal(verdict: goals.Verdict) -> list[str]:
     ]
 
 
+def _item(text: str) -> str:
+    """Of a list, as long as lines are on a page."""
+    return textwrap.fill(f"- {text}", 116, subsequent_indent="  ", break_on_hyphens=False)
+
+
 def _about(goal: goals.Goal) -> str:
     unit = f", {WORKLOADS[goal.workload].unit}" if goal.metric == "cost" else ""
     return goal.workload + _PARTS.get(goal.metric, unit)
@@ -193,7 +204,9 @@ def _named(verdict: goals.Verdict) -> str:
     name = f"growth of {goal.workload}" if goal.metric == "exponent" else _about(goal)
     beside = f" × {verdict.peer or goal.against}" if goal.metric == "ratio" else ""
     unit = "bytes" if goal.metric == "cost" else ""
-    figure = f"{measured.median:.3f}" if goal.metric == "exponent" else number(measured.median, unit, goal.most)
+    figure = (
+        f"{measured.median:.3f}" if goal.metric == "exponent" else number(measured.median, unit, goal.most)
+    )
     return f"{name} {figure}{beside}, not {goal.most:,g}"
 
 
@@ -271,9 +284,10 @@ def _lacking(found: Samples) -> Iterator[str]:
             unplanned[label] = None
         elif curve and size not in curve:
             reasons = "; ".join(found.remarks(workload, size, label))
-            lines.append(f"- {label}, {workload}, {size:,}: {reasons}")
+            lines.append(_item(f"{label}, {workload}, {size:,}: {reasons}"))
     if unplanned:
-        lines.append(f"- {', '.join(unplanned)}: no goal speaks of them, so the largest numbers are left out")
+        left_out = ", ".join(unplanned)
+        lines.append(_item(f"{left_out}: no goal speaks of them, so the largest numbers are left out"))
     if lines:
         yield from ("", f"Not measured (an exponent from fewer sizes for that bears {_FEWER}):", "")
         yield from lines
