@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from .contenders import BARE, BASELINE, COMPILED, LABELS, PLAIN, PURE
+from .contenders import BARE, BASELINE, CHAIN, COMPILED, LABELS, PURE
 from .document import samples_of
 from .table import Samples, number, words
 from .workloads import WORKLOADS
@@ -66,7 +66,7 @@ def table(document: dict[str, Any]) -> str:
     """Both builds beside everybody, and which run it was."""
     found = Samples(samples_of(document))
     names = [name for name in _ROWS if found.sizes(name)]
-    shown = [label for label in LABELS if any(_cost(found, name, label) for name in names)]
+    shown = [label for label in LABELS if label != CHAIN and any(_cost(found, name, label) for name in names)]
     rows = [_row(found, name, shown) for name in names]
     return "\n".join([words(["", *(_head(label) for label in shown)], rows), "", *_about(document, found)])
 
@@ -82,7 +82,7 @@ def _cost(found: Samples, workload: str, label: str) -> float | None:
 
 def _row(found: Samples, workload: str, shown: Sequence[str]) -> list[str]:
     costs = {label: _cost(found, workload, label) for label in shown}
-    least = min((cost for label, cost in costs.items() if cost and label not in PLAIN), default=None)
+    least = min((cost for label, cost in costs.items() if cost and label != BARE), default=None)
     return [_ROWS[workload], *(_cell(workload, cost, least) for cost in costs.values())]
 
 
@@ -90,7 +90,8 @@ def _cell(workload: str, cost: float | None, least: float | None) -> str:
     if cost is None:
         return ""
     unit = WORKLOADS[workload].unit
-    text = f"{cost * 1e3:.1f} ms" if cost > 1e-3 and unit == "µs" else f"{number(cost, unit)} {_UNITS[unit]}"
+    milliseconds = workload == "import beside asyncio"
+    text = f"{cost * 1e3:.1f} ms" if milliseconds else f"{number(cost, unit)} {_UNITS[unit]}"
     return f"**{text}**" if cost == least else text
 
 

@@ -4,8 +4,8 @@ Rules of this file: a verdict is a figure with a goal beside it. It fails nothin
 neither met nor missed. Met means that the median is not above the goal, or below it where the goal is to be
 better than the best peer; the quartiles say how sure that is.
 
-The goals are about the compiled build. Those about growth are about it alone. Plain asyncio does not grow with the power
-of one either, so their verdicts carry what `create_task` has in the same run, for whoever reads it; that plays no part.
+The goals are about the compiled build. Those about growth are about it alone. Plain asyncio does not grow with the
+power of one either, so their verdicts carry what `create_task` has in the same run; that plays no part in them.
 """
 
 from __future__ import annotations

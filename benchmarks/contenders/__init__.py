@@ -14,6 +14,7 @@ __all__ = [
     "BARE",
     "BASELINE",
     "BUILDS",
+    "CHAIN",
     "COMPILED",
     "KINDS",
     "LABELS",
