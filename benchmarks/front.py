@@ -53,7 +53,9 @@ def opening(document: dict[str, Any]) -> str:
         f"A job that computes for a millisecond gets {cost / 10:.1f} % dearer,",
         f"one of ten microseconds {cost * 10:.0f} %.",
     ]
-    return textwrap.fill(" ".join(sentences), _WIDTH)
+    # No line begins with the sign.
+    held = textwrap.fill(" ".join(sentences).replace(" %", "\0%"), _WIDTH)
+    return held.replace("\0%", " %")
 
 
 def _microseconds(found: Samples, label: str) -> float:

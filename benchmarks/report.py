@@ -207,7 +207,8 @@ def _named(verdict: goals.Verdict) -> str:
     figure = (
         f"{measured.median:.3f}" if goal.metric == "exponent" else number(measured.median, unit, goal.most)
     )
-    return f"{name} {figure}{beside}, not {goal.most:,g}"
+    below = "below " if goal.against == goals.BEST else ""
+    return f"{name} {figure}{beside}, not {below}{goal.most:,g}"
 
 
 def _cheaper(found: Samples) -> Iterator[str]:

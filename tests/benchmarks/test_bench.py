@@ -673,6 +673,14 @@ def _costs(*costs):
     return zip((COMPILED, PURE, BARE, "TaskGroup"), costs, strict=True)
 
 
+def test_a_peer_that_is_not_beaten_is_named():
+    costs = {COMPILED: 5e-6, "TaskGroup": 4e-6}
+    found = [sample("spawn and drain", 20_000, label, cost) for label, cost in costs.items()]
+    assert (
+        "- spawn and drain 1.25 × TaskGroup, not below 1" in report.page(document(ABOUT, found)).splitlines()
+    )
+
+
 def test_a_run_of_the_pure_build_alone_says_so_and_meets_no_goal():
     made = document({**ABOUT, "python": "CPython 3.14.1"}, [sample("spawn and wait", 20_000, PURE, 4e-6)])
     for text in (report.overview(made), report.page(made), report.beside(made)):
