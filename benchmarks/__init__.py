@@ -14,7 +14,7 @@ How it works
 * `worker` is one process: one contender, one workload, one size, repeated a few times, the best one told.
 * `rounds` runs workers in interleaved rounds, so that a noisy minute hits all contenders alike.
 * `figures` makes medians, quartiles, ratios (round by round) and exponents of them; `goals` compares them
-  with `goals.toml`; `report` and `plots` show them.
+  with `goals.toml`; `report` and `plots` show them, in `colours` for light and dark; `front` has what stands in front.
 * `compare` shows source trees of this package side by side.
 * `guarantees` has a catalogue of what the library could leave out, and makes trees that do; `costs` compares
   them with the library as it is.

@@ -6,7 +6,7 @@ calls    which functions a job goes through, and how often: --only spawn-and-dra
 instructions  how many machine instructions a job takes: --only spawn-and-drain --tree new=src
 report   the tables and pictures once more, from a bench.json
 guarantees  what each guarantee costs: the library without one of them, beside the library as it is
-publish  a run, or what guarantees cost, into docs/explanation/performance.md and the pictures beside it
+publish  a run, or what guarantees cost, into docs/explanation/performance.md, README.md and the pictures
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from . import calls, compare, costs, guarantees, instructions, machine, plan, publish, report
-from .contenders import BASELINE, KINDS, OWN, make
+from .contenders import BASELINE, BUILDS, KINDS, OWN, make
 from .document import document, samples_of
 from .machine import ROOT
 from .progress import Progress
@@ -62,8 +62,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", choices=TIERS, default="default")
     parser.add_argument("--contender", action="append", default=[], choices=KINDS, metavar="NAME",
                         help=f"measure this one; may be repeated: {', '.join(KINDS)}")  # fmt: skip
-    parser.add_argument("--build", choices=("pure", "compiled"), default="pure",
-                        help="which build of this package; BUILD=compiled .ci/env makes the other one")  # fmt: skip
+    parser.add_argument("--build", action="append", default=[], choices=BUILDS,
+                        help="measure this build of this package; may be repeated (default: those that are there: "
+                             "hatch_compile.py makes the compiled one)")  # fmt: skip
     parser.add_argument("--rounds", type=int, help="rounds at the sizes of the goals (default: by tier)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the document goes")
     _add_common(parser)
@@ -162,7 +163,8 @@ def _run(asked: argparse.Namespace) -> int:
     about = machine.about(settings.python)
     about |= {"loop": settings.loop, "collector": "on" if settings.collector else "off", "tier": asked.tier}
     about |= {"began": machine.now(), "load at start": machine.load()}
-    samples = run(cells, plan.contestants(asked.contender, patience, asked.build), settings, Progress())
+    contestants = plan.contestants(asked.contender, patience, asked.build or machine.builds())
+    samples = run(cells, contestants, settings, Progress())
     about |= {"ended": machine.now(), "load at end": machine.load()}
     made = document(about, samples)
     _OUT.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ __all__ = ["document", "samples_of"]
 def document(about: dict[str, str], samples: Sequence[Sample]) -> dict[str, Any]:
     """Everything that a run has found, for `bench.json`."""
     found = Samples(samples)
-    asked = [] if about.get("collector") == "off" else goals.read()
+    asked = [] if about.get("collector") == "off" else goals.read(python=about["python"])
     return {
         "about": about,
         "versions": found.versions(),
@@ -43,7 +43,13 @@ def _plain(figures: Spread | Growth | None) -> dict[str, float] | None:
 
 
 def _verdict(one: goals.Verdict) -> dict[str, Any]:
-    plain = {**one.goal._asdict(), "size": one.size, "measured": _plain(one.measured), "met": one.met}
+    plain = {
+        **one.goal._asdict(),
+        "peer": one.peer,
+        "size": one.size,
+        "measured": _plain(one.measured),
+        "met": one.met,
+    }
     if one.goal.metric == "exponent":
         plain |= {"growth": _plain(one.growth), "growth of " + BARE: _plain(one.bare)}
     return plain

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ROOT", "about", "free_memory", "installed", "load", "now", "sources"]
+__all__ = ["ROOT", "about", "builds", "free_memory", "installed", "load", "now", "sources"]
 
 ROOT: Final = Path(__file__).parents[1]
 """Of the repository."""
@@ -35,6 +35,19 @@ def sources(build: str) -> Path:
     """The folder on the path in which a build of this package is."""
     compiled = ROOT / "build" / f"compiled-{sys.version_info.major}.{sys.version_info.minor}"
     return compiled if build == "compiled" else ROOT / "src"
+
+
+def builds() -> list[str]:
+    """The builds of this package that are there; the compiled one only if it was made from the text as it is now."""
+    text = sources("pure") / "aiojobs"
+    made = sources("compiled") / "aiojobs"
+    files = [path for path in text.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    same = all(_same(path, made / path.relative_to(text)) for path in files)
+    return ["compiled", "pure"] if same else ["pure"]
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.is_file() and one.read_bytes() == other.read_bytes()
 
 
 def installed(python: str, package: str) -> str:
@@ -73,7 +86,7 @@ def _cpu() -> str:
 
 def _commit() -> str:
     commit = _said(["git", "rev-parse", "--short=12", "HEAD"])
-    changed = _said(["git", "status", "--porcelain", "--", "src/aiojobs/*.py"])
+    changed = _said(["git", "status", "--porcelain", "--", "src/aiojobs"])
     return commit + (" and changes to src/aiojobs" if changed not in {"", "unknown"} else "")
 
 

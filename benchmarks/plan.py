@@ -2,25 +2,25 @@
 
 Rules of this file: the sizes at which the goals are stated, and the contenders that they speak of, get the
 most rounds; the rest is there for the curves and for orientation, and gets few. The goals about growth are
-about this package, beside plain asyncio: those two are waited for. The others go as far as it doesn't take
+about this package, beside plain asyncio: those are waited for. The others go as far as it doesn't take
 long, and the report says where each of them has stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from .contenders import BARE, BASELINE, KINDS, OWN
+from .contenders import BARE, BASELINE, BUILDS, KINDS, OWN
 from .machine import sources
 from .rounds import Cell, Contestant
 from .workloads import WORKLOADS, sizes
 
 __all__ = ["EFFORTS", "Effort", "cells", "contestants"]
 
-_COMPARED: Final = (OWN, BASELINE, BARE)
+_COMPARED: Final = (*BUILDS.values(), BASELINE, BARE)
 """Those that the goals speak of."""
-_GROWN: Final = (OWN, BARE)
+_GROWN: Final = (*BUILDS.values(), BARE)
 """Those that the goals about growth speak of."""
 _LARGEST: Final = 1_000_000
 """Jobs; one round of it takes as long as all the rest."""
@@ -53,29 +53,31 @@ class Effort(NamedTuple):
 
 EFFORTS: Final = {
     "quick": Effort((1, 1), (1, 1), (1, 1), (1, 1), seconds=0.0, patience=(20, 20)),
-    "default": Effort((5, 2), (2, 1), (1, 0), (1, 0), seconds=0.15, patience=(60, 60)),
-    "full": Effort((5, 2), (2, 1), (2, 0), (1, 0), seconds=0.15, patience=(300, 60)),
+    "default": Effort((5, 3), (2, 1), (1, 0), (1, 0), seconds=0.15, patience=(60, 60)),
+    "full": Effort((5, 3), (2, 1), (2, 0), (1, 0), seconds=0.15, patience=(300, 60)),
 }
 
 
 def contestants(
-    labels: Sequence[str], patience: tuple[float, float], build: str = "pure"
+    kinds: Sequence[str], patience: tuple[float, float], builds: Sequence[str] = tuple(BUILDS)
 ) -> list[Contestant]:
-    """The contenders of those names, or all. This package is in the folder of its build, aiojobs 1.4.0 is
-    installed.
+    """The contenders of those names, or all. Each build of this package is in a folder of its own, aiojobs 1.4.0
+    is installed.
     """
-    own, (more, less) = str(sources(build)), patience
+    more, less = patience
     return [
-        Contestant(
-            label,
-            label,
-            own if label == OWN else "",
-            label in _COMPARED,
-            KINDS[label].only,
-            more if label in _GROWN else less,
-        )
-        for label in labels or KINDS
+        Contestant(label, kind, path, label in _COMPARED, KINDS[kind].only, more if label in _GROWN else less)
+        for kind in kinds or KINDS
+        for label, path in _taking_part(kind, builds)
     ]
+
+
+def _taking_part(kind: str, builds: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The labels of a kind, each with the folder to import from."""
+    if kind == OWN:
+        yield from ((BUILDS[build], str(sources(build))) for build in builds)
+    else:
+        yield kind, ""
 
 
 def cells(tier: str, only: Sequence[str], size: int | None, rounds: int | None) -> list[Cell]:

@@ -1,7 +1,8 @@
 """The pictures of a run, as SVG, drawn by matplotlib.
 
 Rules of this file: a picture shows medians that are in the tables too, and is the same file for the same
-samples. matplotlib is in the benchmark's environment alone, so this is imported only for pictures.
+samples. It follows the reader's scheme, light or dark (`colours`). matplotlib is in the benchmark's environment
+alone, so this is imported only for pictures.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from .contenders import BARE, BASELINE, KINDS, OWN
+from .colours import GRID, INK, LINES, OTHERS, PAPER, following_the_scheme
+from .contenders import BARE, BASELINE, BUILDS
 from .table import Samples
 from .workloads import WORKLOADS
 
 __all__ = ["PICTURES", "draw"]
 
-_COLOURS: Final = dict(zip(KINDS, ("C0", "C3", "0.35", "0.6", "C2", "C8", "C4", "C1"), strict=True))
 _STYLE: Final[dict[str, Any]] = {
     "svg.hashsalt": "aiojobs",
     "svg.fonttype": "none",
@@ -29,10 +30,13 @@ _STYLE: Final[dict[str, Any]] = {
     "font.size": 9,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "0.9",
+    "grid.color": GRID,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "figure.facecolor": "white",
+    "axes.facecolor": PAPER,
+    "figure.facecolor": PAPER,
+    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "text.color"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
 }
 
 _LEGEND_INCHES: Final = 2.0
@@ -56,7 +60,8 @@ def draw(samples: Samples, folder: Path) -> list[Path]:
 def _svg(figure: Figure) -> str:
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+    lines = "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+    return following_the_scheme(lines)
 
 
 def _curves(samples: Samples, workloads: tuple[str, ...], *, total: bool = False) -> Figure | None:
@@ -137,14 +142,14 @@ def _memory(samples: Samples) -> Figure | None:
 
 
 def _line(axes: Any, label: str, x: list[int], y: list[float]) -> None:
-    strong = label in {OWN, BASELINE, BARE}
+    strong = label in {*BUILDS.values(), BASELINE, BARE}
     axes.plot(
         x, y, label=label, color=_colour(label), marker="o", markersize=3.5, linewidth=2 if strong else 1
     )
 
 
 def _colour(label: str) -> str:
-    return _COLOURS.get(label, "C9")
+    return LINES.get(label, OTHERS)
 
 
 def _legend(figure: Any) -> None:

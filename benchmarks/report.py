@@ -6,19 +6,23 @@ Rules of this file: it is a pure function of a document, so a report can be made
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import goals
-from .contenders import BARE, BASELINE, OWN
+from .contenders import BARE, BASELINE, COMPILED, PURE
 from .document import samples_of
 from .table import Growth, Samples, markdown, number, quartiles, words
 from .workloads import WORKLOADS
 
-__all__ = ["about", "full", "overview", "page"]
+__all__ = ["about", "beside", "full", "overview", "page"]
 
 _GROWTH = "The power of n with which the cost of n jobs grows, by least squares through the logarithms."
 _PARTS = {"ratio": "", "difference": ", µs more", "late": ", false reports"}
+_ONLY_PURE = "Only the pure build was measured: there was no compiled one."
+_TIERS = {None, "default", "full"}
+"""Those that need no remark; what guarantees cost has none."""
 _FEWER = "†"
 _MET = {True: "met", False: "not met", None: "not measured"}
 
@@ -49,7 +53,7 @@ def page(document: dict[str, Any]) -> str:
     found = Samples(samples_of(document))
     return "\n".join(
         [
-            *(f"- {line}" for line in about(document)),
+            *map(_item, about(document)),
             "",
             "### Goals",
             "",
@@ -58,6 +62,10 @@ def page(document: dict[str, Any]) -> str:
             "### CPU time or bytes for each job",
             "",
             _costs(found, "cpu"),
+            "",
+            "### Where another is cheaper",
+            "",
+            *_cheaper(found),
             "",
             "### Growth",
             "",
@@ -68,6 +76,24 @@ def page(document: dict[str, Any]) -> str:
             "### The workloads",
             "",
             *_workloads(found),
+        ]
+    )
+
+
+def beside(document: dict[str, Any]) -> str:
+    """What the documentation shows of another Python: which run it was, goals, costs."""
+    found = Samples(samples_of(document))
+    return "\n".join(
+        [
+            *map(_item, about(document)),
+            "",
+            *_goals(document, found),
+            "",
+            _costs(found, "cpu"),
+            "",
+            "Where another is cheaper:",
+            "",
+            *_cheaper(found),
         ]
     )
 
@@ -109,19 +135,27 @@ def full(document: dict[str, Any]) -> str:
 def about(document: Mapping[str, Any]) -> Iterator[str]:
     """Which run it was, and where."""
     told, versions = document["about"], document["versions"]
-    named = ", ".join(f"{label.split()[0]} {version}" for label, version in versions.items() if version)
+    named = ", ".join(
+        f"{label.split()[0].rstrip(',')} {version}" for label, version in versions.items() if version
+    )
     collector = " · without the garbage collector" if told.get("collector") == "off" else ""
-    yield f"{told['python']} · loop: {told['loop']}{collector}"
+    tier = "" if told.get("tier") in _TIERS else f" · tier: {told['tier']}, small and rough"
+    yield f"{told['python']} · loop: {told['loop']}{collector}{tier}"
     yield f"{told['cpu']}, {told['cores']} cores, {told['system']}"
     yield f"commit {told['commit']} · {told['began']} to {told['ended']} · versions: {named}"
     yield f"load average at the start {told['load at start']}, at the end {told['load at end']}"
+    if PURE in versions and COMPILED not in versions:
+        yield _ONLY_PURE
 
 
 def _goals(document: dict[str, Any], found: Samples) -> Iterator[str]:
     if document["about"].get("collector") == "off":
         yield "The goals are about programs in which the garbage collector runs."
         return
-    verdicts = goals.verdicts(goals.read(), found)
+    if COMPILED not in found.contenders:
+        yield "The goals are about the compiled build, which was not measured."
+        return
+    verdicts = goals.verdicts(goals.read(python=document["about"]["python"]), found)
     if not verdicts:
         yield "No goal is about what was measured."
         return
@@ -132,22 +166,64 @@ def _goals(document: dict[str, Any], found: Samples) -> Iterator[str]:
         yield markdown(("goal about growth", "n", "exponent", "at most", "", f"{BARE} has"), rows)
         yield ""
     met = sum(one.met is True for one in verdicts)
-    yield f"{met} of {len(verdicts)} goals are met."
+    yield f"{met} of {len(verdicts)} goals of the compiled build are met."
+    if missed := [_named(one) for one in verdicts if one.met is False]:
+        yield from ("", "Missed:", "", *map(_item, missed))
 
 
 def _goal(verdict: goals.Verdict) -> list[str]:
     goal, measured = verdict.goal, verdict.measured
-    middle = "-" if measured is None else number(measured.median, "", goal.most)
-    spread = quartiles(measured, "", goal.most) if measured is not None and measured.rounds > 1 else "-"
+    unit = "bytes" if goal.metric == "cost" else ""  # whole numbers
+    middle = "-" if measured is None else number(measured.median, unit, goal.most)
+    spread = quartiles(measured, unit, goal.most) if measured is not None and measured.rounds > 1 else "-"
     return [
-        goal.workload + _PARTS[goal.metric],
+        _about(goal),
         f"{verdict.size:,}",
-        goal.against or "-",
+        f"{goal.against} ({verdict.peer})" if verdict.peer else goal.against or "-",
         middle,
         spread,
-        f"{goal.most:g}",
+        f"< {goal.most:g}" if goal.against == goals.BEST else f"{goal.most:,g}",
         _MET[verdict.met],
     ]
+
+
+def _item(text: str) -> str:
+    """Of a list, as long as lines are on a page."""
+    return textwrap.fill(f"- {text}", 116, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _about(goal: goals.Goal) -> str:
+    unit = f", {WORKLOADS[goal.workload].unit}" if goal.metric == "cost" else ""
+    return goal.workload + _PARTS.get(goal.metric, unit)
+
+
+def _named(verdict: goals.Verdict) -> str:
+    """A goal that was missed, and by how much."""
+    goal, measured = verdict.goal, verdict.measured
+    assert measured is not None
+    name = f"growth of {goal.workload}" if goal.metric == "exponent" else _about(goal)
+    beside = f" × {verdict.peer or goal.against}" if goal.metric == "ratio" else ""
+    unit = "bytes" if goal.metric == "cost" else ""
+    figure = (
+        f"{measured.median:.3f}" if goal.metric == "exponent" else number(measured.median, unit, goal.most)
+    )
+    below = "below " if goal.against == goals.BEST else ""
+    return f"{name} {figure}{beside}, not {below}{goal.most:,g}"
+
+
+def _cheaper(found: Samples) -> Iterator[str]:
+    """The rows in which a peer beats a build; of all peers the best."""
+    own = [label for label in (COMPILED, PURE) if label in found.contenders]
+    rows = []
+    for workload in dict.fromkeys(name for name, _ in found.cells):
+        size, unit = found.main_size(workload), WORKLOADS[workload].unit
+        peer = found.best_peer(workload, size)
+        costs = [found.cost(workload, size, label) for label in own]
+        theirs = found.cost(workload, size, peer) if peer else None
+        if theirs and any(cost and cost.median > theirs.median for cost in costs):
+            figures = [number(cost and cost.median, unit) for cost in (*costs, theirs)]
+            rows.append([f"{workload}, {unit}", f"{size:,}", *figures, str(peer)])
+    yield markdown(["", "n", *own, "the best peer", "which is"], rows) if rows else "Nowhere."
 
 
 def _growth_goal(verdict: goals.Verdict) -> list[str]:
@@ -209,9 +285,10 @@ def _lacking(found: Samples) -> Iterator[str]:
             unplanned[label] = None
         elif curve and size not in curve:
             reasons = "; ".join(found.remarks(workload, size, label))
-            lines.append(f"- {label}, {workload}, {size:,}: {reasons}")
+            lines.append(_item(f"{label}, {workload}, {size:,}: {reasons}"))
     if unplanned:
-        lines.append(f"- {', '.join(unplanned)}: no goal speaks of them, so the largest numbers are left out")
+        left_out = ", ".join(unplanned)
+        lines.append(_item(f"{left_out}: no goal speaks of them, so the largest numbers are left out"))
     if lines:
         yield from ("", f"Not measured (an exponent from fewer sizes for that bears {_FEWER}):", "")
         yield from lines
@@ -256,5 +333,4 @@ def _detail(found: Samples, workload: str, size: int) -> str:
             ratio = found.ratio(workload, size, label, other)
             cells += [number(ratio and ratio.median, ""), quartiles(ratio, "")]
         rows.append([*cells, str(costs[0].rounds), str(found.late(workload, size, label))])
-    rows.sort(key=lambda cells: cells[0] != OWN)
     return markdown(head, rows)

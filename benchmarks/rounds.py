@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from .contenders import BASELINE
+from .contenders import BASELINE, BUILDS
 from .machine import ROOT, free_memory
 
 __all__ = ["Cell", "Contestant", "Sample", "Settings", "run"]
@@ -157,6 +157,9 @@ def _right_one(contestant: Contestant, found: dict[str, Any]) -> dict[str, Any]:
         return {"wrong": f"not that of {contestant.path} but of {found['where']} was imported"}
     if contestant.label == BASELINE and found["version"] != BASELINE.split()[-1]:
         return {"wrong": f"aiojobs {found['version']} is installed: use LOCK=bench sh .ci/env python …"}
+    wanted = [build for build, label in BUILDS.items() if label == contestant.label]
+    if wanted and found["version"].split()[-1] not in wanted:
+        return {"wrong": f"this is aiojobs {found['version']}"}
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from .contenders import KINDS
+from .contenders import BUILDS, LABELS, OWN, PLAIN
 from .figures import Spread, differences, exponent, ratios, spread
 from .rounds import Sample
 from .workloads import WORKLOADS
@@ -32,7 +32,7 @@ class Samples:
         self.cells: dict[tuple[str, int], None] = {}
         """Workload and size, in the order of the run."""
         self.contenders: dict[str, None] = {}
-        """Their labels, in the order of `contenders`; those that are not among them come first."""
+        """Their labels, in the order of `LABELS`; those that are not among them come first."""
         samples = list(samples)
         for sample in sorted(samples, key=lambda one: _place(one.contender)):
             self.contenders[sample.contender] = None
@@ -56,6 +56,16 @@ class Samples:
         """One contender by another, round by round."""
         found = ratios(self.by_round(workload, size, ours), self.by_round(workload, size, theirs))
         return spread(found) if found else None
+
+    def best_peer(self, workload: str, size: int) -> str | None:
+        """Who costs the least beside this package and plain asyncio; None if nobody else was measured."""
+        left_out = {OWN, *BUILDS.values(), *PLAIN}
+        costs = {
+            label: cost.median
+            for label in self.contenders
+            if label not in left_out and (cost := self.cost(workload, size, label)) is not None
+        }
+        return min(costs, key=costs.__getitem__, default=None)
 
     def difference(self, workload: str, size: int, ours: str, theirs: str) -> Spread | None:
         """One contender less another, round by round."""
@@ -110,7 +120,7 @@ class Samples:
 
 
 def _place(label: str) -> int:
-    return list(KINDS).index(label) if label in KINDS else -1
+    return LABELS.index(label) if label in LABELS else -1
 
 
 def quartiles(spread: Spread | None, unit: str, beside: float = 1.0) -> str:

@@ -10,11 +10,34 @@ from typing import Final, NamedTuple
 
 from .base import Contender, Method
 
-__all__ = ["BARE", "BASELINE", "KINDS", "OWN", "PEERS", "Contender", "Kind", "Method", "make"]
+__all__ = [
+    "BARE",
+    "BASELINE",
+    "BUILDS",
+    "CHAIN",
+    "COMPILED",
+    "KINDS",
+    "LABELS",
+    "OWN",
+    "PEERS",
+    "PLAIN",
+    "PURE",
+    "Contender",
+    "Kind",
+    "Method",
+    "make",
+]
 
 OWN: Final = "aiojobs"
 BASELINE: Final = "aiojobs 1.4.0"
 BARE: Final = "create_task"
+COMPILED: Final = "aiojobs, compiled"
+PURE: Final = "aiojobs, pure"
+BUILDS: Final = {"compiled": COMPILED, "pure": PURE}
+"""The builds of this package, which are contestants of one kind."""
+CHAIN: Final = "chained tasks"
+PLAIN: Final = (BARE, CHAIN)
+"""Plain asyncio without a limit, a queue or a shutdown: a floor, and nobody's alternative."""
 
 
 class Kind(NamedTuple):
@@ -30,13 +53,15 @@ KINDS: Final = {
     OWN: Kind("jobs", "Jobs"),
     BASELINE: Kind("jobs", "Jobs"),
     BARE: Kind("bare", "Bare"),
-    "chained tasks": Kind("bare", "Chained", only="slot latency"),
+    CHAIN: Kind("bare", "Chained", only="slot latency"),
     "TaskGroup": Kind("groups", "Group"),
     "TaskGroup + Semaphore": Kind("groups", "LimitedGroup"),
     "anyio + CapacityLimiter": Kind("anyio_group", "AnyioGroup"),
     "aiometer": Kind("aiometer_pool", "AiometerPool"),
     "aiostream": Kind("streams", "Aiostream"),
 }
+LABELS: Final = (*BUILDS.values(), *KINDS)
+"""Whatever takes part in a run, in the order of the tables."""
 PEERS: Final = (BASELINE, "anyio + CapacityLimiter", "aiometer", "aiostream")
 
 

@@ -138,9 +138,14 @@ def test_pictures_are_drawn_into_the_page_and_need_nobodys_server(built, pages):
     assert loaded == []
 
 
-def test_plots_are_turned_in_the_dark(built):
+def test_pictures_follow_the_scheme_that_the_reader_has_chosen_here(built):
     style = (built / "_static/site.css").read_text(encoding="utf-8")
-    assert style.count("filter: invert") == 2
+    assert [
+        f'body[data-theme="{theme}"] img {{ color-scheme: {theme}; }}' in style for theme in ("dark", "light")
+    ] == [
+        True,
+        True,
+    ]
 
 
 def test_a_search_finds_a_word_of_a_docstring_and_one_of_a_page(built):
