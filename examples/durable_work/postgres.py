@@ -14,17 +14,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 IS_ROOT = os.geteuid() == 0
-AS_POSTGRES = ("runuser", "-u", "postgres", "--") if IS_ROOT else ()  # PostgreSQL refuses to run as root
+OWNER = "postgres" if IS_ROOT else None  # PostgreSQL refuses to run as root
 AS_ROOT = () if IS_ROOT else ("sudo", "-n")
 
 
-def run(*words: str | Path) -> None:
+def run(*words: str | Path, user: str | None = None) -> None:
     """Run a command; what it says is shown if it fails."""
     if shutil.which(words[0]) is None:
         raise SystemExit(f"{words[0]} is needed, and not on the PATH {os.environ['PATH']}.")
-    done = subprocess.run(words, cwd="/", capture_output=True, text=True, check=False)
+    as_user: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if user else {}
+    done = subprocess.run(words, cwd="/", capture_output=True, text=True, check=False, **as_user)
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, words))} failed:\n{done.stdout}{done.stderr}")
 
@@ -60,14 +62,14 @@ def postgresql() -> Iterator[str]:
             shutil.chown(place, "postgres")
             shutil.chown(password, "postgres")
         initdb = ("--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8", "--locale=C")
-        run(*AS_POSTGRES, folder / "initdb", "-D", data, "-U", "postgres", *initdb)
+        run(folder / "initdb", "-D", data, "-U", "postgres", *initdb, user=OWNER)
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
-        control = (*AS_POSTGRES, folder / "pg_ctl", "-D", data, "-w")
-        run(*control, "-l", Path(place, "log"), "-o", options, "start")
+        control = (folder / "pg_ctl", "-D", data, "-w")
+        run(*control, "-l", Path(place, "log"), "-o", options, "start", user=OWNER)
         try:
             yield f"postgresql://postgres:{password.read_text()}@127.0.0.1:{port}/postgres"
         finally:
-            run(*control, "-m", "fast", "stop")
+            run(*control, "-m", "fast", "stop", user=OWNER)
 
 
 if __name__ == "__main__":

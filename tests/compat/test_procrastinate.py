@@ -404,8 +404,8 @@ async def test_a_worker_works_again_when_postgresql_was_restarted(shop, database
     await heard(worker, "order 1: attempt 1")
     with psycopg.connect(database) as connection:
         (data,) = connection.execute("SHOW data_directory").fetchone()
-    control = [*postgres.AS_POSTGRES, postgres.programs() / "pg_ctl", "-D", data, "-l", f"{data}/log", "-w"]
-    await asyncio.to_thread(postgres.run, *control, "-m", "fast", "restart")
+    control = [postgres.programs() / "pg_ctl", "-D", data, "-l", f"{data}/log", "-w"]
+    await asyncio.to_thread(postgres.run, *control, "-m", "fast", "restart", user=postgres.OWNER)
     await heard(worker, "ConnectionError: the worker has ended by itself")
     await shop.until(1, "succeeded")
     assert await shop.parcels() == [1]

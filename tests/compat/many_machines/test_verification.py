@@ -234,7 +234,7 @@ def test_the_commands_refuse_a_cluster_of_another_tree(faulty, command, capsys):
 
 
 def test_make_fuzz_takes_the_address_and_the_lock_that_has_dask():
-    words = ["make", "--dry-run", "fuzz", "CLUSTER=tcp://there:8786"]
+    words = ["make", "--no-print-directory", "--dry-run", "fuzz", "CLUSTER=tcp://there:8786"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("LOCK=compat PYTHON=")
     assert done.stdout.endswith(" fuzz --cluster tcp://there:8786\n")
