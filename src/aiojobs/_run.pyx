@@ -63,6 +63,16 @@ cdef extern from *:
     /* For whoever returns to Python while an exception is set. */
     static int aiojobs_minus_one(void) { return -1; }
 
+    /* Whether an object has an attribute; -1 if an exception is set, since asking for it raised one. */
+    static int aiojobs_has(PyObject *object, PyObject *name) {
+        PyObject *found = PyObject_GetAttr(object, name);
+        Py_XDECREF(found);
+        if (found != NULL) return 1;
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return -1;
+        PyErr_Clear();
+        return 0;
+    }
+
     /* A type that Cython has made has no way to say this. */
     static void aiojobs_set_am_send(PyTypeObject *type, void *function) {
         type->tp_as_async->am_send = (sendfunc)function;
@@ -75,6 +85,8 @@ cdef extern from *:
         PYGEN_NEXT
     object take_raised "aiojobs_take_raised" ()
     void raise_again "aiojobs_raise_again" (object exc)
+    int has "aiojobs_has" (object value, object name)
+    void PyErr_WriteUnraisable(object where)
     PyObject *PyObject_CallMethodOneArg(object self, object name, object argument)
     PyObject *PyObject_CallMethodNoArgs(object self, object name)
     void set_am_send "aiojobs_set_am_send" (PyTypeObject *type, void *function)
@@ -92,6 +104,7 @@ cdef object _RETURNED = Outcome.RETURNED
 cdef object _CANCELLED = Outcome.CANCELLED
 cdef object _Cancelled = asyncio.CancelledError
 cdef object _current_task = asyncio.current_task
+cdef object _value_of = StopIteration.value.__get__  # a kind of somebody's own may have another
 cdef str _THROW = "throw"
 cdef str _CLOSE = "close"
 
@@ -211,8 +224,7 @@ cdef class Run:
             return PYGEN_NEXT
         if not PyErr_ExceptionMatches(StopIteration):
             return self.failed()
-        value = take_raised().value
-        return self.returned(value, result)
+        return self.returned(_value_of(take_raised()), result)
 
     # --- Beginning and ending --------------------------------------------------------------------------
 
@@ -387,11 +399,16 @@ cdef PyObject *taken(value) noexcept:
 cdef PyObject *throw_into(steps, exc) noexcept:
     """Throw into what is driven as ``await`` does; what that passes up, or NULL with an exception set."""
     cdef PyObject *closed
+    cdef int has_method = 1
     is_closing = is_kind(exc, GeneratorExit)
-    if not isinstance(steps, (CoroutineType, GeneratorType)) and not hasattr(
-        steps, _CLOSE if is_closing else _THROW
-    ):
+    if not isinstance(steps, (CoroutineType, GeneratorType)):
+        has_method = has(steps, _CLOSE if is_closing else _THROW)
+    if has_method < 0 and is_closing:
+        PyErr_WriteUnraisable(steps)
+        has_method = 0
+    if has_method == 0:
         raise_again(exc)
+    if has_method <= 0:
         return NULL
     if not is_closing:
         return PyObject_CallMethodOneArg(steps, _THROW, exc)

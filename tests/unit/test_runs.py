@@ -1,0 +1,106 @@
+"""What a task runs behaves as a coroutine does that awaits the job's, in both builds (EXC-5, BOOK-4)."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+
+import pytest
+
+from aiojobs import Scheduler
+from aiojobs._ownership import release
+from aiojobs.testing import settle
+from support.observing import Recorder
+from unit.bodies import books
+
+pytestmark = pytest.mark.requirement("EXC-5", "BOOK-4")
+
+
+class Waits(Coroutine):
+    """A coroutine of somebody's own that waits for a future, and does what a test says when it is thrown into."""
+
+    def __init__(self):
+        self.future = asyncio.get_running_loop().create_future()
+
+    def send(self, value):
+        self.future._asyncio_future_blocking = True
+        return self.future
+
+    def throw(self, *args):
+        raise args[0]
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def close(self):
+        pass
+
+
+# What its coroutine may do
+
+
+class Returns(StopIteration):
+    """Ends a coroutine, and has no value to show."""
+
+    @property
+    def value(self):
+        raise AssertionError("nobody need ask")
+
+
+class EndsOddly(Waits):
+    def throw(self, *args):
+        raise Returns("value")
+
+
+async def test_what_ends_a_coroutine_is_not_asked_for_a_value_of_its_own():
+    scheduler = Scheduler()
+    job = await scheduler.spawn(EndsOddly())
+    await settle()
+    task = job.task
+    await job.close()
+    assert (job.outcome, task.result()) == ("returned", "value")
+    assert books(scheduler) == (0, 0, 0)
+
+
+class Unaskable(Waits):
+    """Has its methods as long as a test wants them not to be asked for."""
+
+    is_asked = False
+
+    def __getattribute__(self, name):
+        if name in {"throw", "close"} and self.is_asked:
+            raise OSError(name)
+        return super().__getattribute__(name)
+
+
+@pytest.fixture
+async def asked():
+    """What can't be asked for its methods, and the task that waits in it."""
+    coro = Unaskable()
+    job = await Scheduler(exception_handler=Recorder()).spawn(coro)
+    await settle()
+    coro.is_asked = True
+    yield (task := job.task)
+    coro.is_asked = False
+    task.cancel()
+    await settle()
+    release(coro)  # a job whose run was closed beside its task has no end
+
+
+async def test_a_method_that_cannot_be_asked_for_raises(asked):
+    with pytest.raises(OSError, match="throw"):
+        asked.get_coro().throw(ValueError())
+
+
+async def test_a_coroutine_whose_close_cannot_be_asked_for_is_over_like_any_other(asked, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(str(unraisable.exc_value)))
+    asked.get_coro().close()
+    assert told == ["close"]
+    with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+        asked.get_coro().send(None)
