@@ -73,6 +73,26 @@ cdef extern from *:
         return 0;
     }
 
+    /* What ``await`` drives of what is not Python's own, and what it says of what can't be driven. */
+    static PyObject *aiojobs_steps(PyObject *coro) {
+        PyTypeObject *type = Py_TYPE(coro);
+        PyObject *steps;
+        if (type->tp_as_async == NULL || type->tp_as_async->am_await == NULL)
+            return PyErr_Format(
+                PyExc_TypeError, "object %.100s can't be used in 'await' expression", type->tp_name
+            );
+        steps = type->tp_as_async->am_await(coro);
+        if (steps == NULL || PyIter_Check(steps)) return steps;
+        if (PyCoro_CheckExact(steps))
+            PyErr_SetString(PyExc_TypeError, "__await__() returned a coroutine");
+        else
+            PyErr_Format(
+                PyExc_TypeError, "__await__() returned non-iterator of type '%.100s'", Py_TYPE(steps)->tp_name
+            );
+        Py_DECREF(steps);
+        return NULL;
+    }
+
     /* A type that Cython has made has no way to say this. */
     static void aiojobs_set_am_send(PyTypeObject *type, void *function) {
         type->tp_as_async->am_send = (sendfunc)function;
@@ -84,6 +104,7 @@ cdef extern from *:
         PYGEN_ERROR
         PYGEN_NEXT
     object take_raised "aiojobs_take_raised" ()
+    object awaited "aiojobs_steps" (object coro)
     void raise_again "aiojobs_raise_again" (object exc)
     int has "aiojobs_has" (object value, object name)
     void PyErr_WriteUnraisable(object where)
@@ -269,7 +290,7 @@ cdef class Run:
         except BaseException as raised:
             exc = raised
         self.end()
-        raise_again(exc)
+        raise_again(as_raised(exc))
         return PYGEN_ERROR
 
     cdef account_for(self, exc):
@@ -388,6 +409,15 @@ cdef as_exception(kind, value, traceback):
     return take_raised()
 
 
+cdef as_raised(exc):
+    """What comes out of a coroutine that raises this: from a StopIteration one would learn that it has returned."""
+    if not is_kind(exc, StopIteration):
+        return exc
+    raised = RuntimeError("coroutine raised StopIteration")
+    raised.__cause__ = raised.__context__ = exc
+    return raised
+
+
 cdef PyObject *taken(value) noexcept:
     """A reference for whoever takes it over; none for None."""
     if value is None:
@@ -421,7 +451,7 @@ cdef PyObject *throw_into(steps, exc) noexcept:
 
 cdef steps_of(coro):
     """What ``await`` drives."""
-    return coro if isinstance(coro, (CoroutineType, GeneratorType)) else coro.__await__()
+    return coro if isinstance(coro, (CoroutineType, GeneratorType)) else awaited(coro)
 
 
 cdef seen(coro, attribute, of_generators):

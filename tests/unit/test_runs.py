@@ -10,7 +10,7 @@ from aiojobs import Scheduler
 from aiojobs._ownership import release
 from aiojobs.testing import settle
 from support.observing import Recorder
-from unit.bodies import books
+from unit.bodies import books, returns
 
 pytestmark = pytest.mark.requirement("EXC-5", "BOOK-4")
 
@@ -104,3 +104,69 @@ async def test_a_coroutine_whose_close_cannot_be_asked_for_is_over_like_any_othe
     assert told == ["close"]
     with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
         asked.get_coro().send(None)
+
+
+class AwaitRaises(Waits):
+    def __await__(self):
+        raise StopIteration("no value")
+
+
+async def test_a_stop_iteration_out_of_await_ends_the_task_with_an_error():
+    handler = Recorder()
+    scheduler = Scheduler(exception_handler=handler)
+    job = await scheduler.spawn(AwaitRaises())
+    task = next(task for task in asyncio.all_tasks() if task is not asyncio.current_task())
+    await settle()
+    assert (job.outcome, task.done()) == ("raised", True)
+    assert [repr(error) for error in handler.exceptions] == ["StopIteration('no value')"]
+    error = task.exception()
+    assert repr(error) == "RuntimeError('coroutine raised StopIteration')"
+    assert error.__cause__ is handler.exceptions[0] is error.__context__
+
+
+class OnlySends:
+    """Could be driven, but not by await."""
+
+    def send(self, value):
+        raise StopIteration("sent")
+
+
+@pytest.mark.parametrize(
+    ("awaits", "message"),
+    [
+        (OnlySends, r"__await__\(\) returned non-iterator of type 'OnlySends'"),
+        (lambda: None, r"__await__\(\) returned non-iterator of type 'NoneType'"),
+    ],
+    ids=["sends", "None"],
+)
+async def test_what_await_refuses_to_drive_is_not_driven(awaits, message):
+    class Odd(Waits):
+        def __await__(self):
+            return awaits()
+
+    job = await Scheduler(exception_handler=Recorder()).spawn(Odd())
+    with pytest.raises(TypeError, match=message):
+        await job
+
+
+async def test_a_coroutine_that_await_returns_is_not_driven():
+    class Odd(Waits):
+        def __await__(self):
+            return unbegun
+
+    unbegun = returns()
+    job = await Scheduler(exception_handler=Recorder()).spawn(Odd())
+    with pytest.raises(TypeError, match=r"__await__\(\) returned a coroutine"):
+        await job
+    unbegun.close()
+
+
+async def test_what_is_only_declared_to_be_awaitable_is_not_driven():
+    @Coroutine.register
+    class Declared:
+        def close(self):
+            pass
+
+    job = await Scheduler(exception_handler=Recorder()).spawn(Declared())
+    with pytest.raises(TypeError, match="object Declared can't be used in 'await' expression"):
+        await job
