@@ -239,8 +239,8 @@ cdef class Run:
             return drive(<PyObject *>self, <PyObject *>None, result)
         self.is_running = True
         passed_up = throw_into(self.steps, exc)
-        self.is_running = False
         if passed_up is not NULL:
+            self.is_running = False
             result[0] = passed_up
             return PYGEN_NEXT
         if not PyErr_ExceptionMatches(StopIteration):
@@ -264,6 +264,7 @@ cdef class Run:
 
     cdef PySendResult returned(self, value, PyObject **result) noexcept:
         """The coroutine has returned."""
+        result[0] = NULL
         try:
             self.finish(value)
         except BaseException as exc:
@@ -308,6 +309,7 @@ cdef class Run:
         coro = self.coro
         steps = self.steps
         self.has_begun = True
+        self.is_running = False
         self.coro = job.coro if isinstance(job.coro, str) else qualified_name(coro)
         self.job = None
         self.core = None
@@ -365,12 +367,11 @@ cdef PySendResult drive(PyObject *this, PyObject *value, PyObject **result) noex
         try:
             run.begin()
         except BaseException as exc:
-            run.is_running = False
             raise_again(exc)
             return run.failed()
     status = PyIter_Send(run.steps, <object>value, result)
-    run.is_running = False
     if status == PYGEN_NEXT:
+        run.is_running = False
         return status
     if status == PYGEN_ERROR:
         return run.failed()

@@ -1,6 +1,7 @@
 """What a task runs behaves as a coroutine does that awaits the job's, in both builds (EXC-5, BOOK-4)."""
 
 import asyncio
+import inspect
 import sys
 from collections.abc import Coroutine
 
@@ -9,8 +10,9 @@ import pytest
 from aiojobs import Scheduler
 from aiojobs._ownership import release
 from aiojobs.testing import settle
+from support.inside import core
 from support.observing import Recorder
-from unit.bodies import books, returns
+from unit.bodies import books, forever, returns
 
 pytestmark = pytest.mark.requirement("EXC-5", "BOOK-4")
 
@@ -170,3 +172,60 @@ async def test_what_is_only_declared_to_be_awaitable_is_not_driven():
     job = await Scheduler(exception_handler=Recorder()).spawn(Declared())
     with pytest.raises(TypeError, match="object Declared can't be used in 'await' expression"):
         await job
+
+
+# What may be done to it
+
+
+async def test_it_runs_until_its_end_is_told():
+    seen = []
+
+    def look(loop, coro, **options):
+        seen.append((inspect.getcoroutinestate(run), run.cr_running))
+        for drive in (run.close, lambda: run.send(None), lambda: run.throw(OSError())):
+            with pytest.raises(ValueError, match="coroutine already executing"):
+                drive()
+        return asyncio.Task(coro, loop=loop, **options)
+
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    scheduler = Scheduler(limit=1)
+
+    async def body():
+        await future
+
+    job = await scheduler.spawn(body())
+    following = await scheduler.spawn(forever())
+    await settle()
+    run = job.task.get_coro()
+    loop.set_task_factory(look)
+    future.set_result(None)
+    await settle()
+    loop.set_task_factory(None)
+    assert seen == [(inspect.CORO_RUNNING, True)]
+    assert job.outcome == "returned"
+    await following.close()
+
+
+class Worse(BaseException):
+    """Nobody catches it by the way."""
+
+
+async def test_an_exception_while_its_end_is_told_is_that_of_its_task():
+    def raises():
+        raise Worse
+
+    scheduler = Scheduler()
+    value = ["value"]
+    references = sys.getrefcount(value)
+    job = await scheduler.spawn(returns(value))
+    task = next(task for task in asyncio.all_tasks() if task is not asyncio.current_task())
+    core(scheduler).on_idle = raises
+    await settle()
+    core(scheduler).on_idle = None
+    assert (job.outcome, await job) == ("returned", value)
+    assert type(task.exception()) is Worse
+    del task
+    job = None
+    await scheduler.close()
+    assert sys.getrefcount(value) == references
