@@ -18,7 +18,7 @@ and what that awaits.
 """
 
 import asyncio
-from types import CoroutineType, GeneratorType
+from types import CoroutineType, GeneratorType, TracebackType
 
 import cython
 from cpython.exc cimport PyErr_SetObject
@@ -404,7 +404,14 @@ cdef told(PySendResult status, PyObject *result):
 
 cdef as_exception(kind, value, traceback):
     """What was given to ``throw``, as one object."""
+    if not issubclass(kind if isinstance(kind, type) else type(kind), BaseException):
+        given = type(kind).__name__
+        raise TypeError(f"exceptions must be classes or instances deriving from BaseException, not {given}")
+    if traceback is not None and not isinstance(traceback, TracebackType):
+        raise TypeError("throw() third argument must be a traceback object")
     if not isinstance(kind, type):
+        if value is not None:
+            raise TypeError("instance exception may not have a separate value")
         return kind if traceback is None else kind.with_traceback(traceback)
     PyErr_Restore(taken(kind), taken(value), taken(traceback))
     return take_raised()

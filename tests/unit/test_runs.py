@@ -229,3 +229,22 @@ async def test_an_exception_while_its_end_is_told_is_that_of_its_task():
     job = None
     await scheduler.close()
     assert sys.getrefcount(value) == references
+
+
+NOT_RAISED = [
+    ((int,), "exceptions must be classes or instances deriving from BaseException, not type"),
+    ((42,), "exceptions must be classes or instances deriving from BaseException, not int"),
+    ((OSError(), "a value"), "instance exception may not have a separate value"),
+    ((OSError, None, "a traceback"), r"throw\(\) third argument must be a traceback object"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:the .type, exc, tb. signature:DeprecationWarning")
+@pytest.mark.parametrize(("args", "message"), NOT_RAISED, ids=["type", "int", "value", "traceback"])
+async def test_what_cannot_be_raised_is_not_thrown(args, message):
+    scheduler = Scheduler()
+    job = await scheduler.spawn(returns("value"))
+    task = next(task for task in asyncio.all_tasks() if task is not asyncio.current_task())
+    with pytest.raises(TypeError, match=message):
+        task.get_coro().throw(*args)
+    assert await job == "value"
