@@ -158,6 +158,7 @@ def is_untouched(Run run not None):
 
 
 @cython.final
+@cython.auto_pickle(False)  # a copy would drive the same coroutine, and close it when it is dropped
 cdef class Run:
     """A run of a job."""
 

@@ -1,6 +1,7 @@
 """What a task runs behaves as a coroutine does that awaits the job's, in both builds (EXC-5, BOOK-4)."""
 
 import asyncio
+import copy
 import inspect
 import sys
 from collections.abc import Coroutine
@@ -248,3 +249,14 @@ async def test_what_cannot_be_raised_is_not_thrown(args, message):
     with pytest.raises(TypeError, match=message):
         task.get_coro().throw(*args)
     assert await job == "value"
+
+
+async def test_it_cannot_be_copied():
+    scheduler = Scheduler()
+    job = await scheduler.spawn(forever())
+    await settle()
+    with pytest.raises(TypeError, match="cannot pickle"):
+        copy.copy(job.task.get_coro())
+    await settle()
+    assert job.outcome is None
+    await job.close()
