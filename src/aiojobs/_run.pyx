@@ -363,6 +363,9 @@ cdef PySendResult drive(PyObject *this, PyObject *value, PyObject **result) noex
     cdef PySendResult status
     if not may_go_on(run):
         return PYGEN_ERROR
+    if run.steps is None and <object>value is not None:
+        PyErr_SetObject(TypeError, "can't send non-None value to a just-started coroutine")
+        return PYGEN_ERROR
     run.is_running = True
     if run.steps is None:
         try:

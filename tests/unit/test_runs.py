@@ -260,3 +260,19 @@ async def test_it_cannot_be_copied():
     await settle()
     assert job.outcome is None
     await job.close()
+
+
+async def test_a_value_that_it_cannot_take_yet_leaves_it_untouched():
+    def sends(loop, coro, **options):
+        with pytest.raises(TypeError, match="can't send non-None value to a just-started coroutine"):
+            coro.send("value")
+        states.append(inspect.getcoroutinestate(coro))
+        return asyncio.Task(coro, loop=loop, **options)
+
+    states = []
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(sends)
+    job = await Scheduler().spawn(returns("value"))
+    loop.set_task_factory(None)
+    assert await job == "value"
+    assert states == [inspect.CORO_CREATED]
