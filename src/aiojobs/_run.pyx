@@ -311,11 +311,13 @@ cdef class Run:
         steps = self.steps
         self.has_begun = True
         self.is_running = False
-        self.coro = job.coro if isinstance(job.coro, str) else qualified_name(coro)
+        self.coro = None
         self.job = None
         self.core = None
         self.following = None
         self.steps = None
+        # Last, since it may ask the coroutine for its name, and a signal may come meanwhile.
+        self.coro = job.coro if isinstance(job.coro, str) else qualified_name(coro)
 
     # --- What tools see ----------------------------------------------------------------------------------
 
