@@ -18,7 +18,7 @@ and what that awaits.
 """
 
 import asyncio
-from types import CoroutineType, GeneratorType, TracebackType
+from types import CodeType, CoroutineType, FrameType, GeneratorType, TracebackType
 
 import cython
 from cpython.exc cimport PyErr_SetObject
@@ -336,15 +336,15 @@ cdef class Run:
 
     @property
     def cr_code(self):
-        return seen(self.coro, "cr_code", "gi_code")
+        return seen(self.coro, "cr_code", "gi_code", CodeType)
 
     @property
     def cr_frame(self):
-        return seen(self.coro, "cr_frame", "gi_frame")
+        return seen(self.coro, "cr_frame", "gi_frame", FrameType)
 
     @property
     def cr_await(self):
-        return seen(self.coro, "cr_await", "gi_yieldfrom")
+        return seen(self.coro, "cr_await", "gi_yieldfrom", None)
 
     @property
     def cr_running(self):
@@ -356,7 +356,7 @@ cdef class Run:
 
     @property
     def cr_origin(self):
-        return seen(self.coro, "cr_origin", "cr_origin")
+        return seen(self.coro, "cr_origin", "cr_origin", tuple)
 
 
 cdef PySendResult drive(PyObject *this, PyObject *value, PyObject **result) noexcept:
@@ -468,9 +468,15 @@ cdef steps_of(coro):
     return coro if isinstance(coro, (CoroutineType, GeneratorType)) else awaited(coro)
 
 
-cdef seen(coro, attribute, of_generators):
-    """What tools look at; None of what is over."""
-    return getattr(coro, attribute, getattr(coro, of_generators, None))
+cdef seen(coro, attribute, of_generators, kind):
+    """What tools look at; None of what is over, and of what answers something else."""
+    try:
+        value = getattr(coro, attribute, None)
+        if value is None:
+            value = getattr(coro, of_generators, None)
+    except BaseException:  # what is not Python's own may answer anything
+        return None
+    return value if kind is None or type(value) is kind else None
 
 
 set_am_send(<PyTypeObject *>Run, <void *>drive)

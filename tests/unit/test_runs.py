@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import inspect
+import io
 import sys
 from collections.abc import Coroutine
 
@@ -276,3 +277,32 @@ async def test_a_value_that_it_cannot_take_yet_leaves_it_untouched():
     loop.set_task_factory(None)
     assert await job == "value"
     assert states == [inspect.CORO_CREATED]
+
+
+# What tools see of it
+
+
+class SaysNothing(Waits):
+    @property
+    def cr_code(self):
+        raise OSError("nobody need ask")
+
+    cr_frame = cr_await = gi_code = gi_frame = cr_code
+
+
+class SaysAnything(Waits):
+    cr_code, cr_frame, cr_origin = "code", "frame", 1
+
+
+@pytest.mark.parametrize("kind", [SaysNothing, SaysAnything])
+async def test_tools_can_look_at_a_task_whatever_its_coroutine_says_of_itself(kind):
+    job = await Scheduler().spawn(kind())
+    await settle()
+    task = job.task
+    shown = io.StringIO()
+    task.print_stack(file=shown)
+    assert f"coro=<{kind.__name__}()" in repr(task)
+    assert repr(task) in shown.getvalue()
+    assert not any(frame == "frame" for frame in task.get_stack())
+    assert type(task.get_coro().cr_origin) in {tuple, type(None)}
+    await job.close()
