@@ -18,7 +18,7 @@ and what that awaits.
 """
 
 import asyncio
-from types import CoroutineType, GeneratorType
+from types import CodeType, CoroutineType, FrameType, GeneratorType, TracebackType
 
 import cython
 from cpython.exc cimport PyErr_SetObject
@@ -63,6 +63,36 @@ cdef extern from *:
     /* For whoever returns to Python while an exception is set. */
     static int aiojobs_minus_one(void) { return -1; }
 
+    /* Whether an object has an attribute; -1 if an exception is set, since asking for it raised one. */
+    static int aiojobs_has(PyObject *object, PyObject *name) {
+        PyObject *found = PyObject_GetAttr(object, name);
+        Py_XDECREF(found);
+        if (found != NULL) return 1;
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return -1;
+        PyErr_Clear();
+        return 0;
+    }
+
+    /* What ``await`` drives of what is not Python's own, and what it says of what can't be driven. */
+    static PyObject *aiojobs_steps(PyObject *coro) {
+        PyTypeObject *type = Py_TYPE(coro);
+        PyObject *steps;
+        if (type->tp_as_async == NULL || type->tp_as_async->am_await == NULL)
+            return PyErr_Format(
+                PyExc_TypeError, "object %.100s can't be used in 'await' expression", type->tp_name
+            );
+        steps = type->tp_as_async->am_await(coro);
+        if (steps == NULL || PyIter_Check(steps)) return steps;
+        if (PyCoro_CheckExact(steps))
+            PyErr_SetString(PyExc_TypeError, "__await__() returned a coroutine");
+        else
+            PyErr_Format(
+                PyExc_TypeError, "__await__() returned non-iterator of type '%.100s'", Py_TYPE(steps)->tp_name
+            );
+        Py_DECREF(steps);
+        return NULL;
+    }
+
     /* A type that Cython has made has no way to say this. */
     static void aiojobs_set_am_send(PyTypeObject *type, void *function) {
         type->tp_as_async->am_send = (sendfunc)function;
@@ -74,7 +104,10 @@ cdef extern from *:
         PYGEN_ERROR
         PYGEN_NEXT
     object take_raised "aiojobs_take_raised" ()
+    object awaited "aiojobs_steps" (object coro)
     void raise_again "aiojobs_raise_again" (object exc)
+    int has "aiojobs_has" (object value, object name)
+    void PyErr_WriteUnraisable(object where)
     PyObject *PyObject_CallMethodOneArg(object self, object name, object argument)
     PyObject *PyObject_CallMethodNoArgs(object self, object name)
     void set_am_send "aiojobs_set_am_send" (PyTypeObject *type, void *function)
@@ -92,6 +125,7 @@ cdef object _RETURNED = Outcome.RETURNED
 cdef object _CANCELLED = Outcome.CANCELLED
 cdef object _Cancelled = asyncio.CancelledError
 cdef object _current_task = asyncio.current_task
+cdef object _value_of = StopIteration.value.__get__  # a kind of somebody's own may have another
 cdef str _THROW = "throw"
 cdef str _CLOSE = "close"
 
@@ -124,6 +158,7 @@ def is_untouched(Run run not None):
 
 
 @cython.final
+@cython.auto_pickle(False)  # a copy would drive the same coroutine, and close it when it is dropped
 cdef class Run:
     """A run of a job."""
 
@@ -205,14 +240,13 @@ cdef class Run:
             return drive(<PyObject *>self, <PyObject *>None, result)
         self.is_running = True
         passed_up = throw_into(self.steps, exc)
-        self.is_running = False
         if passed_up is not NULL:
+            self.is_running = False
             result[0] = passed_up
             return PYGEN_NEXT
         if not PyErr_ExceptionMatches(StopIteration):
             return self.failed()
-        value = take_raised().value
-        return self.returned(value, result)
+        return self.returned(_value_of(take_raised()), result)
 
     # --- Beginning and ending --------------------------------------------------------------------------
 
@@ -231,6 +265,7 @@ cdef class Run:
 
     cdef PySendResult returned(self, value, PyObject **result) noexcept:
         """The coroutine has returned."""
+        result[0] = NULL
         try:
             self.finish(value)
         except BaseException as exc:
@@ -257,7 +292,7 @@ cdef class Run:
         except BaseException as raised:
             exc = raised
         self.end()
-        raise_again(exc)
+        raise_again(as_raised(exc))
         return PYGEN_ERROR
 
     cdef account_for(self, exc):
@@ -275,11 +310,14 @@ cdef class Run:
         coro = self.coro
         steps = self.steps
         self.has_begun = True
-        self.coro = job.coro if isinstance(job.coro, str) else qualified_name(coro)
+        self.is_running = False
+        self.coro = None
         self.job = None
         self.core = None
         self.following = None
         self.steps = None
+        # Last, since it may ask the coroutine for its name, and a signal may come meanwhile.
+        self.coro = job.coro if isinstance(job.coro, str) else qualified_name(coro)
 
     # --- What tools see ----------------------------------------------------------------------------------
 
@@ -298,15 +336,15 @@ cdef class Run:
 
     @property
     def cr_code(self):
-        return seen(self.coro, "cr_code", "gi_code")
+        return seen(self.coro, "cr_code", "gi_code", CodeType)
 
     @property
     def cr_frame(self):
-        return seen(self.coro, "cr_frame", "gi_frame")
+        return seen(self.coro, "cr_frame", "gi_frame", FrameType)
 
     @property
     def cr_await(self):
-        return seen(self.coro, "cr_await", "gi_yieldfrom")
+        return seen(self.coro, "cr_await", "gi_yieldfrom", None)
 
     @property
     def cr_running(self):
@@ -318,7 +356,7 @@ cdef class Run:
 
     @property
     def cr_origin(self):
-        return seen(self.coro, "cr_origin", "cr_origin")
+        return seen(self.coro, "cr_origin", "cr_origin", tuple)
 
 
 cdef PySendResult drive(PyObject *this, PyObject *value, PyObject **result) noexcept:
@@ -327,17 +365,19 @@ cdef PySendResult drive(PyObject *this, PyObject *value, PyObject **result) noex
     cdef PySendResult status
     if not may_go_on(run):
         return PYGEN_ERROR
+    if run.steps is None and <object>value is not None:
+        PyErr_SetObject(TypeError, "can't send non-None value to a just-started coroutine")
+        return PYGEN_ERROR
     run.is_running = True
     if run.steps is None:
         try:
             run.begin()
         except BaseException as exc:
-            run.is_running = False
             raise_again(exc)
             return run.failed()
     status = PyIter_Send(run.steps, <object>value, result)
-    run.is_running = False
     if status == PYGEN_NEXT:
+        run.is_running = False
         return status
     if status == PYGEN_ERROR:
         return run.failed()
@@ -370,10 +410,26 @@ cdef told(PySendResult status, PyObject *result):
 
 cdef as_exception(kind, value, traceback):
     """What was given to ``throw``, as one object."""
+    if not issubclass(kind if isinstance(kind, type) else type(kind), BaseException):
+        given = type(kind).__name__
+        raise TypeError(f"exceptions must be classes or instances deriving from BaseException, not {given}")
+    if traceback is not None and not isinstance(traceback, TracebackType):
+        raise TypeError("throw() third argument must be a traceback object")
     if not isinstance(kind, type):
+        if value is not None:
+            raise TypeError("instance exception may not have a separate value")
         return kind if traceback is None else kind.with_traceback(traceback)
     PyErr_Restore(taken(kind), taken(value), taken(traceback))
     return take_raised()
+
+
+cdef as_raised(exc):
+    """What comes out of a coroutine that raises this: from a StopIteration one would learn that it has returned."""
+    if not is_kind(exc, StopIteration):
+        return exc
+    raised = RuntimeError("coroutine raised StopIteration")
+    raised.__cause__ = raised.__context__ = exc
+    return raised
 
 
 cdef PyObject *taken(value) noexcept:
@@ -387,11 +443,16 @@ cdef PyObject *taken(value) noexcept:
 cdef PyObject *throw_into(steps, exc) noexcept:
     """Throw into what is driven as ``await`` does; what that passes up, or NULL with an exception set."""
     cdef PyObject *closed
+    cdef int has_method = 1
     is_closing = is_kind(exc, GeneratorExit)
-    if not isinstance(steps, (CoroutineType, GeneratorType)) and not hasattr(
-        steps, _CLOSE if is_closing else _THROW
-    ):
+    if not isinstance(steps, (CoroutineType, GeneratorType)):
+        has_method = has(steps, _CLOSE if is_closing else _THROW)
+    if has_method < 0 and is_closing:
+        PyErr_WriteUnraisable(steps)
+        has_method = 0
+    if has_method == 0:
         raise_again(exc)
+    if has_method <= 0:
         return NULL
     if not is_closing:
         return PyObject_CallMethodOneArg(steps, _THROW, exc)
@@ -404,12 +465,18 @@ cdef PyObject *throw_into(steps, exc) noexcept:
 
 cdef steps_of(coro):
     """What ``await`` drives."""
-    return coro if isinstance(coro, (CoroutineType, GeneratorType)) else coro.__await__()
+    return coro if isinstance(coro, (CoroutineType, GeneratorType)) else awaited(coro)
 
 
-cdef seen(coro, attribute, of_generators):
-    """What tools look at; None of what is over."""
-    return getattr(coro, attribute, getattr(coro, of_generators, None))
+cdef seen(coro, attribute, of_generators, kind):
+    """What tools look at; None of what is over, and of what answers something else."""
+    try:
+        value = getattr(coro, attribute, None)
+        if value is None:
+            value = getattr(coro, of_generators, None)
+    except BaseException:  # what is not Python's own may answer anything
+        return None
+    return value if kind is None or type(value) is kind else None
 
 
 set_am_send(<PyTypeObject *>Run, <void *>drive)
