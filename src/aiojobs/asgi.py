@@ -39,9 +39,10 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol, TypeVar, Unpack, cast
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, Unpack, cast
 
-from ._asgi import ASGIApp, Receive, Scope, Send
+from . import _asgi
+from ._asgi import Receive, Scope, Send
 from ._asgi_life import STARTUP, Life, Server, refuse
 from ._asgi_request import Exchange
 from ._grace import time_for_jobs
@@ -58,6 +59,9 @@ __all__ = (
     "lifespan",
     "while_connected",
 )
+
+ASGIApp: TypeAlias = _asgi.ASGIApp
+"""An application, or a middleware around one."""
 
 _T = TypeVar("_T")
 

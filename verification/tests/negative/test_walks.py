@@ -15,7 +15,7 @@ WALKS = 400
 def only_walks(monkeypatch):
     """The tier has some walks, in this process, and nothing else."""
     monkeypatch.setattr(
-        fuzz, "_walk_portions", lambda *_, **__: fuzz.search(own(), range(fuzz.SEED, fuzz.SEED + WALKS))
+        fuzz, "walk_portions", lambda *_, **__: fuzz.search(own(), range(fuzz.SEED, fuzz.SEED + WALKS))
     )
     monkeypatch.setattr(fuzz, "_run_machines", lambda *_: {})
     monkeypatch.setattr(fuzz, "_run_live", lambda *_: {})

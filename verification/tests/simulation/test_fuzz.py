@@ -253,7 +253,7 @@ def broken(tmp_path, monkeypatch):
         "EXC-2": Finding(scope, (*events, WIND_UP, WIND_UP), "EXC-2", ""),
         "EXC-1": Finding(scope, events, "EXC-1", ""),
     }
-    monkeypatch.setattr(fuzz, "_walk_portions", lambda *_, **__: Walked(1, 3, findings=dict(findings)))
+    monkeypatch.setattr(fuzz, "walk_portions", lambda *_, **__: Walked(1, 3, findings=dict(findings)))
     monkeypatch.setitem(fuzz._TIERS, "smoke", fuzz._Tier(walks=1, examples=1, steps=2, live=0))
 
 
