@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ._validate import check_seconds
+
 __all__ = ("time_for_jobs",)
 
 
@@ -14,8 +16,8 @@ def time_for_jobs(grace: float, reserve: float, close_timeout: float | None) -> 
         TypeError: `grace` or `reserve` is no number.
         ValueError: one of them makes no sense, or nothing is left.
     """
-    _check_seconds("grace", grace)
-    _check_seconds("reserve", reserve)
+    check_seconds("grace", grace)
+    check_seconds("reserve", reserve)
     left = grace - reserve - (math.inf if close_timeout is None else close_timeout)
     if not left >= 0:
         raise ValueError(
@@ -23,10 +25,3 @@ def time_for_jobs(grace: float, reserve: float, close_timeout: float | None) -> 
             f"got {grace!r}: no time is left to finish a job"
         )
     return left
-
-
-def _check_seconds(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number of seconds, got {value!r}")
-    if not value >= 0:
-        raise ValueError(f"{name} must be zero or more seconds, got {value!r}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from types import CoroutineType
 from typing import Any, cast
@@ -22,6 +23,7 @@ __all__ = (
     "check_flag",
     "check_function",
     "check_name",
+    "check_seconds",
     "functions",
     "seconds",
 )
@@ -41,19 +43,31 @@ def check_count(argument: str, value: object, *, least: int, none_means: str | N
         raise ValueError(f"{argument} must be at least {least}{or_none}, got {shown(value)}")
 
 
+def check_seconds(
+    argument: str,
+    value: object,
+    *,
+    more_than_zero: bool = False,
+    finite: bool = False,
+    none_means: str | None = None,
+) -> None:
+    """A number of seconds, zero or more; None too, if it has a meaning."""
+    if value is None and none_means is not None:
+        return
+    or_none = f", or None for {none_means}" if none_means is not None else ""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{argument} must be a number of seconds{or_none}, got {shown(value)}")
+    is_less = not value > 0 if more_than_zero else not value >= 0
+    if is_less or (finite and value == math.inf):
+        least = "more than zero" if more_than_zero else "zero or more"
+        raise ValueError(f"{argument} must be {least} seconds{or_none}, got {shown(value)}")
+
+
 def seconds(argument: str, value: object) -> float | None:
     """A duration in seconds, zero or more; None for no deadline, which is also what a lifetime means."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(
-            f"{argument} must be a number of seconds, or None for no deadline, got {shown(value)}"
-        )
-    if not value >= 0:
-        raise ValueError(
-            f"{argument} must be zero or more seconds, or None for no deadline, got {shown(value)}"
-        )
-    return None if value > _LIFETIME else value
+    check_seconds(argument, value, none_means="no deadline")
+    within = cast("float | None", value)
+    return None if within is None or within > _LIFETIME else within
 
 
 def check_function(argument: str, value: object, *, or_none: bool = False) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NoReturn, TypeAlias, TypeVar
 
-from ._validate import check_count
+from ._validate import check_count, check_seconds
 
 __all__ = ("every", "supervise")
 
@@ -51,8 +51,8 @@ async def every(
         BaseException: what `function` raises.
     """
     _check_call(function)
-    _check_seconds("seconds", seconds, more_than_zero=True)
-    _check_seconds("first", first)
+    check_seconds("seconds", seconds, more_than_zero=True, finite=True)
+    check_seconds("first", first, finite=True)
     late = _delays(jitter)
     loop = asyncio.get_running_loop()
     origin, turn = loop.time() + first, 0
@@ -89,7 +89,7 @@ async def supervise(
     if most is not None:
         check_count("most", most, least=0, none_means="no limit")
     if within is not None:
-        _check_seconds("within", within, more_than_zero=True)
+        check_seconds("within", within, more_than_zero=True, finite=True)
     budget, pause = _Budget(most, within), _pauses(backoff)
     while True:
         try:
@@ -143,26 +143,17 @@ def _name(function: object) -> str:
 def _delays(jitter: _Delay) -> Callable[[], float]:
     if callable(jitter):
         return jitter
-    _check_seconds("jitter", jitter)
+    check_seconds("jitter", jitter, finite=True)
     return partial(random.uniform, 0.0, jitter)  # it is not for secrets
 
 
 def _pauses(backoff: _Backoff) -> Callable[[int], float]:
     if callable(backoff):
         return backoff
-    _check_seconds("backoff", backoff)
+    check_seconds("backoff", backoff, finite=True)
     return lambda _number: backoff
 
 
 def _check_call(function: object) -> None:
     if not callable(function):
         raise TypeError(f"function must be callable, got {function!r}")
-
-
-def _check_seconds(argument: str, value: object, *, more_than_zero: bool = False) -> None:
-    """A finite number of seconds."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{argument} must be a number of seconds, got {value!r}")
-    least = "more than zero" if more_than_zero else "zero or more"
-    if not 0 <= value < math.inf or (more_than_zero and not value):
-        raise ValueError(f"{argument} must be {least} seconds, got {value!r}")
