@@ -85,16 +85,21 @@ def test_every_situation_is_asked_for_by_a_configuration():
     assert written == {rule for rule in asked if rule.startswith("Never_")}
 
 
-@pytest.mark.slow
-def test_a_seeded_fault_is_found_by_the_rule_that_it_breaks_and_its_story_can_be_followed(toolbox):
+def followed(fault, toolbox):
+    """What checking a seeded fault comes to, the lines that tell its story, and the steps among them."""
     said = StringIO()
     check = Check(SPEC, MANIFEST, tier="smoke", out=said, partial=True, stories=True)
-    check.chosen = [BY_NAME["fault_lifo"]]
+    check.chosen = [BY_NAME[fault]]
     check.run(toolbox)
     assert check.code == PASSED
-    assert check.planted["fault_lifo"].endswith("LIMIT_5 is refuted, in 5 states")
     lines = [line.strip() for line in said.getvalue().splitlines()]
-    steps = [line for line in lines if re.match(r"\d\. ", line)]
+    return check.planted[fault], lines, [line for line in lines if re.match(r"\d\. ", line)]
+
+
+@pytest.mark.slow
+def test_a_seeded_fault_is_found_by_the_rule_that_it_breaks_and_its_story_can_be_followed(toolbox):
+    found, lines, steps = followed("fault_lifo", toolbox)
+    assert found.endswith("LIMIT_5 is refuted, in 5 states")
     assert [line.split()[1] for line in steps] == [
         "spawn_start",
         "spawn_queue",
@@ -108,14 +113,8 @@ def test_a_seeded_fault_is_found_by_the_rule_that_it_breaks_and_its_story_can_be
 
 @pytest.mark.slow
 def test_a_seeded_fault_of_lanes_is_found_by_the_rule_that_it_breaks_and_its_story_can_be_followed(toolbox):
-    said = StringIO()
-    check = Check(SPEC, MANIFEST, tier="smoke", out=said, partial=True, stories=True)
-    check.chosen = [BY_NAME["fault_lanes_turn_after_turn"]]
-    check.run(toolbox)
-    assert check.code == PASSED
-    assert check.planted["fault_lanes_turn_after_turn"].endswith("LANE_1_Step is refuted, in 6 states")
-    lines = [line.strip() for line in said.getvalue().splitlines()]
-    steps = [line for line in lines if re.match(r"\d\. ", line)]
+    found, lines, steps = followed("fault_lanes_turn_after_turn", toolbox)
+    assert found.endswith("LANE_1_Step is refuted, in 6 states")
     assert [step.split()[1] for step in steps] == ["enter", "enter", "enter", "hand_over", "hand_over"]
     assert "piece 3: state waiting → running" in steps[4]
     assert "key 2: waiting ⟨3⟩ → ⟨⟩, entered 1 → 2" in steps[4]
