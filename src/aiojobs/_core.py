@@ -188,6 +188,7 @@ class Core(Owner):
         is_special = self.is_special or context is not None
         if is_special:
             self._check_moment(coro)
+        # As `new_job` does: a call less, at every job.
         job: Job[_T] = JobState.__new__(Job)  # pyright: ignore[reportUnknownVariableType]
         job.accept(coro, self, name, context)
         verdict = self.admission.offer(False)
@@ -306,6 +307,7 @@ class Core(Owner):
         self._tell_of_offer(job)
 
     def _tell_of_offer(self, job: Job[Any]) -> None:
+        """A new job that is noted already: tell of it, and who spawned it."""
         self.reporting.remember_caller(job)
         self.told()
 

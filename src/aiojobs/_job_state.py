@@ -53,7 +53,10 @@ FOR_THE_OWNER: Final = (
 
 
 class Owner:
-    """Whoever runs a job, as far as the job knows: what it asks for, and what `_core` answers."""
+    """Whoever runs a job, as far as the job knows: what it asks for, and what `_core` answers.
+
+    A class to inherit from and no protocol, so that the compiled build calls what stands in for it without a look-up.
+    """
 
     __slots__ = ("bound", "callbacks", "close_within", "untold")
 

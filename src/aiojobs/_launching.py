@@ -165,10 +165,9 @@ class Launching(Starter):
         if end is not None:
             core.bound.call_out("exception of a task", failure_of, job.task)  # it is received here
             if job.owner is not None and not (end[1] is _RAISED and end[2][0] is exc):
+                # The factory failed when the coroutine had ended already.
                 event, outcome, result = end
-                core.ended(
-                    job, event, outcome, result
-                )  # the factory failed when the coroutine had ended already
+                core.ended(job, event, outcome, result)
         try:
             return failure
         finally:
