@@ -1,6 +1,6 @@
 """Processes of this machine, and what is said of a cluster where there is none.
 
-What a cluster does is tested on one: tests/compat/dask_cluster.
+What a cluster does is tested on one: tests/compat/many_machines.
 """
 
 import contextlib
@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,6 +93,18 @@ def test_the_identity_is_that_of_the_files(tmp_path, monkeypatch):
     assert first["commit"] != "unknown"
     monkeypatch.setattr(pools, "find_repository", lambda: None)
     assert identity()["commit"] == "unknown"
+    pools.identity.cache_clear()
+
+
+@pytest.mark.parametrize("file", ["_run.py", "_run.pyx", "_run.pxd"])
+def test_the_identity_knows_what_either_build_is_made_from(file, tmp_path, monkeypatch):
+    library = SimpleNamespace(__file__=str(tmp_path / "__init__.py"), __build__="pure")
+    monkeypatch.setattr(pools, "aiojobs", library)
+    pools.identity.cache_clear()
+    before = pools.identity()
+    (tmp_path / file).write_text("changed")
+    pools.identity.cache_clear()
+    assert [word.split()[0] for word in pools.differences(before, pools.identity())] == ["code"]
     pools.identity.cache_clear()
 
 

@@ -191,17 +191,18 @@ def identity() -> dict[str, str]:
     return {
         "commit": "unknown" if root is None else commit(root),
         "specification": _digest([find_spec()], "*"),
-        "code": _digest(packages, "*.py"),  # with what is not committed
+        "code": _digest(packages, "*.py", "*.pyx", "*.pxd"),  # with what is not committed
         "build": aiojobs.__build__,
         "Python": platform.python_version(),
     }
 
 
-def _digest(folders: Iterable[Path], files: str) -> str:
+def _digest(folders: Iterable[Path], *patterns: str) -> str:
     """One digest over names and contents."""
     total = hashlib.sha256()
     for folder in folders:
-        for path in sorted(path for path in folder.rglob(files) if path.is_file()):
+        found = {path for pattern in patterns for path in folder.rglob(pattern) if path.is_file()}
+        for path in sorted(found):
             total.update(path.relative_to(folder).as_posix().encode() + b"\0")
             total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()[:16]
