@@ -128,6 +128,11 @@ class Following:
         self._task_ended(job, job.task)
         return True
 
+    def has_only_task(self, job: Job[Any]) -> bool:
+        """Whether the coroutine of a job has ended, and its task has not been seen to."""
+        followed = self.jobs.get(job)
+        return followed is not None and followed.end is not None
+
     def has_ended_unseen(self, job: Job[Any]) -> bool:
         """Whether `see_end` would find that a job has ended, as far as nobody need be asked for that."""
         followed = self.jobs.get(job)

@@ -65,6 +65,10 @@ class Tasks(Protocol):
         """Take notice of the end of a task that has not told of it yet; whether there was one."""
         ...
 
+    def has_only_task(self, job: Job[Any]) -> bool:
+        """Whether the coroutine of a job has ended, and its task has not been seen to."""
+        ...
+
     def has_ended_unseen(self, job: Job[Any]) -> bool:
         """Whether `see_end` would find that, as far as nobody need be asked for it."""
         ...

@@ -45,7 +45,8 @@ class Timing:
         failure = TimeoutError(f"{shown(job)} did not end within {terms.timeout} s")
         if job.owner is None or not job.fire(_EXPIRE):
             return
-        terms.failure = failure
+        if not core.tasks.has_only_task(job):
+            terms.failure = failure  # else the coroutine had ended in time, however its task goes on
         core.told()
         core.tasks.stop(job)
         # As when a scheduler closes: the time allowed begins when the cancellation has been thrown.

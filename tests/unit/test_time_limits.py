@@ -22,6 +22,10 @@ async def slow_to_stop(coro):
         await asyncio.sleep(2)
 
 
+async def stops_itself():
+    raise asyncio.CancelledError
+
+
 async def test_a_job_whose_time_is_over_is_asked_once_and_its_waiter_gets_a_timeout_error():
     scheduler, body, loop = Scheduler(), Body(), asyncio.get_running_loop()
     job = await scheduler.spawn(body.run(), "slow", timeout=3)
@@ -249,6 +253,23 @@ def test_an_end_that_was_not_seen_when_a_timer_fires_is_the_end(steps, moment):
     steps.settle()
     assert job.outcome == "raised"
     assert handler.messages == ["Job processing failed"]
+
+
+async def test_a_coroutine_that_was_cancelled_in_time_has_not_timed_out_with_its_task():
+    async def lingers(coro):
+        try:
+            return await coro
+        finally:
+            await asyncio.sleep(2)
+
+    handler, loop = Recorder(), asyncio.get_running_loop()
+    loop.set_task_factory(lambda loop, coro, **options: asyncio.Task(lingers(coro), loop=loop, **options))
+    scheduler = Scheduler(exception_handler=handler)
+    job = await scheduler.spawn(stops_itself(), timeout=1)
+    with pytest.raises(asyncio.CancelledError):
+        await job.wait()
+    assert (loop.time(), job.outcome, job.cancelled()) == (1, "cancelled", True)
+    assert handler.messages == []
 
 
 @pytest.mark.parametrize("seconds", [float("inf"), 1e12])

@@ -120,9 +120,10 @@ def _body(body: Body, world: World) -> tuple[Any, ...]:
 def _terms(body: Body, world: World) -> tuple[Any, ...]:
     """What was agreed about a job, and how much of its time has gone by."""
     if body.fate is not None or not body.is_timed:
-        return (body.terms, body.expired_at is not None)
+        return (body.terms, body.expired_at is not None, body.in_time)
     return (
         body.terms,
+        body.in_time,
         *[_since(at, world) for at in (body.started_at, body.began_at, body.expired_at, body.told_at)],
     )
 

@@ -93,6 +93,8 @@ class Body:
     """When its job was given a slot."""
     expired_at: float | None = None
     """When its time was over, nobody having asked it to stop before."""
+    in_time = False
+    """It had ended when its time was over, and only its task went on."""
     told_at: float | None = None
     """When the loop was first quiet after that: it has been told to stop."""
     receivers = 0
@@ -197,7 +199,8 @@ class Body:
         """
         carrier = self.carrier
         fate = self.ended if carrier is None else carrier.fate(self.ended)
-        return "timed_out" if fate == "cancelled" and self.expired_at is not None else fate
+        is_late = self.expired_at is not None and not self.in_time
+        return "timed_out" if fate == "cancelled" and is_late else fate
 
     @property
     def fails(self) -> bool:
