@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import pytest
 
-from aiojobs.testing import VirtualLoop
+from aiojobs import Scheduler
+from aiojobs.testing import VirtualLoop, run, settle
 from aiojobs.testing import _fingerprint as subject
 from aiojobs.testing._fingerprint import Fingerprints, Unseen
 from aiojobs.testing._run import StoryLoop
@@ -615,3 +616,20 @@ def test_what_changes_from_run_to_run_is_never_merged_away():
     other = Search(without, 0)
     assert other.look(60, None) is None
     assert other.runs < search.runs
+
+
+def test_what_the_task_of_a_job_runs_is_seen_into():
+    async def waits(value):
+        await asyncio.Event().wait()
+        return value
+
+    async def content_of_a_job(value):
+        async with Scheduler() as scheduler:
+            await scheduler.spawn(waits(value), "the job")
+            await settle()
+            (task,) = (task for task in asyncio.all_tasks() if task.get_name() == "the job")
+            found = content(task.get_coro())
+            await scheduler.close()
+            return found
+
+    assert run(content_of_a_job(1)) == run(content_of_a_job(1)) != run(content_of_a_job(2))

@@ -240,7 +240,7 @@ class _Takers(dict[type, _Taker]):
         for kinds, taker in _KNOWN:
             if issubclass(kind, kinds):
                 return taker if kind in _each(kinds) else self._of_subclass(kind, taker)
-        if kind.__name__ in _REFERENTS_ARE_ALL and kind.__module__ in {"builtins", "_asyncio"}:
+        if kind.__name__ in _REFERENTS_ARE_ALL and kind.__module__ in _OF_C:
             return _of_referents
         self._fingerprints.learn_class(kind)
         return self._of_class_in_c(kind) if _hides_something(kind) else self._of_attributes(kind)
@@ -494,7 +494,9 @@ _REFERENTS_ARE_ALL: Final = frozenset(
         "async_generator_athrow",
     }
     | {"coroutine_wrapper", "dict_items", "dict_keys", "dict_values", "mappingproxy", "anext_awaitable"}
+    | {"Run"}  # of the compiled build: between two steps its flags say no more than what it refers to
 )
+_OF_C: Final = frozenset({"builtins", "_asyncio", "aiojobs._run"})
 
 _KNOWN: Final[tuple[tuple[Any, _Taker], ...]] = (
     (asyncio.Task, _of_task),
