@@ -121,7 +121,7 @@ class Following:
     def see_end(self, job: Job[Any]) -> bool:
         """Take notice of the end of a task that has not told of it yet; whether there was one."""
         followed = self.jobs.get(job)
-        if followed is None or followed.run is None or followed.end is None:
+        if followed is None or followed.run is None:
             return False
         if not self._core.bound.call_out("a task", is_done, job.task):
             return False
@@ -134,7 +134,7 @@ class Following:
         return followed is not None and followed.end is not None
 
     def has_ended_unseen(self, job: Job[Any]) -> bool:
-        """Whether `see_end` would find that a job has ended, as far as nobody need be asked for that."""
+        """Whether `see_end` would find that a job and its coroutine have ended, as far as nobody need be asked."""
         followed = self.jobs.get(job)
         if followed is None or followed.run is None or followed.end is None:
             return False

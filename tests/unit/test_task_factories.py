@@ -468,6 +468,31 @@ async def test_a_close_while_the_task_lingers_stops_that_and_the_result_stays(ma
     assert following.result() == "next"
 
 
+@pytest.mark.requirement("START-3", "SHUT-2")
+def test_a_task_that_ends_before_its_coroutine_begins_as_the_time_runs_out_is_not_late(steps):
+    handler, gate = Recorder(), steps.create_future()
+
+    async def never_begins(coro):
+        try:
+            await forever()
+        finally:
+            await gate
+
+    steps.set_task_factory(
+        factories.for_jobs(lambda loop, coro, **given: asyncio.Task(never_begins(coro), loop=loop, **given))
+    )
+    scheduler, body = Scheduler(close_timeout=1, exception_handler=handler), Body()
+    job = steps.run(scheduler.spawn(body.run()))
+    steps.settle()
+    closing = steps.create_task(scheduler.close())
+    steps.settle()
+    gate.set_result(None)
+    steps.advance(1)
+    steps.settle()
+    assert closing.done()
+    assert (job.outcome, body.log, handler.messages) == ("cancelled", [], [])
+
+
 @pytest.mark.requirement("START-3", "BOOK-3")
 async def test_a_coroutine_that_outlives_its_jobs_task_belongs_to_whoever_runs_it(making):
     body, inner = Body(), []
