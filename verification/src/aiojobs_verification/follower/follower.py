@@ -74,6 +74,8 @@ class _Raise:
     """How many blocked calls have moved up."""
     gone: int = 0
     """How many were passed over."""
+    called: tuple[str, ...] = ()
+    """Whose calls, which can't block, were made before anything else was told."""
 
 
 class Follower:
@@ -174,9 +176,17 @@ class Follower:
 
     def call(self, name: str, *, may_block: bool = True) -> None:
         """A call of ``spawn``, or of ``spawn_nowait`` if it can't block, is made for a job of this name."""
+        if self.raise_ is not None and not may_block:
+            # It may be foreign code's, which is called while the limit is set, and before that is told.
+            self.raise_.called += (name,)
+            return
         self._hear(name)
         self._demand_all_told()
         self.calls.call(name, self.counters, may_block=may_block)
+
+    def is_under_way(self, name: str) -> bool:
+        """Whether this call was made and not yet answered."""
+        return self.calls.is_under_way(name) or (self.raise_ is not None and name in self.raise_.called)
 
     def returned(self, name: str) -> None:
         """A call that is under way returns."""
@@ -291,6 +301,8 @@ class Follower:
             refuse("limit raised", f"{expected}, not {raised.started} and {raised.admitted}")
         self.counters.choose(raised.limit)
         self.jobs.compare(self.counters.state)
+        for name in raised.called:
+            self.calls.call(name, self.counters, may_block=False)
 
     # --- Jobs --------------------------------------------------------------------------------------
 

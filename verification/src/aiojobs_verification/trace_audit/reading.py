@@ -129,7 +129,7 @@ class TraceReader:
             raise malformed("line", "the keys of a call and no others, and a name")
         if not self.header.calls:
             raise malformed("calls", "no calls, as the header says")
-        under_way = self.follower.calls.is_under_way(name)
+        under_way = self.follower.is_under_way(name)
         if event == "call" and not under_way:
             self.follower.call(name)
         elif event == "return" and under_way:

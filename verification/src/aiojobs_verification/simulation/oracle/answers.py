@@ -243,7 +243,8 @@ class Answers(Strangers):
 
     # Reports to the exception handler.
 
-    def _on_report(self, context: dict[str, Any]) -> None:
+    def _on_report(self, context: dict[str, Any], heard_at: float | None = None) -> None:
+        """Of a report of the scheduler's; `heard_at` if it was the loop that was told, whose words are no facts."""
         self.handled += 1
         error, message = context.get("exception"), context.get("message")
         self.demand(
@@ -260,7 +261,7 @@ class Answers(Strangers):
         if body is not None:
             self._on_failure(body, context)
         elif "timed out" in str(message):
-            self._on_late(context)
+            self._on_late(context, heard_at)
         else:
             raise Violation("EXC-1", f"the handler hears {message!r} of {error!r}, which no job raised")
 
@@ -298,13 +299,14 @@ class Answers(Strangers):
             named = self.world.body_of(context["job"]) is body
             self.demand(named, "EXC-2", f"the failure of {body.name} is reported of {context['job']!r}")
 
-    def _on_late(self, context: dict[str, Any]) -> None:
+    def _on_late(self, context: dict[str, Any], heard_at: float | None) -> None:
         body = self._late_body(context)
         body.late_reports += 1
         requirement = "SHUT-2" if body.expired_at is None else "SPAWN-6"
         self.demand(body.late_reports == 1, requirement, f"{body.name} is reported twice as late")
         # In real time it may have ended between the report and now.
-        runs = body.fate is None or (body.carrier is None and not self._has_ended(body))
+        had_ended = self._has_ended(body) and (heard_at is None or body.ended_at <= heard_at)
+        runs = body.fate is None or (body.carrier is None and not had_ended)
         self.demand(runs, requirement, f"{body.name} is reported as late, and it {how(body)}")
         self.demand(
             self._close_deadline_has_come() or self._is_overdue(body),
@@ -324,7 +326,7 @@ class Answers(Strangers):
     def _check_complaints(self) -> None:
         world = self.world
         while self._complaints < len(world.complaints):
-            context = world.complaints[self._complaints]
+            context, heard_at = world.complaints[self._complaints], world.complained_at[self._complaints]
             self._complaints += 1
             error = context.get("exception")
             if error is not None and type(error).__name__ == "HandlerFailure":
@@ -336,7 +338,7 @@ class Answers(Strangers):
                     "the loop hears of more failures of the handler than there were",
                 )
             elif world.scope.handler == "loop" and "job" in context:
-                self._on_report(context)
+                self._on_report(context, heard_at)
             elif self._tell_stranger(error):
                 continue
             elif not self._passed_over(error):

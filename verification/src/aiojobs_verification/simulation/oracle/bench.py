@@ -108,6 +108,8 @@ class Bench:
     def is_drained(self) -> bool:
         """Nothing is left that draining waits for: no such job, nobody who is blocked with one."""
         world = self.world
+        for body in world.bodies:
+            body.look()
         left = any(body.is_drained and (body.lives or self._waits(body)) for body in world.bodies)
         return not left and not self.blocked()
 

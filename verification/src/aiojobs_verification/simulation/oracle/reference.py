@@ -109,7 +109,7 @@ class Reference:
 
     def turned_away(self, body: Body, error: BaseException | None) -> None:
         """A spawn has raised: it was refused on the spot, or was blocked and gave up, or its job was withdrawn."""
-        if self._follower.calls.is_under_way(body.name):
+        if self._follower.is_under_way(body.name):
             self._follower.raised(body.name, type(error).__name__)
 
     def record(self, body: Body | None, event: str, source: str | None, dest: str) -> None:

@@ -79,7 +79,7 @@ async def _walk(
     events: list[Event] = []
     with World(scope, package, loop) as world:
         world.oracle.grace, world.oracle.coarse = _GRACE, _COARSE
-        loop.set_exception_handler(lambda _, context: world.complaints.append(context))
+        loop.set_exception_handler(lambda _, context: world.complain(context))
         try:
             for _ in range(40):
                 event = choose(chance, [("turn",), ("tick",), *world.enabled()])

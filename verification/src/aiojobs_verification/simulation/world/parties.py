@@ -142,13 +142,13 @@ def _ask_by_hand(world: World, kind: str, body: Body | None, asking: Any) -> boo
         asking.send(None)
     except StopIteration:
         pass
-    except RuntimeError as error:  # from inside a job (WAIT-4): nothing was asked
-        world.suspect(f"{kind}, asked by foreign code,", error)
-        world.by_hand.remove(call)
     except BaseException as error:
         error.__context__ = None  # what was handled where this is called from
-        if body is not None and body.caused(error):
+        if body is not None and world.seen_as_ended(body) and body.caused(error):
             body.receivers += 1  # what the job came to is the answer, whatever it is
+        elif isinstance(error, RuntimeError):  # from inside a job (WAIT-4): nothing was asked
+            world.suspect(f"{kind}, asked by foreign code,", error)
+            world.by_hand.remove(call)
         elif not isinstance(error, Exception):
             raise
         else:
@@ -496,5 +496,5 @@ class Environment:
         self.act("callback")
 
     def _report(self, context: dict[str, Any]) -> None:
-        self.world.complaints.append(context)
+        self.world.complain(context)
         self.act("reports")

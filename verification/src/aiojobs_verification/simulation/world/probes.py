@@ -218,10 +218,9 @@ class Body:
 
     def caused(self, error: object) -> bool:
         """Whether this is what its job fails with."""
-        if self.fate == "timed_out":
-            return (
-                type(error) is TimeoutError and error is self.entry.exception()
-            )  # its words are the library's
+        if self.fate == "timed_out":  # its words are the library's, which may not have seen the end yet
+            job = self.entry
+            return type(error) is TimeoutError and job.outcome is not None and error is job.exception()
         carrier = self.carrier
         return error is self.error if carrier is None or self.ended == "raised" else carrier.caused(error)
 

@@ -110,6 +110,8 @@ class World:
         """What was noted, in the order in which it happened."""
         self.complaints: list[dict[str, Any]] = []
         """What reached the exception handler of the loop."""
+        self.complained_at: list[float] = []
+        """When each of them did."""
         self.crashes: list[tuple[str, BaseException]] = []
         """Errors that the library can't have meant, and where they came out of it."""
         self.warnings: list[warnings.WarningMessage] = []
@@ -131,7 +133,7 @@ class World:
         self.warnings.clear()
         _unraisable.clear()
         if self.virtual is not None:
-            self.virtual.set_exception_handler(lambda _, context: self.complaints.append(context))
+            self.virtual.set_exception_handler(lambda _, context: self.complain(context))
             self._entered = self.virtual.entered()
             self._entered.__enter__()
         assert self.loop is not None
@@ -175,6 +177,11 @@ class World:
         self.facts.append((kind, *things))
         if self.refinement is not None:
             self.refinement.projection.heard(kind, things)
+
+    def complain(self, context: dict[str, Any]) -> None:
+        """The exception handler of the loop hears of this."""
+        self.complaints.append(context)
+        self.complained_at.append(self.now())
 
     def suspect(self, what: str, error: BaseException) -> None:
         """Keep an error if the library can't have meant it: whatever follows from that speaks for no promise."""
