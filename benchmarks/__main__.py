@@ -3,7 +3,7 @@
 run      measure, and write build/bench/bench.md, bench.json and the pictures: what `make bench` does
 compare  source trees of this package side by side: --tree base=/tmp/clone/src --tree new=src
 calls    which functions a job goes through, and how often: --only spawn-and-drain
-instructions  how many machine instructions a job takes: --only spawn-and-drain --tree new=src
+instructions  how many machine instructions a job takes, or the import: --only spawn-and-drain --tree new=src
 report   the tables and pictures once more, from a bench.json
 guarantees  what each guarantee costs: the library without one of them, beside the library as it is
 publish  a run, or what guarantees cost, into docs/explanation/performance.md, README.md and the pictures
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     _add_run(commands.add_parser("run", help="measure, and write the report"))
     _add_compare(commands.add_parser("compare", help="source trees of this package side by side"))
     _add_calls(commands.add_parser("calls", help="which functions a job goes through, and how often"))
-    _add_instructions(commands.add_parser("instructions", help="how many instructions a job takes"))
+    _add_instructions(commands.add_parser("instructions", help="what a job, or the import, takes of them"))
     _add_guarantees(commands.add_parser("guarantees", help="what each guarantee costs"))
     for name, function in (("report", _report), ("publish", _publish)):
         again = commands.add_parser(name, help=f"{name} a run that is in a file")
@@ -196,12 +196,20 @@ def _instructions(asked: argparse.Namespace) -> int:
     if (reason := instructions.missing()) is not None:
         print(reason, file=sys.stderr)
         return 77
+    if asked.beside and instructions.IMPORT in asked.only:
+        print("The import is counted of source trees alone: name them with --tree", file=sys.stderr)
+        return 2
     contestants = [*asked.tree, *(Contestant(name, name) for name in asked.beside)]
     for workload in asked.only:
         for one in contestants:
-            count = instructions.for_each_job(one, workload, asked.python)
-            print(f"{workload}, {one.label}: {count:,} instructions for each job", flush=True)
+            print(f"{workload}, {one.label}: {_count(one, workload, asked.python)}", flush=True)
     return 0
+
+
+def _count(one: Contestant, workload: str, python: str) -> str:
+    if workload == instructions.IMPORT:
+        return f"{instructions.of_import(one, python):,} instructions"
+    return f"{instructions.for_each_job(one, workload, python):,} instructions for each job"
 
 
 def _guarantees(asked: argparse.Namespace) -> int:

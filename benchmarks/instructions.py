@@ -1,9 +1,10 @@
-"""The machine instructions of a job: a measurement without noise, for changes of the hot path.
+"""The machine instructions of a job, and of the import: measurements without noise, for changes of the hot path.
 
 Rules of this file: valgrind counts, and is needed; it is not on the package index. A whole process is counted
 with few jobs and with many, without the collector and with hashes fixed, and the difference is shared among
-the jobs in between. What is the same in both - the interpreter's start, imports - falls out. A first process,
-which is not counted, leaves behind what Python compiles: else the one with few jobs would do that.
+the jobs in between. What is the same in both - the interpreter's start, imports - falls out. The import is the
+difference between a process that imports asyncio and one that imports this package too. A first process, which
+is not counted, leaves behind what Python compiles: else the one that comes first would do that.
 
 Instructions are not time: one that waits for memory counts as much as one that does not. `compare` measures
 time.
@@ -28,8 +29,10 @@ from .rounds import Contestant
 from .worker import run_once
 from .workloads import WORKLOADS
 
-__all__ = ["MANY", "for_each_job", "missing"]
+__all__ = ["IMPORT", "MANY", "for_each_job", "missing", "of_import"]
 
+IMPORT: Final = "import beside asyncio"
+"""The workload that is no job."""
 _FEW, MANY = 1_000, 3_000
 _VALGRIND: Final = ("valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}")
 
@@ -45,27 +48,46 @@ def for_each_job(contestant: Contestant, workload: str, python: str) -> int:
     Raises:
         RuntimeError: the process failed; the message is what it said.
     """
-    _run([], contestant, workload, _FEW, python)
-    few, many = (_counted(contestant, workload, size, python) for size in (_FEW, MANY))
-    return (many - few) // (MANY - _FEW)
+    few, many = (_program(contestant, workload, size) for size in (_FEW, MANY))
+    return _difference(contestant, python, few, many) // (MANY - _FEW)
 
 
-def _counted(contestant: Contestant, workload: str, size: int, python: str) -> int:
-    said = _run(_VALGRIND, contestant, workload, size, python)
+def of_import(tree: Contestant, python: str) -> int:
+    """The instructions that it takes to import a tree where asyncio has been imported.
+
+    Raises:
+        RuntimeError: as above.
+    """
+    return _difference(tree, python, ["-c", "import asyncio"], ["-c", "import asyncio, aiojobs"])
+
+
+def _program(contestant: Contestant, workload: str, size: int) -> list[str]:
+    order = json.dumps({"contender": contestant.kind, "workload": workload, "size": size})
+    return ["-m", "benchmarks.instructions", order]
+
+
+def _difference(contestant: Contestant, python: str, less: Sequence[str], more: Sequence[str]) -> int:
+    _run([python, *more], contestant)
+    counts = [_counted([python, *program], contestant) for program in (less, more)]
+    return counts[1] - counts[0]
+
+
+def _counted(command: Sequence[str], contestant: Contestant) -> int:
+    said = _run([*_VALGRIND, *command], contestant)
     found = re.search(r"Collected : (\d+)", said)
     if found is None:
         raise RuntimeError(said)
     return int(found[1])
 
 
-def _run(under: Sequence[str], contestant: Contestant, workload: str, size: int, python: str) -> str:
-    """What a process with so many jobs said on standard error."""
-    order = json.dumps({"contender": contestant.kind, "workload": workload, "size": size})
+def _run(command: Sequence[str], contestant: Contestant) -> str:
+    """What a process said on standard error; it may keep what Python compiles."""
     paths = [path for path in (contestant.path, str(ROOT)) if path]
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.run(
-        [*under, python, "-m", "benchmarks.instructions", order],
+        command,
         cwd=ROOT,
-        env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(paths)},
+        env=kept | {"PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
         check=False,

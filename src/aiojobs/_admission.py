@@ -34,9 +34,14 @@ What is deliberately not here
 
 from __future__ import annotations
 
-from enum import Enum
+from typing import TYPE_CHECKING
 
 from ._lifecycle import PHASES, Phase, PhaseEvent
+
+if TYPE_CHECKING:
+    from enum import Enum
+else:
+    Enum = object  # answers are compared, by identity, and nothing else; an enumeration is much to import
 
 __all__ = ("Admission", "Next", "Verdict")
 

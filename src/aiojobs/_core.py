@@ -41,7 +41,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from contextvars import Context, copy_context
 from types import CoroutineType
-from typing import Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from . import _validate
 from ._admission import Admission, Next, Verdict
@@ -54,11 +54,14 @@ from ._job import Job
 from ._job_state import Caller, JobState, Owner
 from ._lifecycle import Event, Outcome, PhaseEvent, State
 from ._ownership import claim, foreign, qualified_name, release
-from ._parts import Clock, Failure, Line, Starter, Tasks
+from ._parts import Failure, Starter
 from ._queue import Queue
 from ._reporting import Reporting
 from ._tasks import is_within
 from ._terms import Terms
+
+if TYPE_CHECKING:
+    from ._parts import Clock, Line, Tasks
 
 __all__ = ("Core",)
 

@@ -1,16 +1,15 @@
-"""The plain, typed data that observers and exception handlers get."""
+"""The plain, typed data that observers and exception handlers get.
 
-from __future__ import annotations
+Annotations are no strings here: to import this file, each of them would be compiled.
+"""
 
 import asyncio
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
+from typing import Any, Final, Literal, NamedTuple, Required, TypeAlias, TypedDict
 
+from ._job import Job
 from ._lifecycle import Event, Phase, PhaseEvent, State
-
-if TYPE_CHECKING:
-    from ._job import Job
 
 __all__ = ("ACCEPT", "ExceptionContext", "Observer", "Record")
 
@@ -36,21 +35,16 @@ class Record(NamedTuple):
     time: float
 
 
-class _AlwaysThere(TypedDict):
-    """The keys that every `ExceptionContext` has: a class of its own tells them apart at run time too."""
-
-    message: str
-    job: Job[Any] | None
-    exception: BaseException
-
-
-class ExceptionContext(_AlwaysThere, total=False):
+class ExceptionContext(TypedDict, total=False):
     """What an exception handler gets (``EXC-2``).
 
     ``message``, ``job`` and ``exception`` are always there. ``job`` is None and ``future`` is there if it
     is about a shielded awaitable. ``source_traceback`` tells where the job was spawned, in debug mode.
     """
 
+    message: Required[str]
+    job: Required[Job[Any] | None]
+    exception: Required[BaseException]
     future: asyncio.Future[Any]
     source_traceback: traceback.StackSummary
 

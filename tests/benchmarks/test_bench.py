@@ -866,6 +866,23 @@ def test_the_instructions_of_one_job_are_the_difference_shared_among_the_jobs_in
     assert capsys.readouterr().out == "spawn and drain, now: 1,000 instructions for each job\n"
 
 
+def test_the_instructions_of_the_import_are_those_that_asyncio_alone_does_not_take(
+    tmp_path, monkeypatch, capsys
+):
+    program = tmp_path / "valgrind"
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in *asyncio,\\ aiojobs) n=7000000 ;; *) n=5000000 ;; esac\necho "Collected : $n" >&2\n',
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    asked = ["instructions", "--only", "import-beside-asyncio", "--tree", f"now={ROOT / 'src'}"]
+    assert main(asked) == 0
+    assert capsys.readouterr().out == "import beside asyncio, now: 2,000,000 instructions\n"
+    assert main([*asked, "--with", "create_task"]) == 2
+    assert "source trees alone" in capsys.readouterr().err
+
+
 def test_what_is_counted_was_compiled_before(tmp_path, monkeypatch):
     _valgrind(tmp_path, ["echo 'Collected : 5000000' >&2", "echo 'Collected : 7000000' >&2"])
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
