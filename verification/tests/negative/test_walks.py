@@ -8,7 +8,7 @@ from aiojobs_verification.simulation.search import walk
 from aiojobs_verification.simulation.world.packages import own
 from aiojobs_verification.simulation.world.world import EVENT_KINDS
 
-WALKS = 400
+WALKS = 1000
 
 
 @pytest.fixture
