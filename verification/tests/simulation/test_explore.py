@@ -6,6 +6,8 @@ import json
 import random
 import re
 import sys
+import types
+from contextlib import suppress
 from multiprocessing import get_start_method
 
 import pytest
@@ -15,7 +17,7 @@ from aiojobs_verification.simulation.search import scopes
 from aiojobs_verification.simulation.search.counterexample import paste, replay, shrink, tell
 from aiojobs_verification.simulation.search.ending import untie
 from aiojobs_verification.simulation.search.explorer import ReplayError, _Explorer, explore
-from aiojobs_verification.simulation.search.fingerprint import fingerprint
+from aiojobs_verification.simulation.search.fingerprint import _of_coroutine, fingerprint
 from aiojobs_verification.simulation.search.scopes import Case, pin, read_cases
 from aiojobs_verification.simulation.search.walk import choose
 from aiojobs_verification.simulation.world.packages import own
@@ -163,6 +165,31 @@ def test_a_fingerprint_tells_states_apart_and_ways_to_them_not():
         assert len({running, waited, _mark(scope, [spawn, turn]), _mark(scope, [spawn])}) == 4
         assert waited != _mark(scope, [spawn, turn, turn, ("wait-for", 0), turn])
         assert waited == _mark(scope, [spawn, turn, ("wait", 0), turn])
+
+
+def test_what_a_function_has_caught_is_no_part_of_the_state_of_its_caller():
+    @types.coroutine
+    def turn():
+        yield
+
+    def look(where):
+        with suppress(KeyError):
+            where["there"]
+
+    async def caller(where, after):
+        look(where)
+        await turn()
+        return after
+
+    nothing_caught, caught = caller({"there": 1}, None), caller({}, None)
+    for coroutine in (nothing_caught, caught):
+        coroutine.send(None)
+    (head, parts), (other_head, other_parts) = _of_coroutine(nothing_caught), _of_coroutine(caught)
+    for coroutine in (nothing_caught, caught):
+        coroutine.close()
+    assert (head, len(parts)) == (other_head, len(other_parts))
+    assert None in parts
+    assert None in other_parts
 
 
 def test_stories_are_told_in_plain_words():

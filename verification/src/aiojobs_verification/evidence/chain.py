@@ -66,7 +66,7 @@ class Step:
     title: str
     command: tuple[str, ...]
     reader: Callable[[findings.Left], Findings]
-    seconds: int = 1800
+    seconds: int = 3600
     """The time budget. What runs out of it is not finished, which is neither a pass nor a failure."""
     kind: str = ""
     """The kind of check it provides; "" if it speaks for no requirement."""
@@ -225,7 +225,7 @@ STEPS: Final = (
     ),
     Step(
         "model", 3, "the model with named jobs: TLC finds each rule kept, and each fault",
-        _own("check", "--json"), findings.document("model"), kind="model", seconds=1800,
+        _own("check", "--json"), findings.document("model"), kind="model",
         extra={tier: ("--tier", tier) for tier in TIERS}, spread=("--workers", CORES),
     ),
     Step(
@@ -270,7 +270,7 @@ STEPS: Final = (
     *_both(
         "fuzzing", 6, "the real scheduler, driven at random and far",
         _owns("fuzz", "--json"), findings.document("fuzz"), needs=("hypothesis", "uvloop"), kind="fuzz",
-        seconds=3600, extra={tier: ("--tier", tier) for tier in TIERS}, spread=("--workers", CORES),
+        extra={tier: ("--tier", tier) for tier in TIERS}, spread=("--workers", CORES),
         failfast=("--failfast",),
     ),
     *_both(

@@ -266,7 +266,16 @@ def _of_coroutine(coroutine: Any) -> tuple[Any, list[Any]]:
     if frame is None:
         return (str(coroutine.__qualname__), "over"), []
     parts = [part for part in gc.get_referents(coroutine) if part is not frame and type(part) not in _CODE]
+    if parts and parts[-1] is None and _is_awaiting(coroutine):
+        # What is awaited comes last. Up to Python 3.12 a None follows it for ever once anything that this
+        # coroutine has called, and that is not compiled, has caught an exception.
+        parts.pop()
     return (str(coroutine.__qualname__), frame.f_lasti), parts
+
+
+def _is_awaiting(coroutine: Any) -> bool:
+    awaited = getattr(coroutine, "cr_await", None)
+    return awaited is not None or getattr(coroutine, "gi_yieldfrom", None) is not None
 
 
 def _of_function(function: Any) -> tuple[Any, list[Any]]:
