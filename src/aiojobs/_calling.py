@@ -39,6 +39,7 @@ __all__ = (
     "is_running",
     "make_room",
     "name_of",
+    "name_of_stock",
     "plain",
     "resolve",
     "schedule",
@@ -196,6 +197,10 @@ def name_of(task: Any) -> str | None:
     get_name = getattr(task, "get_name", None)
     name = None if get_name is None else get_name()
     return name if isinstance(name, str) else None
+
+
+name_of_stock: Final[Callable[[Any], str]] = cast("Any", asyncio.Task.get_name)
+"""The same for a task of asyncio's own kind, which has a name and runs nobody's code to tell it."""
 
 
 def failure_of(task: Any) -> BaseException | None:

@@ -236,9 +236,7 @@ class Closing:
             if core.terms:
                 core.part_with(job)
         # Those that have ended unseen end by that, and not by being asked.
-        asked = dict.fromkeys(
-            job for job in core.slots if not core.has_ended_unseen(job) and job.fire(_CLOSE)
-        )
+        running = {job: not core.has_ended_unseen(job) and job.fire(_CLOSE) for job in core.slots}
         # Whole: from here on it calls out.
         for place, job in blocked:
             core.disown(job)
@@ -248,23 +246,26 @@ class Closing:
             core.say_farewell(job, (coro, None, None, None), None)
         held = coro = None  # as in close_coroutine
         core.told()
-        self._ask_all(asked)
+        self._ask_all(running)
         for job in dropped:
             core.tell(job)
         self._wake(self._drainers)
         self.consider()
 
-    def _ask_all(self, asked: dict[Job[Any], None]) -> None:
-        """Tell everything that runs that it is to stop, and have the time begin when all of it has been told."""
+    def _ask_all(self, running: dict[Job[Any], bool]) -> None:
+        """Tell everything that runs that it is to stop, and have the time begin when all of it has been told.
+
+        `running` says of each job whether it is asked by this, and not before.
+        """
         core = self._core
         if self._is_idle():
             return
-        for job in list(core.slots):
+        for job, is_asked in running.items():
             if job.owner is None:
                 continue  # it was ended by what was called out to
             if job in core.arriving:
                 core.stop_arriving(job)
-            elif not core.see_end(job) and job in asked:
+            elif not core.see_end(job) and is_asked:
                 core.tasks.stop(job)
         bound = core.bound
         for inner in list(self._shields.inners):

@@ -35,7 +35,7 @@ job by position or by hash (``COST-1``). No closing, no shields. No threads: one
 
 from __future__ import annotations
 
-from asyncio import Future, get_running_loop
+from asyncio import Future, Task, get_running_loop
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
@@ -47,7 +47,7 @@ from . import _validate
 from ._admission import Admission, Next, Verdict
 from ._bound_loop import BoundLoop
 from ._callgraph import CALL_GRAPH, unlink
-from ._calling import cancel, close_coro, make_room, name_of, resolve, tell
+from ._calling import cancel, close_coro, make_room, name_of, name_of_stock, resolve, tell
 from ._events import ACCEPT
 from ._exceptions import PendingQueueFull
 from ._job import Job
@@ -419,8 +419,11 @@ class Core(Owner):
             if type(coro) is not CoroutineType:
                 job.coro = qualified_name(coro)
                 release(coro)
-            if job.outcome is not _RETURNED and job.given_name is None and task is not None:
-                job.given_name = self.bound.call_out("get_name of a task", name_of, task)
+            if job.ending is not _RETURNED and job.given_name is None and task is not None:
+                if type(task) is Task:
+                    job.given_name = name_of_stock(task)
+                else:
+                    job.given_name = self.bound.call_out("get_name of a task", name_of, task)
         for departed in gone or ():
             self.disown(departed)
         self.told()

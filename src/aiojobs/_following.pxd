@@ -2,7 +2,7 @@ import cython
 from aiojobs._core cimport Core
 from aiojobs._job_state cimport JobState
 
-cdef object _ACTIVE, _RAISED
+cdef object _ACTIVE, _RAISED, tell
 
 
 @cython.final

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from ._callgraph import CALL_GRAPH, link
-from ._calling import cancel, failure_of, is_a, is_done
+from ._calling import cancel, failure_of, is_a, is_done, tell
 from ._core import Core
 from ._job import Job
 from ._lifecycle import Event, Outcome, State
@@ -150,7 +150,10 @@ class Following:
         if task is None or (followed is not None and followed.run is None):
             return
         if followed is None:
-            self._core.bound.call_out("cancel of a task", cancel, task)
+            try:
+                task.cancel()  # without a call of the gate's own: when a scheduler is closed, for every job
+            except BaseException as exc:  # noqa: BLE001 - what a task waits for may be anybody's
+                tell(self._core.bound.loop, "cancel of a task", exc)
         elif followed.entered:
             self._cancel_followed(job)
         else:

@@ -17,6 +17,8 @@ cdef class Owner:
     cpdef unreceived(self, job)
 
 
+# No method is declared: the table of those that are takes eight bytes of every job, and a call saves two hundred
+# instructions.
 cdef class JobState(Node):
     cdef public object current
     cdef public object ending
@@ -27,8 +29,3 @@ cdef class JobState(Node):
     cdef public Owner owner
     cdef public object given_name
     cdef public dict waiters
-
-    cpdef accept(self, coro, Owner owner, name, context)
-    cpdef bint fire(self, event) except -1
-    cpdef let_go(self, outcome, result)
-    cpdef wake(self, loop, bint received)

@@ -2,8 +2,6 @@ cdef class Node:
     cdef public Node before
     cdef public Node after
 
-    cpdef bint is_queued(self)
-
 
 cdef class Queue(Node):
     cpdef list clear(self)

@@ -63,6 +63,8 @@ cdef extern from *:
     /* For whoever returns to Python while an exception is set. */
     static int aiojobs_minus_one(void) { return -1; }
 
+    static int aiojobs_is_exception(PyObject *object) { return PyExceptionInstance_Check(object); }
+
     /* Whether an object has an attribute; -1 if an exception is set, since asking for it raised one. */
     static int aiojobs_has(PyObject *object, PyObject *name) {
         PyObject *found = PyObject_GetAttr(object, name);
@@ -98,12 +100,27 @@ cdef extern from *:
         type->tp_as_async->am_send = (sendfunc)function;
         PyType_Modified(type);
     }
+
+    /* Nor this: what is raised by a method that Cython has made gets a frame, which costs more than the throw. */
+    static int aiojobs_set_throw(PyTypeObject *type, void *function) {
+        static PyMethodDef throw = {"throw", NULL, METH_FASTCALL, "Take a step that begins with an exception."};
+        PyObject *method;
+        int failed;
+        throw.ml_meth = (PyCFunction)function;
+        method = PyDescr_NewMethod(type, &throw);
+        failed = method == NULL || PyDict_SetItemString(type->tp_dict, throw.ml_name, method);
+        Py_XDECREF(method);
+        PyType_Modified(type);
+        return failed ? -1 : 0;
+    }
     """
     ctypedef enum PySendResult:
         PYGEN_RETURN
         PYGEN_ERROR
         PYGEN_NEXT
     object take_raised "aiojobs_take_raised" ()
+    object handed_on "(PyObject *)" (PyObject *result)
+    object call "PyObject_Vectorcall" (object function, PyObject *const *given, Py_ssize_t count, PyObject *names)
     object awaited "aiojobs_steps" (object coro)
     void raise_again "aiojobs_raise_again" (object exc)
     int has "aiojobs_has" (object value, object name)
@@ -111,6 +128,8 @@ cdef extern from *:
     PyObject *PyObject_CallMethodOneArg(object self, object name, object argument)
     PyObject *PyObject_CallMethodNoArgs(object self, object name)
     void set_am_send "aiojobs_set_am_send" (PyTypeObject *type, void *function)
+    int set_throw "aiojobs_set_throw" (PyTypeObject *type, void *function) except -1
+    bint is_exception "aiojobs_is_exception" (PyObject *object)
     PySendResult PyIter_Send(object iterator, object value, PyObject **result)
     int raise_what_is_set "aiojobs_minus_one" () except -1
     void PyErr_Restore(PyObject *kind, PyObject *value, PyObject *traceback)
@@ -188,19 +207,13 @@ cdef class Run:
     def __next__(self):
         cdef PyObject *result = NULL
         cdef PySendResult status = drive(<PyObject *>self, <PyObject *>None, &result)
-        return told(status, result)
+        return handed_on(told(status, result))
 
     def send(self, value):
         """Take a step."""
         cdef PyObject *result = NULL
         cdef PySendResult status = drive(<PyObject *>self, <PyObject *>value, &result)
-        return told(status, result)
-
-    def throw(self, kind, value=None, traceback=None):
-        """Take a step that begins with an exception."""
-        cdef PyObject *result = NULL
-        cdef PySendResult status = self.thrown(as_exception(kind, value, traceback), &result)
-        return told(status, result)
+        return handed_on(told(status, result))
 
     def close(self):
         """End, and the coroutine with it."""
@@ -386,6 +399,22 @@ cdef PySendResult drive(PyObject *this, PyObject *value, PyObject **result) noex
     return run.returned(returned, result)
 
 
+cdef PyObject *throw(PyObject *this, PyObject *const *given, Py_ssize_t count) noexcept:
+    """A step of a run that begins with an exception: its method."""
+    cdef PyObject *result = NULL
+    cdef PySendResult status
+    if count == 1 and is_exception(given[0]):
+        exc = <object>given[0]
+    else:
+        try:
+            exc = call(as_exception, given, count, NULL)
+        except BaseException as refusal:
+            raise_again(refusal)
+            return NULL
+    status = (<Run>this).thrown(exc, &result)
+    return told(status, result)
+
+
 cdef bint may_go_on(Run run) noexcept:
     """Whether a run can take a step; if not an exception is set."""
     if run.is_running:
@@ -397,18 +426,19 @@ cdef bint may_go_on(Run run) noexcept:
     return False
 
 
-cdef told(PySendResult status, PyObject *result):
+cdef PyObject *told(PySendResult status, PyObject *result) noexcept:
     """What a step has come to, in the way in which the methods of a coroutine say it."""
     if status == PYGEN_ERROR:
-        raise_what_is_set()
+        return NULL
+    if status == PYGEN_NEXT:
+        return result
     value = <object>result
     Py_DECREF(value)
-    if status == PYGEN_RETURN:
-        raise StopIteration(value)
-    return value
+    raise_again(StopIteration(value))
+    return NULL
 
 
-cdef as_exception(kind, value, traceback):
+def as_exception(kind, value=None, traceback=None):
     """What was given to ``throw``, as one object."""
     if not issubclass(kind if isinstance(kind, type) else type(kind), BaseException):
         given = type(kind).__name__
@@ -480,3 +510,4 @@ cdef seen(coro, attribute, of_generators, kind):
 
 
 set_am_send(<PyTypeObject *>Run, <void *>drive)
+set_throw(<PyTypeObject *>Run, <void *>throw)

@@ -12,6 +12,7 @@ import pytest
 from aiojobs import Scheduler
 from aiojobs._ownership import release
 from aiojobs.testing import settle
+from support.builds import IS_COMPILED
 from support.inside import core
 from support.observing import Recorder
 from unit.bodies import books, forever, returns
@@ -250,6 +251,18 @@ async def test_what_cannot_be_raised_is_not_thrown(args, message):
     with pytest.raises(TypeError, match=message):
         task.get_coro().throw(*args)
     assert await job == "value"
+
+
+async def test_what_ends_a_task_has_no_frame_of_what_the_task_runs_but_that_of_the_pure_build():
+    job = await Scheduler().spawn(forever())
+    await settle()
+    task = job.task
+    await job.close()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+    modules = [entry.frame.f_globals["__name__"] for entry in caught.traceback]
+    assert modules.count("aiojobs._run") == (not IS_COMPILED)
+    assert modules.count("unit.bodies") == 1
 
 
 async def test_it_cannot_be_copied():
