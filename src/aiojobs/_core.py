@@ -38,7 +38,6 @@ from __future__ import annotations
 from asyncio import Future, Task, get_running_loop
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
 from contextvars import Context, copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
@@ -154,9 +153,11 @@ class Core(Owner):
         self.on_idle = None
 
     def __del__(self) -> None:
-        with suppress(AttributeError, TypeError):  # of one that was never built
+        try:
             for job in (*self.slots, *self.queue, *self.places.values()):
                 release(job.coro)
+        except (AttributeError, TypeError, NameError):  # never built, or at the end of the interpreter
+            pass
 
     def __iter__(self) -> Iterator[Job[Any]]:
         """The jobs that have not ended, in spawn order, as they are now (``BOOK-2``)."""

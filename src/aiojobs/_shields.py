@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ._callgraph import CALL_GRAPH, link, link_each, unlink, unlink_each
@@ -47,9 +46,11 @@ class Shields:
         self._being_made = []
 
     def __del__(self) -> None:
-        with suppress(AttributeError):
+        try:
             for shielded in self.inners.values():
                 release(shielded.arg)
+        except (AttributeError, TypeError, NameError):  # as that of the core
+            pass
 
     def shield(self, arg: Any) -> asyncio.Future[Any]:
         """A future for whoever waits for `arg`, which goes on without that one.

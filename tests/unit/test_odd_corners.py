@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
+import subprocess
 import sys
 
 import pytest
@@ -611,3 +612,63 @@ async def test_a_job_in_a_context_that_is_entered_waits_until_it_is_free_where_t
     spawned = context.run(lambda: scheduler.spawn_nowait(job(), context=context))
     assert (spawned.state, spawned.task) == ("active", None)
     assert await spawned == "mine"
+
+
+LEFT_TO_THE_END = """
+import asyncio
+from collections.abc import Coroutine
+
+from aiojobs import Scheduler
+from aiojobs.lanes import Lanes
+from aiojobs.testing import settle
+
+
+class Wrapping(Coroutine):
+    def __init__(self, coro):
+        self.coro = coro
+
+    def send(self, value):
+        return self.coro.send(value)
+
+    def throw(self, *args):
+        return self.coro.throw(*args)
+
+    def __await__(self):
+        return self.coro.__await__()
+
+
+async def returns():
+    pass
+
+
+async def main():
+    heard = []
+    scheduler = Scheduler(limit=1, exception_handler=lambda scheduler, context: heard.append(context))
+    await scheduler.spawn(asyncio.sleep(1))
+    error = OSError("objects")
+
+    class Objecting(Wrapping):
+        def close(self):
+            raise error
+
+    objecting = Objecting(returns())
+    lanes = Lanes(scheduler)
+    lanes.spawn_nowait("a", objecting)
+    lanes.spawn_nowait("b", returns())
+    await settle()
+    await scheduler.close()
+    print(len(heard))
+    objecting.coro.close()
+
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.requirement("BOOK-3")
+def test_a_scheduler_that_is_freed_when_the_interpreter_ends_says_nothing():
+    """Its module's variables are gone by then: the compiled build printed "Error in sys.excepthook"."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LEFT_TO_THE_END], capture_output=True, text=True, check=True
+    )
+    assert (ended.stdout, "Error" in ended.stderr) == ("1\n", False), ended.stderr
