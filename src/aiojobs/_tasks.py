@@ -82,7 +82,7 @@ def create_plainly(  # noqa: PLR0917 - called in one place, with what is there
     refusal: TypeError,
     is_untouched: Callable[[Any], bool],
 ) -> Any:
-    """The task from a ``create_task`` that knows no ``name=``, or no ``context=``, or neither.
+    """The task from a ``create_task`` that knows no ``name=``, or no ``context=``, or neither: it was given one.
 
     `is_untouched` tells whether nobody has begun a run.
 
@@ -96,7 +96,7 @@ def create_plainly(  # noqa: PLR0917 - called in one place, with what is there
         attempts.append(lambda: context.run(create, run, name=name))
     if context is not None:
         attempts.append(lambda: context.run(create, run))
-    elif name is not None:
+    else:
         attempts.append(lambda: create(run))
     try:
         for attempt in attempts:
