@@ -32,7 +32,6 @@ from ._reporting import Reporting
 from ._shields import Shields
 from ._shutdown_report import ShutdownReport
 from ._terms import agreed
-from ._threads import Threads
 from ._timing import Timing
 
 if TYPE_CHECKING:
@@ -95,8 +94,7 @@ class Scheduler(Collection[Job[Any]]):
         core = self.__core = Core(Admission(limit, pending_limit), bound, reporting, close_within)
         shields = self.__shields = Shields(core)
         self.__closing = Closing(core, shields)
-        core.line = line = Backpressure(core)
-        self.__outside = Threads(core, line)
+        core.line = self.__line = Backpressure(core)
         core.clock = Timing(core)
         core.starter = launching = Launching(core)
         core.tasks = launching.following
@@ -264,7 +262,7 @@ class Scheduler(Collection[Job[Any]]):
         job = self.__core.enter(coro, name, context, True, terms)
         if job is not None:
             return job
-        blocked = self.__outside.line.spawn(coro, name, context, terms)
+        blocked = self.__line.spawn(coro, name, context, terms)
         del coro  # what is raised while it is closed may hold this frame (BOOK-3)
         return await blocked
 
@@ -301,7 +299,9 @@ class Scheduler(Collection[Job[Any]]):
             RuntimeError: the scheduler has no loop yet, or this is its thread, and `coro` is untouched; or the loop
                 is closed, and so is `coro`.
         """
-        return self.__outside.spawn(coro, name)
+        from ._threads import Threads  # noqa: PLC0415 - the future of a thread is much to import, and few need it
+
+        return Threads(self.__core, self.__line).spawn(coro, name)
 
     # --- Shielding --------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ reason has not been found. One whose target is gone, or takes other arguments th
 import asyncio
 import contextlib
 import dataclasses
+import importlib
 import inspect
 import itertools
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,9 @@ class Fault:
 
 
 def _module(package, name):
-    return sys.modules[f"{package.module.__name__}.{name}"]
+    return importlib.import_module(
+        f"{package.module.__name__}.{name}"
+    )  # some are imported when they are needed
 
 
 def _holder(package, path):
