@@ -8,20 +8,22 @@ from aiojobs_verification.simulation.search import walk
 from aiojobs_verification.simulation.world.packages import own
 from aiojobs_verification.simulation.world.world import EVENT_KINDS
 
-WALKS = 1000
+FEW = 400
+ENOUGH = 1000
+"""For a timer to fire once before what is ready."""
 
 
 @pytest.fixture
-def only_walks(monkeypatch):
+def only_walks(monkeypatch, request):
     """The tier has some walks, in this process, and nothing else."""
-    monkeypatch.setattr(
-        fuzz, "walk_portions", lambda *_, **__: fuzz.search(own(), range(fuzz.SEED, fuzz.SEED + WALKS))
-    )
+    walks = range(fuzz.SEED, fuzz.SEED + getattr(request, "param", FEW))
+    monkeypatch.setattr(fuzz, "walk_portions", lambda *_, **__: fuzz.search(own(), walks))
     monkeypatch.setattr(fuzz, "_run_machines", lambda *_: {})
     monkeypatch.setattr(fuzz, "_run_live", lambda *_: {})
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("only_walks", [ENOUGH], indirect=True)
 @pytest.mark.usefixtures("only_walks")
 def test_walks_do_every_kind_of_event(capsys):
     assert main(["fuzz", "--tier", "smoke"]) == PASSED

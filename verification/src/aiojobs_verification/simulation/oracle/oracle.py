@@ -216,7 +216,7 @@ class Oracle(Answers, Quiescence):
             self._time_is_over(body), _TIME, f"the time of {body.name} is said to be over, and is not"
         )
         body.expired_at = self.world.now()
-        body.in_time = body.ended is not None
+        body.in_time = self.reference is not None and self.reference.has_ended(body)
 
     def _demand_told_outcome(self, body: Body) -> None:
         """The observer finds the outcome when it hears of the end."""
