@@ -23,6 +23,8 @@ PAGE = "docs/howto/several-workers.md"
 FILE = "service.py"
 ALL, WORKERS = 8, 2
 """So many connections there are for all of them, as the page has it, and so many workers."""
+SOME = 8
+"""More than a worker runs at once, and so few that five times as many end in the grace time of the page."""
 PATIENCE = 30
 """Seconds after which something that should come about has not."""
 
@@ -136,7 +138,7 @@ def most_at_once(events):
 
 @pytest.mark.requirement("LIMIT-1", "SHUT-4")
 async def test_a_limit_is_per_process_and_divided_and_each_worker_drains(service):
-    await service.order_of_each(at_least=20)
+    await service.order_of_each(at_least=SOME)
     events = await service.stop()
     for worker in set(service.accepted.values()):
         own = [event for event in events if event[0] == worker]
@@ -148,7 +150,7 @@ async def test_a_limit_is_per_process_and_divided_and_each_worker_drains(service
 
 @pytest.mark.requirement("SEE-2")
 async def test_an_answer_is_one_workers_and_says_whose(service):
-    await service.order_of_each(at_least=20)
+    await service.order_of_each(at_least=SOME)
     health = await service.health_of_each()
     assert health.keys() == set(service.accepted.values())
     assert [one["limit"] for one in health.values()] == [ALL // WORKERS] * WORKERS
@@ -158,7 +160,7 @@ async def test_an_answer_is_one_workers_and_says_whose(service):
 
 
 async def test_a_worker_that_is_killed_takes_its_jobs_with_it_and_the_other_goes_on(service):
-    await service.order_of_each(at_least=20)
+    await service.order_of_each(at_least=SOME)
     victim, other = set(service.accepted.values())
     os.kill(victim, signal.SIGKILL)
     async with asyncio.timeout(PATIENCE):
