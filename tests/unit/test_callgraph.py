@@ -14,7 +14,7 @@ import pytest
 from aiojobs import Scheduler, _callgraph, _closing, _core, _following, _job, _launching, _shields
 from aiojobs.testing import settle
 from docs import pages
-from support.builds import IS_COMPILED, replaces_what_is_compiled
+from support.builds import IS_COMPILED, reads_frames_from_outside, replaces_what_is_compiled
 from support.observing import Complaints, Recorder
 from unit.bodies import Body, returns
 
@@ -527,6 +527,7 @@ def test_pstree_shows_who_waits_for_the_jobs_of_another_process(tmp_path):
 
 
 @needs_asyncios_own
+@reads_frames_from_outside
 def test_pstree_draws_what_the_page_shows(tmp_path):
     pages.write_files(PAGE, tmp_path)
     with running(tmp_path / "app.py", "it runs\n") as process:
