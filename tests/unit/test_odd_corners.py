@@ -14,7 +14,7 @@ from aiojobs.testing import settle
 from support.builds import replaces_what_is_compiled
 from support.inside import closing, following
 from support.observing import Complaints, Recorder
-from unit.bodies import Body, books, fails, forever, is_closed, returns
+from unit.bodies import Body, Exotic, books, fails, forever, is_closed, returns
 from unit.factories import for_jobs, plain
 
 pytestmark = pytest.mark.requirement("START-3", "BOOK-4")
@@ -614,7 +614,7 @@ async def test_a_job_in_a_context_that_is_entered_waits_until_it_is_free_where_t
     assert await spawned == "mine"
 
 
-LEFT_TO_THE_END = """
+LEFT_TO_THE_END = f"""
 import asyncio
 from collections.abc import Coroutine
 
@@ -623,19 +623,7 @@ from aiojobs.lanes import Lanes
 from aiojobs.testing import settle
 
 
-class Wrapping(Coroutine):
-    def __init__(self, coro):
-        self.coro = coro
-
-    def send(self, value):
-        return self.coro.send(value)
-
-    def throw(self, *args):
-        return self.coro.throw(*args)
-
-    def __await__(self):
-        return self.coro.__await__()
-
+{inspect.getsource(Exotic)}
 
 async def returns():
     pass
@@ -647,7 +635,7 @@ async def main():
     await scheduler.spawn(asyncio.sleep(1))
     error = OSError("objects")
 
-    class Objecting(Wrapping):
+    class Objecting(Exotic):
         def close(self):
             raise error
 

@@ -301,12 +301,18 @@ def test_closing_may_find_a_job_that_ended_with_a_cancellation_of_its_own():
     assert follower.counters.state.active == follower.counters.state.closing == 0
 
 
-def test_foreign_code_may_call_while_the_limit_is_set_and_before_that_is_told():
+def called_while_the_limit_is_set():
+    """The limit is raised to two, one job waits, and somebody calls before its start is told."""
     follower = following()
     spawn(follower, 1, "start")
     spawn(follower, 2)
     follower.limit(2)
     follower.call("call 3", may_block=False)
+    return follower
+
+
+def test_foreign_code_may_call_while_the_limit_is_set_and_before_that_is_told():
+    follower = called_while_the_limit_is_set()
     assert follower.is_under_way("call 3")
     tell(follower, 2, "start")
     tell(follower, 3, "accept")
@@ -316,22 +322,14 @@ def test_foreign_code_may_call_while_the_limit_is_set_and_before_that_is_told():
 
 
 def test_a_call_while_the_limit_is_set_hides_no_start_that_is_missing():
-    follower = following()
-    spawn(follower, 1, "start")
-    spawn(follower, 2)
-    follower.limit(2)
-    follower.call("call 3", may_block=False)
+    follower = called_while_the_limit_is_set()
     with pytest.raises(Violation) as excinfo:
         follower.raised("call 3", "PendingQueueFull")
     refused(excinfo, "limit raised", "1 to start and 0 blocked calls to move up, not 0 and 0")
 
 
 def test_a_call_while_the_limit_is_set_finds_the_room_that_there_is_then():
-    follower = following()
-    spawn(follower, 1, "start")
-    spawn(follower, 2)
-    follower.limit(2)
-    follower.call("call 3", may_block=False)
+    follower = called_while_the_limit_is_set()
     tell(follower, 2, "start")
     with pytest.raises(Violation) as excinfo:
         follower.raised("call 3", "PendingQueueFull")

@@ -70,9 +70,8 @@ class Fault:
 
 
 def _module(package, name):
-    return importlib.import_module(
-        f"{package.module.__name__}.{name}"
-    )  # some are imported when they are needed
+    # Some are imported when they are needed.
+    return importlib.import_module(f"{package.module.__name__}.{name}")
 
 
 def _holder(package, path):
