@@ -298,13 +298,15 @@ class Jobs(Contender):
 
         Their tasks are cancelled afterwards, so that they end as the books expect.
         """
+        from aiojobs._job_state import fire
+
         scheduler = self._scheduler(stage, None)
         jobs = [await scheduler.spawn(stage.bodies.park()) for _ in range(stage.n)]
         await settle()
         close = self._aiojobs.Event.CLOSE
         with stage.measured:
             for job in jobs:
-                job.fire(close)
+                fire(job, close)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()

@@ -35,6 +35,7 @@ from ._callgraph import CALL_GRAPH, link_each, unlink_each
 from ._calling import cancel, is_done, make_room, resolve
 from ._core import Core
 from ._job import Job
+from ._job_state import fire, let_go
 from ._lifecycle import Event, Outcome, Phase, PhaseEvent
 from ._reporting import shield_timeout, timeout
 from ._shields import Shields
@@ -231,12 +232,12 @@ class Closing:
         core.on_idle = self.consider
         core.move(PhaseEvent.CLOSE)
         for job in dropped:
-            job.fire(_CLOSE)
-            job.let_go(_NEVER_STARTED, None)
+            fire(job, _CLOSE)
+            let_go(job, _NEVER_STARTED, None)
             if core.terms:
                 core.part_with(job)
         # Those that have ended unseen end by that, and not by being asked.
-        running = {job: not core.has_ended_unseen(job) and job.fire(_CLOSE) for job in core.slots}
+        running = {job: not core.has_ended_unseen(job) and fire(job, _CLOSE) for job in core.slots}
         # Whole: from here on it calls out.
         for place, job in blocked:
             core.disown(job)

@@ -50,7 +50,7 @@ from ._calling import cancel, close_coro, make_room, name_of, name_of_stock, res
 from ._events import ACCEPT
 from ._exceptions import PendingQueueFull
 from ._job import Job
-from ._job_state import Caller, JobState, Owner
+from ._job_state import Caller, Owner, accept, fire, let_go, wake
 from ._lifecycle import Event, Outcome, PhaseEvent, State
 from ._ownership import claim, foreign, qualified_name, release
 from ._parts import Failure, Starter
@@ -193,8 +193,8 @@ class Core(Owner):
         if is_special:
             self._check_moment(coro)
         # As `new_job` does: a call less, at every job.
-        job: Job[_T] = JobState.__new__(Job)  # pyright: ignore[reportUnknownVariableType]
-        job.accept(coro, self, name, context)
+        job: Job[_T] = Job.__new__(Job)
+        accept(job, coro, self, name, context)
         verdict = self.admission.offer(False)
         if verdict is _QUEUE:
             if context is None:
@@ -209,7 +209,7 @@ class Core(Owner):
         self.slots[job] = None
         if is_special:
             self.note_acceptance(job, terms)
-        job.fire(_GIVE_SLOT)
+        fire(job, _GIVE_SLOT)
         failure = self._start_with_care(job) if is_special or self.waiting else self.starter.launch(job)
         if failure is None and job.owner is not None:
             return job
@@ -234,8 +234,8 @@ class Core(Owner):
                     self.ended(job, _FINISH, _RAISED, failure, True)
                 except RecursionError:  # there is no room on the stack but for this
                     del self.slots[job]
-                    job.fire(_FINISH)
-                    job.let_go(_RAISED, failure)
+                    fire(job, _FINISH)
+                    let_go(job, _RAISED, failure)
                     self.part_with(job)
                     self.admission.ended()
             raise failure[0]
@@ -346,9 +346,9 @@ class Core(Owner):
                 outcome, result = _TIMED_OUT, (terms.failure, None)
             held = (job.coro, job.task, job.context, terms)
         task = job.task if CALL_GRAPH else None
-        job.fire(event)
+        fire(job, event)
         del self.slots[job]
-        job.let_go(outcome, result)
+        let_go(job, outcome, result)
         gone = self.line.forget_gone() if self.places else None
         next_ = self.admission.ended()
         following = None
@@ -356,7 +356,7 @@ class Core(Owner):
         if next_ is not _NOTHING:
             following = self.queue.pop()
             self.slots[following] = None
-            following.fire(_GIVE_SLOT)
+            fire(following, _GIVE_SLOT)
             if next_ is not _START_NEXT:
                 self.line.admit()
             if held is not None or gone:
@@ -433,7 +433,7 @@ class Core(Owner):
         """Wake those who wait for a job that has ended."""
         loop = self.bound.loop
         if job.waiters is not None:
-            job.wake(loop, received)
+            wake(job, loop, received)
         for callback, context, _ in self.callbacks.pop(job, ()) if self.callbacks else ():
             try:
                 loop.call_soon(callback, job, context=context)
@@ -465,7 +465,7 @@ class Core(Owner):
             following = self.queue.pop()
             self.slots[following] = None
             self.waiting.append(following)
-            following.fire(_GIVE_SLOT)
+            fire(following, _GIVE_SLOT)
             if next_ is not _START_NEXT:
                 places.append(self.line.accept_first())
                 gone += self.line.forget_gone()
@@ -489,7 +489,7 @@ class Core(Owner):
         make_room()
         if job in self.arriving:
             self.stop_arriving(job)
-        elif not self.see_end(job) and job.fire(_CLOSE):
+        elif not self.see_end(job) and fire(job, _CLOSE):
             self.told()
             self.tasks.stop(job)
 
@@ -509,9 +509,9 @@ class Core(Owner):
         if job.waiters is not None or self.callbacks or self.places or self.is_special:
             make_room()
         coro, context = job.coro, job.context
-        job.fire(_CLOSE)
+        fire(job, _CLOSE)
         self.queue.leave(job)
-        job.let_go(_NEVER_STARTED, None)
+        let_go(job, _NEVER_STARTED, None)
         if self.terms:
             self.part_with(job)
         gone = self.line.forget_gone()
@@ -541,7 +541,7 @@ class Core(Owner):
     def stop_arriving(self, job: Job[Any]) -> None:
         """A job that has a slot, but no task since its spawn has not returned, never runs either (``SPAWN-1``)."""
         coro = job.coro
-        job.fire(_CLOSE)
+        fire(job, _CLOSE)
         self.ended(job, Event.CANCEL, Outcome.CANCELLED, None)
         self.close_coroutine(coro, job)
         del coro  # as there

@@ -57,7 +57,7 @@ from . import _validate
 from ._callgraph import CALL_GRAPH, link, link_each, unlink, unlink_each, waits_by
 from ._calling import call_out, cancel, shown
 from ._exceptions import JobClosed
-from ._job_state import JobState, Owner
+from ._job_state import JobState, Owner, accept
 from ._lifecycle import SEEN_AS_CLOSED, Outcome, State
 from ._ownership import qualified_name
 
@@ -374,6 +374,6 @@ def new_job(
     coro: Coroutine[Any, Any, _T_co], owner: Owner, name: str | None, context: contextvars.Context | None
 ) -> Job[_T_co]:
     """A job that nobody knows yet."""
-    job: Job[_T_co] = JobState.__new__(Job)  # pyright: ignore[reportUnknownVariableType]
-    job.accept(coro, owner, name, context)
+    job: Job[_T_co] = Job.__new__(Job)
+    accept(job, coro, owner, name, context)
     return job

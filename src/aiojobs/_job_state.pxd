@@ -17,8 +17,7 @@ cdef class Owner:
     cpdef unreceived(self, job)
 
 
-# No method is declared: the table of those that are takes eight bytes of every job, and a call saves two hundred
-# instructions.
+# No method is declared: the table of those that are would take eight bytes of every job.
 cdef class JobState(Node):
     cdef public object current
     cdef public object ending
@@ -29,3 +28,9 @@ cdef class JobState(Node):
     cdef public Owner owner
     cdef public object given_name
     cdef public dict waiters
+
+
+cpdef accept(JobState job, coro, Owner owner, name, context)
+cpdef bint fire(JobState job, event) except -1
+cpdef let_go(JobState job, outcome, result)
+cpdef wake(JobState job, loop, bint received)

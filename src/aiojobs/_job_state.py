@@ -15,6 +15,9 @@ Why it is a class of its own
 from here every step of every job reads and writes. In the compiled build that is a struct in C; no class that users
 subclass and subscript can be one.
 
+*The steps are functions.* No user meets them on a job; and in the compiled build a call costs nothing, while a method
+would be looked up, or take eight bytes of every job.
+
 *What is kept.* A job that has ended keeps its name, its outcome and its result, and the name of its coroutine for
 the repr; coroutine, task, context and owner are let go (``BOOK-3``).
 """
@@ -33,7 +36,10 @@ from ._lifecycle import INITIAL, TRANSITIONS, Event, Outcome, State
 from ._ownership import name_of_type
 from ._queue import Node
 
-__all__ = ("FOR_THE_OWNER", "Callbacks", "Caller", "IllegalTransition", "JobState", "Owner")
+__all__ = (
+    *("FOR_THE_OWNER", "Callbacks", "Caller", "IllegalTransition", "JobState", "Owner"),
+    *("accept", "fire", "let_go", "wake"),
+)
 
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
 _RAISED, _TIMED_OUT = Outcome.RAISED, Outcome.TIMED_OUT
@@ -46,8 +52,7 @@ Callbacks = list[tuple[Callable[[Any], object], contextvars.Context, Caller]]
 
 FOR_THE_OWNER: Final = (
     *("after", "before", "context", "coro", "current", "ending"),
-    *("given_name", "kept", "owner", "task", "waiters"),
-    *("accept", "fire", "is_queued", "let_go", "wake"),
+    *("given_name", "is_queued", "kept", "owner", "task", "waiters"),
 )
 """What of a job is no part of the API, though it has no underscore: this package's modules know each other."""
 
@@ -108,7 +113,7 @@ class IllegalTransition(RuntimeError):  # noqa: N818 - the noun of the specifica
 
 
 class JobState(Node):
-    """What a job holds, and the steps that it takes: for its owner alone."""
+    """What a job holds: for its owner alone."""
 
     __slots__ = (
         "context",
@@ -150,67 +155,71 @@ class JobState(Node):
             "a Job is not made by calling its class: await scheduler.spawn(coro), which returns it"
         )
 
-    def accept(
-        self,
-        coro: Coroutine[Any, Any, Any],
-        owner: Owner,
-        name: str | None,
-        context: contextvars.Context | None,
-    ) -> None:
-        """The beginning of a job that was made by ``__new__``: calling its class would cost as much as all of this."""
-        self.before = self.after = None
-        self.current = INITIAL
-        self.ending = None
-        self.kept = None
-        self.coro = coro
-        self.task = None
-        self.context = context
-        self.owner = owner
-        self.given_name = name
-        self.waiters = None
 
-    def fire(self, event: Event) -> bool:
-        """Take one step of the table; whether the state has changed.
+def accept(
+    job: JobState,
+    coro: Coroutine[Any, Any, Any],
+    owner: Owner,
+    name: str | None,
+    context: contextvars.Context | None,
+) -> None:
+    """The beginning of a job that was made by ``__new__``: calling its class would cost as much as all of this."""
+    job.before = job.after = None
+    job.current = INITIAL
+    job.ending = None
+    job.kept = None
+    job.coro = coro
+    job.task = None
+    job.context = context
+    job.owner = owner
+    job.given_name = name
+    job.waiters = None
 
-        The observer is told by whoever fires, when the registries are complete (``BOOK-4``).
 
-        Raises:
-            IllegalTransition: the table forbids `event` here; nothing has changed.
-        """
-        source = self.current
-        dest = TRANSITIONS[source][event]
-        if dest is None:
-            raise IllegalTransition(self, source, event)
-        if dest is source:
-            return False
-        self.current = dest
-        untold = self.owner.untold  # type: ignore[union-attr]
-        if untold is not None:
-            untold.append((self, event, source, dest))
-        return True
+def fire(job: JobState, event: Event) -> bool:
+    """Take one step of the table; whether the state has changed.
 
-    def let_go(self, outcome: Outcome, result: object) -> None:
-        """Keep the outcome and let go of everything else (``BOOK-3``).
+    The observer is told by whoever fires, when the registries are complete (``BOOK-4``).
 
-        The caller holds coroutine and task until the registries are complete: to free them may run anything.
-        """
-        self.ending = outcome
-        self.kept = result
-        coro = self.coro
-        self.coro = coro.__qualname__ if type(coro) is CoroutineType else name_of_type(coro)
-        self.task = self.context = self.owner = None
+    Raises:
+        IllegalTransition: the table forbids `event` here; nothing has changed.
+    """
+    source = job.current
+    dest = TRANSITIONS[source][event]
+    if dest is None:
+        raise IllegalTransition(job, source, event)
+    if dest is source:
+        return False
+    job.current = dest
+    untold = job.owner.untold  # type: ignore[union-attr]
+    if untold is not None:
+        untold.append((job, event, source, dest))
+    return True
 
-    def wake(self, loop: asyncio.AbstractEventLoop, received: bool) -> None:
-        """Wake the waiters.
 
-        A failure stays open until one of them has received it, unless somebody has already.
-        """
-        waiters: Any = self.waiters
-        if received or (self.ending is not _RAISED and self.ending is not _TIMED_OUT):
-            self.waiters = None
-        for waiter in waiters:
-            try:
-                if not waiter.done():
-                    waiter.set_result(True)
-            except BaseException as exc:  # noqa: BLE001 - the others are to be woken all the same
-                tell(loop, "a waiter", exc)
+def let_go(job: JobState, outcome: Outcome, result: object) -> None:
+    """Keep the outcome and let go of everything else (``BOOK-3``).
+
+    The caller holds coroutine and task until the registries are complete: to free them may run anything.
+    """
+    job.ending = outcome
+    job.kept = result
+    coro = job.coro
+    job.coro = coro.__qualname__ if type(coro) is CoroutineType else name_of_type(coro)
+    job.task = job.context = job.owner = None
+
+
+def wake(job: JobState, loop: asyncio.AbstractEventLoop, received: bool) -> None:
+    """Wake the waiters.
+
+    A failure stays open until one of them has received it, unless somebody has already.
+    """
+    waiters: Any = job.waiters
+    if received or (job.ending is not _RAISED and job.ending is not _TIMED_OUT):
+        job.waiters = None
+    for waiter in waiters:
+        try:
+            if not waiter.done():
+                waiter.set_result(True)
+        except BaseException as exc:  # noqa: BLE001 - the others are to be woken all the same
+            tell(loop, "a waiter", exc)

@@ -34,7 +34,7 @@ from typing import Any, NoReturn
 from ._calling import plain, shown
 from ._probe import is_untouched
 
-__all__ = ("Claimed", "check", "claim", "foreign", "name_of_type", "names", "qualified_name", "release")
+__all__ = ("Claimed", "check", "claim", "foreign", "name_of_type", "qualified_name", "release")
 
 _MOST_NAMES = 10_000
 """Programs that make up functions without end exist; a name that has to be made again is no harm."""
@@ -52,14 +52,14 @@ class Claimed(str):
         return (str, (self.plain,))
 
 
-names: dict[str, Claimed] = {}
+_names: dict[str, Claimed] = {}
 """The one `Claimed` for each name."""
 
 
 def _new_name(name: str) -> Claimed:
-    if len(names) >= _MOST_NAMES:
-        names.clear()
-    claimed = names[name] = Claimed(name)
+    if len(_names) >= _MOST_NAMES:
+        _names.clear()
+    claimed = _names[name] = Claimed(name)
     claimed.plain = name
     return claimed
 
@@ -86,7 +86,7 @@ def claim(coro: Any) -> None:
         _refuse(coro, is_claimed)
     if type(name) is not str:
         name = str.__str__(name)
-    coro.__qualname__ = names.get(name) or _new_name(name)
+    coro.__qualname__ = _names.get(name) or _new_name(name)
 
 
 def check(coro: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from ._calling import shown
 from ._core import Core
 from ._job import Job
+from ._job_state import fire
 from ._lifecycle import Event
 from ._reporting import timeout
 
@@ -43,7 +44,7 @@ class Timing:
             return
         terms.timer = None
         failure = TimeoutError(f"{shown(job)} did not end within {terms.timeout} s")
-        if job.owner is None or not job.fire(_EXPIRE):
+        if job.owner is None or not fire(job, _EXPIRE):
             return
         if not core.tasks.has_only_task(job):
             terms.failure = failure  # else the coroutine had ended in time, however its task goes on

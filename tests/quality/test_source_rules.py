@@ -118,7 +118,7 @@ def all_writers(modules, attribute):
 
 @pytest.mark.requirement("CLOSE-3", "LIMIT-6")
 def test_one_function_assigns_the_state_of_a_job():
-    assert all_writers(MODULES, "current") == ["_job_state.JobState.accept", "_job_state.JobState.fire"]
+    assert all_writers(MODULES, "current") == ["_job_state.accept", "_job_state.fire"]
 
 
 @pytest.mark.requirement("SHUT-1")

@@ -111,12 +111,13 @@ def closing_that_nobody_ends(package):
 
 def failed_jobs_are_asked_to_stop(package):
     closing = sys.modules[f"{package.module.__name__}._closing"].Closing
+    fire = sys.modules[f"{package.module.__name__}._job_state"].fire
     begin = closing._begin
 
     def begin_and_ask(self):
         for job in self._core.slots:
             if job.kept is not None:
-                job.fire("close")
+                fire(job, "close")
         begin(self)
 
     closing._begin = begin_and_ask
