@@ -126,13 +126,11 @@ class Backpressure:
         places = self._core.places
         gone: list[Job[Any]] = []
         while places:
-            place, job = places.popitem(last=False)
+            place = next(iter(places))
             if not place.cancelled():
-                places[place] = job
-                places.move_to_end(place, last=False)
                 break
+            gone.append(places.pop(place))
             self._core.admission.give_up()
-            gone.append(job)
         return gone
 
     def admit(self) -> None:

@@ -2,7 +2,7 @@ import cython
 
 from aiojobs._admission cimport Admission
 from aiojobs._bound_loop cimport BoundLoop
-from aiojobs._job_state cimport JobState, Owner
+from aiojobs._job_state cimport JobState, Owner, accept, fire, let_go, wake
 from aiojobs._ownership cimport claim
 from aiojobs._parts cimport Starter
 from aiojobs._queue cimport Queue

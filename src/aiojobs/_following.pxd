@@ -7,7 +7,7 @@ cdef object _ACTIVE, _RAISED, tell
 
 @cython.final
 cdef class Following:
-    cdef readonly Core _core
+    cdef readonly Core core
     cdef readonly object _to_gate
     cdef public dict jobs
     cdef public bint begins_at_once

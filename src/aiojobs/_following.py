@@ -39,14 +39,15 @@ class Following:
         to_gate: called with a run when its task drives nothing else.
     """
 
-    __slots__ = ("_core", "_to_gate", "begins_at_once", "jobs")
+    __slots__ = ("_to_gate", "begins_at_once", "core", "jobs")
 
+    core: Core
     jobs: dict[Job[Any], Followed]
     begins_at_once: bool
     """Whether a task has ever begun a job at once: from then on each is given a stack of its own to begin on."""
 
     def __init__(self, core: Core, to_gate: Callable[[Any], None]) -> None:
-        self._core = core
+        self.core = core
         self._to_gate = to_gate
         self.jobs = {}
         self.begins_at_once = False
@@ -57,7 +58,7 @@ class Following:
         Raises:
             BaseException: this can't be done: `task` is no future.
         """
-        self._core.is_special = True
+        self.core.is_special = True
         followed = self.jobs.get(job)
         entered = followed is not None
         if not callable(getattr(task, "add_done_callback", None)):
@@ -65,7 +66,7 @@ class Following:
         job.task = task
         job.context = None
         if CALL_GRAPH:
-            self._core.show_callers(link, job, task)
+            self.core.show_callers(link, job, task)
         if (followed is None or followed.end is None) and drives(task, run):
             self.jobs.pop(job, None)
             if not entered:
@@ -92,7 +93,7 @@ class Following:
         followed = self.jobs.get(job)
         if followed is None:
             followed = self.jobs[job] = Followed()
-            self.begins_at_once = self._core.is_special = True
+            self.begins_at_once = self.core.is_special = True
             job.task = task
             asked = False  # the task is being made: it is told when it has been
         else:
@@ -116,14 +117,14 @@ class Following:
         if followed is not None:
             followed.end = (event, outcome, result)
         elif job.owner is not None:
-            self._core.ended(job, event, outcome, result)
+            self.core.ended(job, event, outcome, result)
 
     def see_end(self, job: Job[Any]) -> bool:
         """Take notice of the end of a task that has not told of it yet; whether there was one."""
         followed = self.jobs.get(job)
         if followed is None or followed.run is None:
             return False
-        if not self._core.bound.call_out("a task", is_done, job.task):
+        if not self.core.bound.call_out("a task", is_done, job.task):
             return False
         self._task_ended(job, job.task)
         return True
@@ -153,26 +154,26 @@ class Following:
             try:
                 task.cancel()  # without a call of the gate's own: when a scheduler is closed, for every job
             except BaseException as exc:  # noqa: BLE001 - what a task waits for may be anybody's
-                tell(self._core.bound.loop, "cancel of a task", exc)
+                tell(self.core.bound.loop, "cancel of a task", exc)
         elif followed.entered:
             self._cancel_followed(job)
         else:
             # It has yet to take its first step, and may get to the coroutine in it.
-            self._core.bound.soon(self._cancel_followed, job)
+            self.core.bound.soon(self._cancel_followed, job)
 
     def cancel_in_first_step(self, job: Job[Any], again: tuple[Any, ...] | None) -> None:
         """Deliver to the current task what was asked before its coroutine had taken a step (``START-1``)."""
         followed = self.jobs.get(job)
         if followed is not None:
             followed.is_cancelled = True
-        self._core.bound.call_out("cancel of a task", cancel_current, again)
+        self.core.bound.call_out("cancel of a task", cancel_current, again)
 
     def _cancel_followed(self, job: Job[Any]) -> None:
         """Tell a task that is followed, unless it was told in the coroutine's first step."""
         followed = self.jobs.get(job)
         if followed is not None and not followed.is_cancelled:
             followed.is_cancelled = True
-            self._core.bound.call_out("cancel of a task", cancel, job.task)
+            self.core.bound.call_out("cancel of a task", cancel, job.task)
 
     def _task_ended(self, job: Job[Any], task: Any) -> None:
         """The task of a job that is followed is done, and so is the job."""
@@ -184,12 +185,12 @@ class Following:
         end = followed.end
         event, outcome, result = end_of(failure) if end is None else end
         if end is None and not followed.entered:
-            self._core.close_coroutine(followed.run, job)
-            self._core.close_coroutine(coro, job)
+            self.core.close_coroutine(followed.run, job)
+            self.core.close_coroutine(coro, job)
         del coro  # as in close_coroutine
-        self._core.ended(job, event, outcome, result)
+        self.core.ended(job, event, outcome, result)
         if end is not None and failure is not None and not _is_expected(failure, end):
-            self._core.reporting.report(job, task_failure(job, failure))
+            self.core.reporting.report(job, task_failure(job, failure))
 
 
 def _is_expected(failure: BaseException, end: End) -> bool:

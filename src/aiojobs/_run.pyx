@@ -157,8 +157,7 @@ cpdef make_run(JobState job, Core core, Following following, coro):
     """A run of a job."""
     cdef Run run = Run.__new__(Run)
     run.job = job
-    run.core = core
-    run.following = following
+    run.following = following  # which knows the core
     run.coro = coro
     return run
 
@@ -182,8 +181,6 @@ cdef class Run:
     """A run of a job."""
 
     cdef readonly JobState job
-    """None when it is over."""
-    cdef readonly Core core
     """None when it is over."""
     cdef readonly Following following
     """None when it is over."""
@@ -222,9 +219,9 @@ cdef class Run:
         if self.job is None:
             return
         if not self.has_begun:
-            self.end()
+            end(self)
             return
-        status = self.thrown(GeneratorExit(), &result)
+        status = thrown(self, GeneratorExit(), &result)
         if status == PYGEN_ERROR and not PyErr_ExceptionMatches(GeneratorExit):
             raise_what_is_set()
         if status == PYGEN_ERROR:
@@ -237,100 +234,6 @@ cdef class Run:
     def __del__(self):
         if self.job is not None and self.has_begun:
             self.close()
-
-    cdef PySendResult thrown(self, exc, PyObject **result) noexcept:
-        """Throw `exc` in."""
-        cdef PyObject *passed_up
-        if not may_go_on(self):
-            return PYGEN_ERROR
-        if not self.has_begun:
-            self.has_begun = True
-            if is_kind(exc, GeneratorExit) or self.is_followed():
-                self.end()
-                raise_again(exc)
-                return PYGEN_ERROR
-            self.steps = after_gate(self.core, self.following, self.job, self.coro, exc)
-            return drive(<PyObject *>self, <PyObject *>None, result)
-        self.is_running = True
-        passed_up = throw_into(self.steps, exc)
-        if passed_up is not NULL:
-            self.is_running = False
-            result[0] = passed_up
-            return PYGEN_NEXT
-        if not PyErr_ExceptionMatches(StopIteration):
-            return self.failed()
-        return self.returned(_value_of(take_raised()), result)
-
-    # --- Beginning and ending --------------------------------------------------------------------------
-
-    cdef bint is_followed(self) noexcept:
-        """Whether its task need not be the one that drives it."""
-        jobs = self.following.jobs
-        return self.job.task is None or (jobs and self.job in jobs)
-
-    cdef bint begin(self) except -1:
-        self.has_begun = True
-        if self.is_followed() and self.following.entered(self.job):
-            self.steps = cancelled_after_first_step(self.following, self.job, self.coro, None)
-        else:
-            self.steps = steps_of(self.coro)
-        return 0
-
-    cdef PySendResult returned(self, value, PyObject **result) noexcept:
-        """The coroutine has returned."""
-        result[0] = NULL
-        try:
-            self.finish(value)
-        except BaseException as exc:
-            self.end()
-            raise_again(exc)
-            return PYGEN_ERROR
-        self.end()
-        Py_INCREF(value)
-        result[0] = <PyObject *>value
-        return PYGEN_RETURN
-
-    cdef finish(self, value):
-        following = self.following
-        if following.jobs or self.job.owner is None:
-            following.finished(self.job, _FINISH, _RETURNED, value)
-        else:
-            self.core.ended(self.job, _FINISH, _RETURNED, value)
-
-    cdef PySendResult failed(self) noexcept:
-        """The coroutine has raised what is set."""
-        exc = take_raised()
-        try:
-            self.account_for(exc)
-        except BaseException as raised:
-            exc = raised
-        self.end()
-        raise_again(as_raised(exc))
-        return PYGEN_ERROR
-
-    cdef account_for(self, exc):
-        core = self.core
-        following = self.following
-        if is_kind(exc, _Cancelled):
-            following.finished(self.job, _CANCEL, _CANCELLED, None)
-        elif not is_kind(exc, GeneratorExit) or _current_task(core.bound.loop) is self.job.task:
-            fail(self.job, core, following, exc)
-        # else nobody runs this task any more: it is being destroyed, and nothing can follow
-
-    cdef void end(self) noexcept:
-        """Let go of everything but the name."""
-        job = self.job
-        coro = self.coro
-        steps = self.steps
-        self.has_begun = True
-        self.is_running = False
-        self.coro = None
-        self.job = None
-        self.core = None
-        self.following = None
-        self.steps = None
-        # Last, since it may ask the coroutine for its name, and a signal may come meanwhile.
-        self.coro = job.coro if isinstance(job.coro, str) else qualified_name(coro)
 
     # --- What tools see ----------------------------------------------------------------------------------
 
@@ -372,6 +275,105 @@ cdef class Run:
         return seen(self.coro, "cr_origin", "cr_origin", tuple)
 
 
+cdef PySendResult thrown(Run run, exc, PyObject **result) noexcept:
+    """Throw `exc` in."""
+    cdef PyObject *passed_up
+    if not may_go_on(run):
+        return PYGEN_ERROR
+    if not run.has_begun:
+        run.has_begun = True
+        if is_kind(exc, GeneratorExit) or is_followed(run):
+            end(run)
+            raise_again(exc)
+            return PYGEN_ERROR
+        run.steps = after_gate(run.following.core, run.following, run.job, run.coro, exc)
+        return drive(<PyObject *>run, <PyObject *>None, result)
+    run.is_running = True
+    passed_up = throw_into(run.steps, exc)
+    if passed_up is not NULL:
+        run.is_running = False
+        result[0] = passed_up
+        return PYGEN_NEXT
+    if not PyErr_ExceptionMatches(StopIteration):
+        return failed(run)
+    return succeeded(run, _value_of(take_raised()), result)
+
+
+cdef bint is_followed(Run run) noexcept:
+    """Whether its task need not be the one that drives it."""
+    jobs = run.following.jobs
+    return run.job.task is None or (jobs and run.job in jobs)
+
+
+cdef bint begin(Run run) except -1:
+    run.has_begun = True
+    if is_followed(run) and run.following.entered(run.job):
+        run.steps = cancelled_after_first_step(run.following, run.job, run.coro, None)
+    else:
+        run.steps = steps_of(run.coro)
+    return 0
+
+
+cdef PySendResult succeeded(Run run, value, PyObject **result) noexcept:
+    """The coroutine has returned."""
+    result[0] = NULL
+    try:
+        finish(run, value)
+    except BaseException as exc:
+        end(run)
+        raise_again(exc)
+        return PYGEN_ERROR
+    end(run)
+    Py_INCREF(value)
+    result[0] = <PyObject *>value
+    return PYGEN_RETURN
+
+
+cdef finish(Run run, value):
+    following = run.following
+    if following.jobs or run.job.owner is None:
+        following.finished(run.job, _FINISH, _RETURNED, value)
+    else:
+        following.core.ended(run.job, _FINISH, _RETURNED, value)
+
+
+cdef PySendResult failed(Run run) noexcept:
+    """The coroutine has raised what is set."""
+    exc = take_raised()
+    try:
+        account_for(run, exc)
+    except BaseException as raised:
+        exc = raised
+    end(run)
+    raise_again(as_raised(exc))
+    return PYGEN_ERROR
+
+
+cdef account_for(Run run, exc):
+    following = run.following
+    core = following.core
+    if is_kind(exc, _Cancelled):
+        following.finished(run.job, _CANCEL, _CANCELLED, None)
+    elif not is_kind(exc, GeneratorExit) or _current_task(core.bound.loop) is run.job.task:
+        fail(run.job, core, following, exc)
+    # else nobody runs this task any more: it is being destroyed, and nothing can follow
+
+
+cdef void end(Run run) noexcept:
+    """Let go of everything but the name."""
+    job = run.job
+    coro = run.coro
+    steps = run.steps
+    run.has_begun = True
+    run.is_running = False
+    run.coro = None
+    run.job = None
+    run.following = None
+    run.steps = None
+    # Last, since it may ask the coroutine for its name, and a signal may come meanwhile.
+    run.coro = job.coro if isinstance(job.coro, str) else qualified_name(coro)
+
+
 cdef PySendResult drive(PyObject *this, PyObject *value, PyObject **result) noexcept:
     """A step of a run: what ``am_send`` is."""
     cdef Run run = <Run>this
@@ -384,19 +386,19 @@ cdef PySendResult drive(PyObject *this, PyObject *value, PyObject **result) noex
     run.is_running = True
     if run.steps is None:
         try:
-            run.begin()
+            begin(run)
         except BaseException as exc:
             raise_again(exc)
-            return run.failed()
+            return failed(run)
     status = PyIter_Send(run.steps, <object>value, result)
     if status == PYGEN_NEXT:
         run.is_running = False
         return status
     if status == PYGEN_ERROR:
-        return run.failed()
+        return failed(run)
     returned = <object>result[0]
     Py_DECREF(returned)
-    return run.returned(returned, result)
+    return succeeded(run, returned, result)
 
 
 cdef PyObject *throw(PyObject *this, PyObject *const *given, Py_ssize_t count) noexcept:
@@ -411,7 +413,7 @@ cdef PyObject *throw(PyObject *this, PyObject *const *given, Py_ssize_t count) n
         except BaseException as refusal:
             raise_again(refusal)
             return NULL
-    status = (<Run>this).thrown(exc, &result)
+    status = thrown(<Run>this, exc, &result)
     return told(status, result)
 
 

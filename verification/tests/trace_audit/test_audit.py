@@ -207,9 +207,6 @@ class Lifo(OrderedDict):
     def popitem(self, last=True):
         return super().popitem(last=True)
 
-    def move_to_end(self, key, last=True):
-        """Who was looked at stays where it was put."""
-
 
 def last_first(scheduler):
     core(scheduler).queue = LastFirst()
