@@ -83,7 +83,7 @@ class Job(JobState, Generic[_T_co]):
     ``await job`` is ``await job.wait()``.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ()
 
     given_name: str | None
 

@@ -28,6 +28,7 @@ cdef class JobState(Node):
     cdef public Owner owner
     cdef public object given_name
     cdef public dict waiters
+    cdef object __weakref__
 
 
 cpdef accept(JobState job, coro, Owner owner, name, context)

@@ -116,6 +116,7 @@ class JobState(Node):
     """What a job holds: for its owner alone."""
 
     __slots__ = (
+        "__weakref__",
         "context",
         "coro",
         "current",

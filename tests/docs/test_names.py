@@ -21,7 +21,7 @@ NOBODY_CALLS = {
     "attach": "an observer has it; the scheduler calls it",
     **dict.fromkeys(FOR_THE_OWNER, "for the owner of a job"),
     **dict.fromkeys(("has_begun", "withdraw"), "what a LaneJob calls of its Lanes"),
-    **dict.fromkeys(("become", "begin", "give_up"), "what Lanes call of their LaneJob"),
+    **dict.fromkeys(("become", "begin", "give_up", "wake"), "what Lanes call of their LaneJob"),
 }
 """Members that no program uses, and why."""
 
