@@ -193,7 +193,7 @@ class Core(Owner):
         if is_special:
             self._check_moment(coro)
         # As `new_job` does: a call less, at every job.
-        job: Job[_T] = Job.__new__(Job)
+        job: Job[_T] = Job.__new__(Job)  # pyright: ignore[reportUnknownVariableType]
         accept(job, coro, self, name, context)
         verdict = self.admission.offer(False)
         if verdict is _QUEUE:

@@ -374,6 +374,6 @@ def new_job(
     coro: Coroutine[Any, Any, _T_co], owner: Owner, name: str | None, context: contextvars.Context | None
 ) -> Job[_T_co]:
     """A job that nobody knows yet."""
-    job: Job[_T_co] = Job.__new__(Job)
+    job: Job[_T_co] = Job.__new__(Job)  # pyright: ignore[reportUnknownVariableType]
     accept(job, coro, owner, name, context)
     return job

@@ -37,8 +37,16 @@ from ._ownership import name_of_type
 from ._queue import Node
 
 __all__ = (
-    *("FOR_THE_OWNER", "Callbacks", "Caller", "IllegalTransition", "JobState", "Owner"),
-    *("accept", "fire", "let_go", "wake"),
+    "FOR_THE_OWNER",
+    "Callbacks",
+    "Caller",
+    "IllegalTransition",
+    "JobState",
+    "Owner",
+    "accept",
+    "fire",
+    "let_go",
+    "wake",
 )
 
 # Asked for at every job, and to look a member up in its class costs several times as much as to compare it.
