@@ -9,7 +9,7 @@ from aiojobs._queue cimport Queue
 
 cdef object _START, _QUEUE, _FULL, _NOTHING, _START_NEXT, _ADMIT, _PENDING, _GIVE_SLOT, _CLOSE, _FINISH
 cdef object _RETURNED, _RAISED, _NEVER_STARTED, _CANCELLED, _TIMED_OUT
-cdef object CoroutineType, Task, name_of_stock, foreign, copy_context, get_running_loop
+cdef object CoroutineType, Task, name_of_stock, foreign, copy_context, get_running_loop, unlink
 cdef type Job
 cdef bint CALL_GRAPH
 

@@ -443,10 +443,12 @@ class Core(Owner):
     def show_callers(self, act: Callable[[object, object], None], job: Job[Any], task: object) -> None:
         """Link the task of a job with those of all who wait for it, or for everything, or part them (``WAIT-6``)."""
         try:
-            for caller in (job.waiters or {}).values():
-                act(task, caller)
-            for _, _, watcher in self.callbacks.get(job, ()):
-                act(task, watcher)
+            if job.waiters is not None:
+                for caller in job.waiters.values():
+                    act(task, caller)
+            if self.callbacks:
+                for _, _, watcher in self.callbacks.get(job, ()):
+                    act(task, watcher)
             for drainer in self.waiters.values():
                 act(task, drainer)
         except BaseException as exc:  # noqa: BLE001 - a task of somebody's own may object

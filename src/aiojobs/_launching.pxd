@@ -5,7 +5,7 @@ from aiojobs._job_state cimport JobState
 from aiojobs._parts cimport Starter
 from aiojobs._run cimport make_run
 
-cdef object _ACTIVE, _FINISH, _RAISED, Task, coro_of_stock
+cdef object _ACTIVE, _FINISH, _RAISED, Task, coro_of_stock, link
 cdef bint CALL_GRAPH, IS_COROUTINE
 
 

@@ -143,6 +143,8 @@ cdef object _CANCEL = Event.CANCEL
 cdef object _RETURNED = Outcome.RETURNED
 cdef object _CANCELLED = Outcome.CANCELLED
 cdef object _Cancelled = asyncio.CancelledError
+cdef object _Coroutine = CoroutineType
+cdef object _Generator = GeneratorType
 cdef object _current_task = asyncio.current_task
 cdef object _value_of = StopIteration.value.__get__  # a kind of somebody's own may have another
 cdef str _THROW = "throw"
@@ -477,7 +479,7 @@ cdef PyObject *throw_into(steps, exc) noexcept:
     cdef PyObject *closed
     cdef int has_method = 1
     is_closing = is_kind(exc, GeneratorExit)
-    if not isinstance(steps, (CoroutineType, GeneratorType)):
+    if not isinstance(steps, (_Coroutine, _Generator)):
         has_method = has(steps, _CLOSE if is_closing else _THROW)
     if has_method < 0 and is_closing:
         PyErr_WriteUnraisable(steps)
@@ -497,7 +499,7 @@ cdef PyObject *throw_into(steps, exc) noexcept:
 
 cdef steps_of(coro):
     """What ``await`` drives."""
-    return coro if isinstance(coro, (CoroutineType, GeneratorType)) else awaited(coro)
+    return coro if isinstance(coro, (_Coroutine, _Generator)) else awaited(coro)
 
 
 cdef seen(coro, attribute, of_generators, kind):
