@@ -292,12 +292,12 @@ def drain_that_spins(original, modules):
     return drain
 
 
-@fault("_job.Job.let_go", _scope(jobs=1), BOOK_3="there is left: [<Task finished")
+@fault("_core.let_go", _scope(jobs=1), BOOK_3="there is left: [<Task finished")
 def finished_job_keeps_its_task(original, modules):
-    def let_go(self, outcome, result):
-        task = self.task
-        original(self, outcome, result)
-        self.task = task
+    def let_go(job, outcome, result):
+        task = job.task
+        original(job, outcome, result)
+        job.task = task
 
     return let_go
 
@@ -339,18 +339,18 @@ def bad_argument_takes_a_slot(original, modules):
     return spawn_nowait
 
 
-@fault("_job.Job.let_go", _scope(calls=("close",)), START_2="never began; outcome cancelled")
+@fault("_core.let_go", _scope(calls=("close",)), START_2="never began; outcome cancelled")
 def dropped_job_says_that_it_was_cancelled(original, modules):
     cancelled = modules("_lifecycle").Outcome.CANCELLED
 
-    def let_go(self, outcome, result):
-        original(self, cancelled if outcome == "never_started" else outcome, result)
+    def let_go(job, outcome, result):
+        original(job, cancelled if outcome == "never_started" else outcome, result)
 
     return let_go
 
 
 @fault(
-    "_job.Job.let_go",
+    "_core.let_go",
     _scope(jobs=1),
     WAIT_5="returned; outcome cancelled",
     WAIT_3="of a job that returned",
@@ -358,8 +358,8 @@ def dropped_job_says_that_it_was_cancelled(original, modules):
 def returned_job_says_that_it_was_cancelled(original, modules):
     cancelled = modules("_lifecycle").Outcome.CANCELLED
 
-    def let_go(self, outcome, result):
-        original(self, cancelled if outcome == "returned" else outcome, result)
+    def let_go(job, outcome, result):
+        original(job, cancelled if outcome == "returned" else outcome, result)
 
     return let_go
 
@@ -738,7 +738,7 @@ def end_of_a_job_crashes(original, modules):
 def job_ends_before_its_task(original, modules):
     def finished(self, job, event, outcome, result):
         self.jobs.pop(job, None)
-        self._core.ended(job, event, outcome, result)
+        self.core.ended(job, event, outcome, result)
 
     return finished
 
