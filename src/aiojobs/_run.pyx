@@ -95,6 +95,10 @@ cdef extern from *:
         return NULL;
     }
 
+    /* From 3.14 on `python -m asyncio pstree` takes what a task runs for a coroutine and reads its frame where that
+       would be, from outside and without a look at the type. Zeros say that there is none. */
+    typedef struct { char zeros[PY_VERSION_HEX >= 0x030E0000 ? 16 : 0]; } aiojobs_no_frame;
+
     /* A type that Cython has made has no way to say this. */
     static void aiojobs_set_am_send(PyTypeObject *type, void *function) {
         type->tp_as_async->am_send = (sendfunc)function;
@@ -114,6 +118,8 @@ cdef extern from *:
         return failed ? -1 : 0;
     }
     """
+    ctypedef struct NoFrame "aiojobs_no_frame":
+        pass
     ctypedef enum PySendResult:
         PYGEN_RETURN
         PYGEN_ERROR
@@ -193,6 +199,7 @@ cdef class Run:
     cdef readonly bint has_begun
     cdef readonly bint is_running
     cdef object __weakref__
+    cdef NoFrame no_frame
 
     # --- Being driven ----------------------------------------------------------------------------------
 
@@ -271,6 +278,15 @@ cdef class Run:
     @property
     def cr_suspended(self):
         return self.steps is not None and not self.is_running
+
+    @property
+    def cr_state(self):
+        """What `inspect.getcoroutinestate` asks for from 3.15 on."""
+        if self.is_running:
+            return "CORO_RUNNING"
+        if self.job is None:
+            return "CORO_CLOSED"
+        return "CORO_SUSPENDED" if self.has_begun else "CORO_CREATED"
 
     @property
     def cr_origin(self):
