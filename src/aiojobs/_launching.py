@@ -75,7 +75,7 @@ class Launching(Starter):
         try:
             if context is not None and core.terms:
                 core.clock.start(job)
-            run = make_run(job, core, following, coro)
+            run = make_run(job, following, coro)
             if IS_COROUTINE:  # pragma: no branch - one of two builds
                 try:
                     run.__qualname__ = coro.__qualname__.plain

@@ -1,5 +1,4 @@
-from aiojobs._core cimport Core
 from aiojobs._following cimport Following
 from aiojobs._job_state cimport JobState
 
-cpdef make_run(JobState job, Core core, Following following, coro)
+cpdef make_run(JobState job, Following following, coro)

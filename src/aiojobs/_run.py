@@ -24,7 +24,6 @@ import inspect
 from collections.abc import Awaitable, Coroutine
 from typing import Any, Final, cast
 
-from ._core import Core
 from ._following import Following
 from ._job import Job
 from ._lifecycle import Event, Outcome
@@ -57,7 +56,7 @@ def is_untouched(run: Any) -> bool:
     return inspect.getcoroutinestate(run) == inspect.CORO_CREATED
 
 
-async def _run(job: Job[Any], core: Core, following: Following, coro: Coroutine[Any, Any, Any]) -> Any:
+async def _run(job: Job[Any], following: Following, coro: Coroutine[Any, Any, Any]) -> Any:
     """What the task runs: the coroutine, and in the same step the end of the job."""
     steps: Awaitable[Any] = coro
     if job.task is None or (following.jobs and job in following.jobs):
@@ -69,29 +68,29 @@ async def _run(job: Job[Any], core: Core, following: Following, coro: Coroutine[
         except GeneratorExit:
             raise  # as below
         except BaseException as exc:  # noqa: BLE001 - a cancellation, or thrown in beside the task
-            steps = after_gate(core, following, job, coro, exc)
+            steps = after_gate(following, job, coro, exc)
     try:
         result = await steps
     except asyncio.CancelledError:
         following.finished(job, _CANCEL, _CANCELLED, None)
-        del job, core, following, coro, steps
+        del job, following, coro, steps
         raise
     except GeneratorExit as exc:
-        if asyncio.current_task(core.bound.loop) is not job.task:
+        if asyncio.current_task(following.core.bound.loop) is not job.task:
             raise  # nobody runs this task any more: it is being destroyed, and nothing can follow
-        fail(job, core, following, exc)
-        del job, core, following, coro, steps
+        fail(job, following, exc)
+        del job, following, coro, steps
         raise
     except BaseException as exc:
-        fail(job, core, following, exc)
-        del job, core, following, coro, steps  # from 3.12 on the frame in the traceback holds this one
+        fail(job, following, exc)
+        del job, following, coro, steps  # from 3.12 on the frame in the traceback holds this one
         raise
     if following.jobs or job.owner is None:
         following.finished(job, _FINISH, _RETURNED, result)
     else:
-        core.ended(job, _FINISH, _RETURNED, result)
+        following.core.ended(job, _FINISH, _RETURNED, result)
     # An exception that the coroutine has caught, and whoever has it keeps, may know this frame.
-    del job, core, following, coro, steps
+    del job, following, coro, steps
     try:
         return result
     finally:
@@ -99,7 +98,7 @@ async def _run(job: Job[Any], core: Core, following: Following, coro: Coroutine[
 
 
 make_run: Final = _run
-"""Makes a run of a job; called with the job, those who are told of its end, and the job's coroutine."""
+"""Makes a run of a job; called with the job, who is told of its end, and the job's coroutine."""
 
 
 class _Gate(list[None]):

@@ -18,6 +18,9 @@ and what that awaits.
 """
 
 import asyncio
+
+cdef object CoroutineType, GeneratorType  # at every first step, and a name of the module is looked up in a dict
+
 from types import CodeType, CoroutineType, FrameType, GeneratorType, TracebackType
 
 import cython
@@ -25,7 +28,6 @@ from cpython.exc cimport PyErr_SetObject
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
-from aiojobs._core cimport Core
 from aiojobs._following cimport Following
 from aiojobs._job_state cimport JobState
 
@@ -149,8 +151,6 @@ cdef object _CANCEL = Event.CANCEL
 cdef object _RETURNED = Outcome.RETURNED
 cdef object _CANCELLED = Outcome.CANCELLED
 cdef object _Cancelled = asyncio.CancelledError
-cdef object _Coroutine = CoroutineType
-cdef object _Generator = GeneratorType
 cdef object _current_task = asyncio.current_task
 cdef object _value_of = StopIteration.value.__get__  # a kind of somebody's own may have another
 cdef str _THROW = "throw"
@@ -161,11 +161,11 @@ IS_COROUTINE = False
 """Whether a run is a coroutine of Python's, which has to be given its name and to be advanced to its gate."""
 
 
-cpdef make_run(JobState job, Core core, Following following, coro):
+cpdef make_run(JobState job, Following following, coro):
     """A run of a job."""
     cdef Run run = Run.__new__(Run)
     run.job = job
-    run.following = following  # which knows the core
+    run.following = following
     run.coro = coro
     return run
 
@@ -304,7 +304,7 @@ cdef PySendResult thrown(Run run, exc, PyObject **result) noexcept:
             end(run)
             raise_again(exc)
             return PYGEN_ERROR
-        run.steps = after_gate(run.following.core, run.following, run.job, run.coro, exc)
+        run.steps = after_gate(run.following, run.job, run.coro, exc)
         return drive(<PyObject *>run, <PyObject *>None, result)
     run.is_running = True
     passed_up = throw_into(run.steps, exc)
@@ -369,11 +369,10 @@ cdef PySendResult failed(Run run) noexcept:
 
 cdef account_for(Run run, exc):
     following = run.following
-    core = following.core
     if is_kind(exc, _Cancelled):
         following.finished(run.job, _CANCEL, _CANCELLED, None)
-    elif not is_kind(exc, GeneratorExit) or _current_task(core.bound.loop) is run.job.task:
-        fail(run.job, core, following, exc)
+    elif not is_kind(exc, GeneratorExit) or _current_task(following.core.bound.loop) is run.job.task:
+        fail(run.job, following, exc)
     # else nobody runs this task any more: it is being destroyed, and nothing can follow
 
 
@@ -495,7 +494,7 @@ cdef PyObject *throw_into(steps, exc) noexcept:
     cdef PyObject *closed
     cdef int has_method = 1
     is_closing = is_kind(exc, GeneratorExit)
-    if not isinstance(steps, (_Coroutine, _Generator)):
+    if not isinstance(steps, (CoroutineType, GeneratorType)):
         has_method = has(steps, _CLOSE if is_closing else _THROW)
     if has_method < 0 and is_closing:
         PyErr_WriteUnraisable(steps)
@@ -515,7 +514,7 @@ cdef PyObject *throw_into(steps, exc) noexcept:
 
 cdef steps_of(coro):
     """What ``await`` drives."""
-    return coro if isinstance(coro, (_Coroutine, _Generator)) else awaited(coro)
+    return coro if isinstance(coro, (CoroutineType, GeneratorType)) else awaited(coro)
 
 
 cdef seen(coro, attribute, of_generators, kind):

@@ -23,8 +23,9 @@ _OWN = (f"{__package__}._run", __name__)
 """The modules of the frames through which what a coroutine raises passes first."""
 
 
-def fail(job: Job[Any], core: Core, following: Following, exc: BaseException) -> None:
+def fail(job: Job[Any], following: Following, exc: BaseException) -> None:
     """Keep what the coroutine raised, without the frames of this package that it came through, until it is seen."""
+    core = following.core
     failure = without_frames(exc, _OWN)
     followed = following.jobs.get(job)
     if followed is not None or job.owner is None:
@@ -73,12 +74,12 @@ def cancelled_after_first_step(
 
 
 def after_gate(
-    core: Core, following: Following, job: Job[Any], coro: Coroutine[Any, Any, Any], exc: BaseException
+    following: Following, job: Job[Any], coro: Coroutine[Any, Any, Any], exc: BaseException
 ) -> Awaitable[Any]:
     """What is to be awaited after `exc` was raised where the coroutine has yet to begin."""
     if is_a(exc, asyncio.CancelledError):
         return cancelled_after_first_step(following, job, coro, exc.args)
-    return _raised_instead(core, job, exc)
+    return _raised_instead(following.core, job, exc)
 
 
 async def _raised_instead(core: Core, job: Job[Any], exc: BaseException) -> NoReturn:
