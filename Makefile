@@ -72,7 +72,7 @@ docs-serve: ## the same, served on http://127.0.0.1:8000
 test-docs: ## the site builds without a warning, and its links, ids and names lead where they should (1 min)
 	@LOCK=docs $(ENV) python -m pytest -q tests/website
 
-verify: ## the chain of evidence, TIER=smoke or full; the verdict is in build/report.html and .md (below 25 min; full: 90 min)
+verify: ## the chain of evidence, TIER=smoke or full; the verdict is in build/report.html and .md (25 min; full: 90)
 	@STRICT="$(STRICT)" FAILFAST="$(FAILFAST)" $(ENV) sh .ci/verify $(TIER) $(BUILD)
 
 generate: ## write the files that are derived from spec/

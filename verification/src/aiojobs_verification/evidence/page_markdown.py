@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aiojobs_verification.evidence.report import left_out_in_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -39,7 +41,7 @@ def _head(document: Document) -> Iterator[str]:
             f"{counts['settled']} of {counts['requirements']} requirements checked in every way they need",
             f"{counts['planted']} planted faults found",
             f"{counts['skips']} skipped",
-            *(f"left out by this tier: {_left(one)}" for one in document["left_out"]),
+            *(f"left out by this tier: {left_out_in_words(one)}" for one in document["left_out"]),
         ]
     )
     for crash in document["crashes"]:
@@ -49,10 +51,6 @@ def _head(document: Document) -> Iterator[str]:
         yield from ("**Failed**", "", *_bullets(document["failures"]))
     if document["gaps"]:
         yield from ("**Open: not known, and therefore no PASS**", "", *_bullets(document["gaps"]))
-
-
-def _left(one: Mapping[str, Any]) -> str:
-    return f"{one['count']:,} {one['what']} ({one['step']})"
 
 
 def _chain(document: Document) -> Iterator[str]:

@@ -11,10 +11,12 @@ changes the library later makes it older, not wrong.
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from aiojobs_verification.evidence.evidence import EvidenceError
 from aiojobs_verification.evidence.page_markdown import table
+from aiojobs_verification.evidence.report import left_out_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,16 +53,17 @@ def _sentence(document: Mapping[str, Any]) -> str:
     commits = ", ".join(commit[:12] for commit in subject["commits"])
     python = ", ".join(subject["versions"].get("python", ["?"]))
     day = min(timing["timing_started"] for timing in document["timings"].values())[:10]
-    return (
+    return textwrap.fill(
         f"**{document['verdict']}**, tier {document['tier']}, commit {commits}, {day}, {python}: "
         f"{counts['settled']} of {counts['requirements']} requirements were checked in every way they "
-        f"declare; skipped: {counts['skips']}; {_left_out(document)}."
+        f"declare; skipped: {counts['skips']}; {_left_out(document)}.",
+        width=120,
     )
 
 
 def _left_out(document: Mapping[str, Any]) -> str:
-    told = [f"{_plain(one['count'])} {one['what']}" for one in document["left_out"]]
-    return f"left out by this tier: {', '.join(told)}" if told else "this tier leaves out nothing"
+    told = ", ".join(map(left_out_in_words, document["left_out"]))
+    return f"left out by this tier: {told}" if told else "this tier leaves out nothing"
 
 
 def _figures(step: Mapping[str, Any]) -> str:

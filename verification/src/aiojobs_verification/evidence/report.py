@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aiojobs_verification.evidence.teeth import Tooth
     from aiojobs_verification.evidence.verdict import Assessment, Covered, Promise
 
-__all__ = ["SCHEMA", "Sources", "closing_words", "compose"]
+__all__ = ["SCHEMA", "Sources", "closing_words", "compose", "left_out_in_words"]
 
 SCHEMA: Final = 2
 
@@ -87,10 +87,15 @@ def closing_words(assessment: Assessment, document: Mapping[str, Any]) -> str:
     )
     failures = [f"  failed: {line}" for line in assessment.failures]
     gaps = [f"  open:   {line}" for line in assessment.gaps]
-    left_out = ", ".join(f"{one['count']} {one['what']} ({one['step']})" for one in document["left_out"])
-    told = [f"Left out by this tier: {left_out}."] if left_out else []
+    left = ", ".join(map(left_out_in_words, document["left_out"]))
+    told = [f"Left out by this tier: {left}."] if left else []
     where = "Report: build/report.html, build/report.md, build/report.json"
     return "\n".join(["", *failures, *gaps, "", total, *told, where, ""])
+
+
+def left_out_in_words(one: Mapping[str, Any]) -> str:
+    """What the tier left out of one step."""
+    return f"{one['count']:,} {one['what']} ({one['step']})"
 
 
 def _settled(assessment: Assessment) -> int:
