@@ -15,7 +15,16 @@ CREATE TABLE orders (number integer PRIMARY KEY);
 CREATE TABLE parcels (number integer PRIMARY KEY REFERENCES orders);
 """
 
-connector = PsycopgConnector(conninfo=os.environ["DATABASE"])
+
+async def configure(connection: AsyncConnection) -> None:
+    """Keep a worker that stands still from keeping locks, which would hold up whoever looks for it."""
+    await connection.set_autocommit(True)
+    await connection.execute(
+        "SELECT set_config('idle_in_transaction_session_timeout', %s, false)", [f"{SILENCE}s"]
+    )
+
+
+connector = PsycopgConnector(conninfo=os.environ["DATABASE"], configure=configure)
 app = App(connector=connector)
 
 

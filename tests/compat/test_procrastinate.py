@@ -384,6 +384,62 @@ async def test_a_worker_that_stands_still_for_too_long_goes_on_beside_the_one_th
     assert await shop.until(1, "succeeded") == 2
 
 
+async def test_a_statement_of_the_pool_leaves_no_transaction_in_which_a_worker_could_stand_still(shop):
+    async with shop.orders.connector.pool.connection() as connection:
+        await connection.execute("INSERT INTO orders VALUES (1)")
+        assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+
+
+async def test_wherever_a_worker_stands_still_between_two_statements_nothing_is_locked(shop):
+    paused = await shop.start()
+    await shop.take(1, 1)
+    await heard(paused, "order 1: attempt 1")
+    async with await psycopg.AsyncConnection.connect(shop.database, autocommit=True) as connection:
+        for _ in range(200):
+            paused.send_signal(signal.SIGSTOP)
+            # What it has sent, PostgreSQL ends by itself.
+            while await sessions(connection, "active"):
+                await asyncio.sleep(0)
+            assert await sessions(connection, "idle in transaction") == []
+            paused.send_signal(signal.SIGCONT)
+            await asyncio.sleep(0.001)
+
+
+async def sessions(connection, state):
+    """The last statements of the other sessions of this database that are in this state."""
+    rows = await connection.execute(
+        "SELECT query FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state = %s AND pid <> pg_backend_pid()",
+        [state],
+    )
+    return [query for (query,) in await rows.fetchall()]
+
+
+async def test_a_worker_that_stands_still_in_a_transaction_of_a_task_loses_its_locks(shop):
+    source = (shop.folder / ORDERS).read_text()
+    assert source.count(STATEMENT) == 1
+    (shop.folder / ORDERS).write_text(source.replace(STATEMENT, TRANSACTION))
+    paused = await shop.start()
+    await shop.take(1, 1)
+    await heard(paused, "order 1: locked")
+    paused.send_signal(signal.SIGSTOP)
+    other = await shop.start()
+    await heard(other, "order 1: sent")
+    assert await shop.until(1, "succeeded") == 2
+    assert await shop.parcels() == [1]
+
+
+STATEMENT = """    await asyncio.sleep(seconds)
+    async with connector.pool.connection() as connection:
+"""
+
+TRANSACTION = """    async with connector.pool.connection() as connection, connection.transaction():
+        await connection.execute("SELECT FROM orders WHERE number = %s FOR UPDATE", [number])
+        print(f"order {number}: locked", flush=True)
+        await asyncio.sleep(seconds)
+"""
+
+
 async def test_a_task_that_ends_its_process_each_time_is_given_up(shop):
     await shop.take(1, 60)
     async with shop.orders.connector.pool.connection() as connection:
