@@ -1,5 +1,9 @@
-"""The recipes of the page on logging with the real structlog and the real Sentry, which keeps what it would send."""
+"""The recipes of the page on logging with the real structlog and the real Sentry, which keeps what it would send.
 
+Time is virtual: what is dropped at the end depends on it.
+"""
+
+import asyncio
 import json
 import os
 import subprocess
@@ -8,6 +12,7 @@ import sys
 import pytest
 import sentry_sdk
 
+import aiojobs.testing
 from compat.sentry import DSN, Kept
 from docs import pages
 from support.library import SOURCES
@@ -15,6 +20,8 @@ from support.library import SOURCES
 PAGE = "docs/howto/logging.md"
 STRUCTURED = "structured.py"
 REPORTING = "reporting.py"
+
+ON_VIRTUAL_TIME = "import asyncio, aiojobs.testing; asyncio.run = aiojobs.testing.run\n"
 
 pytestmark = pytest.mark.loops("stock")
 
@@ -27,7 +34,7 @@ def source(name):
 @pytest.mark.requirement("SPAWN-4", "SHUT-7", "EXC-1")
 def test_structlog_has_what_was_bound_where_a_job_was_spawned():
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", source(STRUCTURED)],
+        [sys.executable, "-W", "error", "-c", ON_VIRTUAL_TIME + source(STRUCTURED)],
         env={**os.environ, "PYTHONPATH": SOURCES},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
     )  # fmt: skip
@@ -55,6 +62,7 @@ def kept(monkeypatch):
     """Runs the program of the page with a transport that keeps what it would send, and returns that."""
     transport, really_init = Kept(), sentry_sdk.init
     monkeypatch.setattr(sentry_sdk, "init", lambda _dsn: really_init(DSN, transport=transport))
+    monkeypatch.setattr(asyncio, "run", aiojobs.testing.run)
     exec(compile(source(REPORTING), PAGE, "exec"), {"__name__": "__main__"})
     sentry_sdk.get_client().close()
     return transport

@@ -103,7 +103,10 @@ def client(port, keep_alive):
 
 
 def environment(workers):
-    return {**os.environ, "PYTHONPATH": SOURCES, "WEB_CONCURRENCY": str(workers)}
+    """Unbuffered, as in a container: what is written in several pieces is mixed with what the other worker says."""
+    return {
+        **os.environ, "PYTHONPATH": SOURCES, "PYTHONUNBUFFERED": "1", "WEB_CONCURRENCY": str(workers),
+    }  # fmt: skip
 
 
 @asynccontextmanager
