@@ -176,6 +176,19 @@ def test_a_full_run_leaves_its_report_for_the_lesser_ones_that_follow(tmp_path):
     assert document["tier"] == "smoke"
 
 
+def test_a_full_run_does_not_leave_out_what_lesser_tiers_run_in_place_of_it(tmp_path):
+    shutil.copytree(ROOT / "spec", tmp_path / "spec")
+    part = replace(TWO.steps[1], name="part", tiers=("smoke",))
+    evidence.write(evidence_of("unit", passed("LIMIT-1"), tier="full"), tmp_path / evidence.EVIDENCE)
+    evidence.write(
+        evidence_of("proofs", passed("LIMIT-1", kind="prove"), tier="full"), tmp_path / evidence.EVIDENCE
+    )
+    report.publish(tmp_path, StringIO(), Chain(LINKS, (*TWO.steps, part)))
+    document = json.loads((tmp_path / "build" / "report.json").read_text(encoding="utf-8"))
+    assert document["tier"] == "full"
+    assert document["left_out"] == []
+
+
 def test_a_broken_specification_is_reported_and_fails(tmp_path):
     published(tmp_path)
     for name in ("job.toml", "requirements.toml"):
