@@ -31,7 +31,7 @@ IDLE = Guarantee(
         Change(
             "async Scheduler.spawn(self, coro, name, *, context, timeout, drain)",
             "job = self.__core.enter(coro, name, context, True, terms)",
-            "coro.close()\nreturn None",
+            "job = coro.close()\nreturn job",
         ),
     ),
 )
@@ -115,15 +115,15 @@ def texts(trees):
 def test_a_tree_lacks_its_row_and_the_last_all_that_are_no_part_of_another(library, tmp_path):
     rows = [
         row("a", ("one()", "")),
-        row("b", ("two()", "zero()", 2)),
-        row("part", ("two()\ntwo()", "two()\nthree()"), part_of="b"),
+        row("b", ("two()", "int()", 2)),
+        row("part", ("two()\ntwo()", "two()\nstr()"), part_of="b"),
     ]
     assert texts(guarantees.build(rows, library, tmp_path)) == {
         OWN: "one() two() two() return 9",
         "a": "two() two() return 9",
-        "b": "one() zero() zero() return 9",
-        "part": "one() two() three() return 9",
-        TOGETHER: "zero() zero() return 9",
+        "b": "one() int() int() return 9",
+        "part": "one() two() str() return 9",
+        TOGETHER: "int() int() return 9",
     }
 
 
@@ -133,7 +133,7 @@ def test_rows_that_agree_may_touch_the_same_piece(library, tmp_path):
 
 
 def test_a_row_may_take_away_all_that_another_changes(library, tmp_path):
-    within = [row("a", ("one()", "zero()")), row("b", ("one()\ntwo()", ""))]
+    within = [row("a", ("one()", "int()")), row("b", ("one()\ntwo()", ""))]
     assert texts(guarantees.build(within, library, tmp_path))[TOGETHER] == "two() return 9"
 
 

@@ -5,6 +5,7 @@ import ast
 import pytest
 
 from aiojobs_verification.fault_injection.changes import Change, StaleError, applied
+from aiojobs_verification.fault_injection.names import unset_names
 
 CORE = '''\
 LIMIT = 1
@@ -129,6 +130,53 @@ def test_what_does_not_fit_any_more_is_told_with_its_place_and_what_was_expected
     with pytest.raises(StaleError) as caught:
         changed(change)
     assert told in str(caught.value)
+
+
+NAMES = """\
+from typing import TYPE_CHECKING
+
+import job as known
+
+if TYPE_CHECKING:
+    from types import Typed
+else:
+    typed = 1
+
+
+class Kind:
+    inside = 1
+    same = [inside for _ in (known,)]
+
+
+def one(given):
+    global late
+    late = __name__
+    return [other for other in given if print(other, known, late, typed)]
+"""
+
+
+def test_a_change_may_use_what_the_file_has():
+    assert unset_names(NAMES) == frozenset({"inside"}), "a class is not around its comprehensions"
+    text = changed(
+        ("one(given)", "late = __name__", "late = (Kind, given, known)"), texts={"names.py": NAMES}
+    )
+    assert "late = (Kind, given, known)" in text["names.py"]
+
+
+@pytest.mark.parametrize(
+    ("by", "lost"),
+    [
+        ("fire(given)", "fire"),
+        ("(lambda: [inner for inner in lost])()", "lost"),
+        ("Typed", "Typed"),
+        ("other", "other"),
+        ("fire(lost)", "fire, lost"),
+    ],
+)
+def test_a_change_that_asks_for_what_is_not_there_is_stale_and_not_found_because_it_falls_over(by, lost):
+    with pytest.raises(StaleError) as caught:
+        changed(("one(given)", "late = __name__", f"late = {by}"), texts={"names.py": NAMES})
+    assert str(caught.value) == f"names.py: with this change {lost} is asked for and not there"
 
 
 def test_two_functions_of_one_name_have_to_be_told_apart():

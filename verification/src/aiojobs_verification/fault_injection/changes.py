@@ -9,7 +9,8 @@ the package it stands, so that it may move to another file; `_launching.py::Laun
 of the same name apart. `Launching` is the body of a class and `_launching.py` that of a module, without the
 functions in it. A piece of syntax is a row of statements or, in a function, an expression, and is compared
 as a tree. All pieces are looked for in the unchanged tree, then replaced; the functions around them are
-written anew, and everything else stays as it is, on its line.
+written anew, and everything else stays as it is, on its line. What is written there may use no name that the file
+does not have: it would fall over, and a test that fails for that has found nothing.
 
 Deliberately not here: what is wrong with a change, and who finds it (`catalogue`). Nothing of the other
 packages is imported: the benchmark uses this file too.
@@ -24,6 +25,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from aiojobs_verification.fault_injection.names import unset_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -100,7 +103,11 @@ def applied(changes: Iterable[Change], texts: Mapping[str, str]) -> dict[str, st
         file, place = _located(change, texts)
         tree = trees.setdefault(file, ast.parse(texts[file], file))
         pieces.setdefault(file, []).extend(_found(change, file, place, tree))
-    return {file: _changed(found, texts[file]) for file, found in pieces.items()}
+    changed = {file: _changed(found, texts[file]) for file, found in pieces.items()}
+    for file, text in changed.items():
+        if lost := unset_names(text) - unset_names(texts[file]):
+            raise StaleError(f"{file}: with this change {', '.join(sorted(lost))} is asked for and not there")
+    return changed
 
 
 # Places.
