@@ -395,7 +395,7 @@ async def test_wherever_a_worker_stands_still_between_two_statements_nothing_is_
     await shop.take(1, 1)
     await heard(paused, "order 1: attempt 1")
     async with await psycopg.AsyncConnection.connect(shop.database, autocommit=True) as connection:
-        for _ in range(200):
+        for _ in range(100):
             paused.send_signal(signal.SIGSTOP)
             # What it has sent, PostgreSQL ends by itself.
             while await sessions(connection, "active"):
