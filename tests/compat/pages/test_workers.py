@@ -24,7 +24,7 @@ FILE = "service.py"
 ALL, WORKERS = 8, 2
 """So many connections there are for all of them, as the page has it, and so many workers."""
 SOME = 8
-"""More than a worker runs at once, and so few that five times as many end in the grace time of the page."""
+"""More than a worker runs at once, and fewer than may wait in it."""
 PATIENCE = 30
 """Seconds after which something that should come about has not."""
 
@@ -39,12 +39,23 @@ class Service:
         self.client = client
         self.accepted = {}
 
-    async def order(self, number):
+    async def order(self, number, client=None):
         """One order; a worker that has been given far more than the other may refuse it."""
-        answer = await self.client.post(f"/orders/{number}")
+        answer = await (client or self.client).post(f"/orders/{number}")
         assert answer.status_code in {202, 503}, answer.text
         if answer.status_code == 202:
             self.accepted[number] = answer.json()["worker"]
+        return answer
+
+    async def order_until_full(self):
+        """Order from one worker, until it refuses; the answer in which it does."""
+        async with client(self.client.base_url.port, keep_alive=True) as connection:
+            numbers = itertools.count()
+            while (
+                answer := await self.order(next(numbers), connection)
+            ).status_code == httpx2.codes.ACCEPTED:
+                pass
+            return answer
 
     async def order_of_each(self, at_least):
         """Order until each worker has so many orders."""
@@ -176,15 +187,18 @@ async def test_a_worker_that_is_killed_takes_its_jobs_with_it_and_the_other_goes
 
 @pytest.mark.requirement("SPAWN-5")
 async def test_one_queue_may_be_full_while_the_other_worker_has_slots_to_spare(service):
-    async with client(service.client.base_url.port, keep_alive=True) as connection:
-        for number in range(1000):
-            answer = await connection.post(f"/orders/{number}")
-            if answer.status_code != 202:
-                break
-            worker = answer.json()["worker"]
-    assert (answer.status_code, answer.json()) == (503, {"detail": f"worker {worker} has enough to do"})
+    refused = await service.order_until_full()
+    [worker] = set(service.accepted.values())
+    assert (refused.status_code, refused.json()) == (503, {"detail": f"worker {worker} has enough to do"})
     health = await service.health_of_each()
     assert [one["running"] for other, one in health.items() if other != worker] == [0]
+
+
+@pytest.mark.requirement("SHUT-4")
+async def test_what_a_full_queue_holds_is_done_within_the_grace(service):
+    await service.order_until_full()
+    ended = {number for _, what, number in await service.stop() if what == "ends"}
+    assert ended == service.accepted.keys()
 
 
 def test_with_more_workers_than_there_is_to_divide_each_has_one(folder):
