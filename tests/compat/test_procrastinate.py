@@ -95,6 +95,13 @@ class Shop:
         self.workers.append(worker)
         return worker
 
+    async def begin(self, seconds, says="attempt 1"):
+        """A worker that has begun with order 1, as it says."""
+        worker = await self.start()
+        await self.take(1, seconds)
+        await heard(worker, f"order 1: {says}")
+        return worker
+
     async def stop(self, worker, signum=signal.SIGTERM):
         """Send a signal; what the worker says until its end."""
         worker.send_signal(signum)
@@ -281,9 +288,7 @@ async def test_at_sigterm_tasks_are_finished_or_put_back_and_nothing_was_dropped
 async def test_without_retry_a_task_that_a_shutdown_cancels_is_never_tried_again(shop):
     source = (shop.folder / ORDERS).read_text()
     (shop.folder / ORDERS).write_text(source.replace(", retry=ATTEMPTS - 1", ""))
-    worker = await shop.start()
-    await shop.take(1, 60)
-    await heard(worker, "order 1: attempt 1")
+    worker = await shop.begin(60)
     await shop.stop(worker)
     assert await shop.tasks() == {1: ("aborted", 1)}
 
@@ -331,9 +336,7 @@ async def test_a_close_timeout_that_is_too_short_leaves_the_worker_to_its_tasks(
 
 
 async def test_after_sigkill_one_of_the_other_workers_begins_the_task_again(shop):
-    victim = await shop.start()
-    await shop.take(1, 1)
-    await heard(victim, "order 1: attempt 1")
+    victim = await shop.begin(1)
     others = [await shop.start(), await shop.start()]
     await shop.stop(victim, signal.SIGKILL)
     assert (await shop.tasks())[1] == ("doing", 0)
@@ -351,9 +354,7 @@ async def test_after_sigkill_one_of_the_other_workers_begins_the_task_again(shop
 async def test_if_nobody_looks_for_stalled_tasks_they_are_never_begun_again(shop):
     source = (shop.folder / ORDERS).read_text()
     (shop.folder / ORDERS).write_text(re.sub(r"^@app.periodic.*\n", "", source, flags=re.MULTILINE))
-    victim = await shop.start()
-    await shop.take(1, 1)
-    await heard(victim, "order 1: attempt 1")
+    victim = await shop.begin(1)
     await shop.stop(victim, signal.SIGKILL)
     other = await shop.start()
     await asyncio.sleep(shop.orders.SILENCE + 1.5)  # that nothing happens takes its time
@@ -370,9 +371,7 @@ async def test_a_task_that_raises_is_given_up_after_as_many_attempts(shop):
 
 
 async def test_a_worker_that_stands_still_for_too_long_goes_on_beside_the_one_that_has_its_task_now(shop):
-    paused = await shop.start()
-    await shop.take(1, 1)
-    await heard(paused, "order 1: attempt 1")
+    paused = await shop.begin(1)
     paused.send_signal(signal.SIGSTOP)
     other = await shop.start()
     await heard(other, "order 1: sent")
@@ -391,9 +390,7 @@ async def test_a_statement_of_the_pool_leaves_no_transaction_in_which_a_worker_c
 
 
 async def test_wherever_a_worker_stands_still_between_two_statements_nothing_is_locked(shop):
-    paused = await shop.start()
-    await shop.take(1, 1)
-    await heard(paused, "order 1: attempt 1")
+    paused = await shop.begin(1)
     async with await psycopg.AsyncConnection.connect(shop.database, autocommit=True) as connection:
         for _ in range(100):
             paused.send_signal(signal.SIGSTOP)
@@ -419,9 +416,7 @@ async def test_a_worker_that_stands_still_in_a_transaction_of_a_task_loses_its_l
     source = (shop.folder / ORDERS).read_text()
     assert source.count(STATEMENT) == 1
     (shop.folder / ORDERS).write_text(source.replace(STATEMENT, TRANSACTION))
-    paused = await shop.start()
-    await shop.take(1, 1)
-    await heard(paused, "order 1: locked")
+    paused = await shop.begin(1, "locked")
     paused.send_signal(signal.SIGSTOP)
     other = await shop.start()
     await heard(other, "order 1: sent")
@@ -455,9 +450,7 @@ async def test_a_task_that_ends_its_process_each_time_is_given_up(shop):
 
 async def test_a_worker_works_again_when_postgresql_was_restarted(shop, database, monkeypatch):
     postgres = module(monkeypatch, "postgres")
-    worker = await shop.start()
-    await shop.take(1, 2)
-    await heard(worker, "order 1: attempt 1")
+    worker = await shop.begin(2)
     with psycopg.connect(database) as connection:
         (data,) = connection.execute("SHOW data_directory").fetchone()
     control = [postgres.programs() / "pg_ctl", "-D", data, "-l", f"{data}/log", "-w"]

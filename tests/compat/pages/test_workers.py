@@ -48,14 +48,13 @@ class Service:
         return answer
 
     async def order_until_full(self):
-        """Order from one worker, until it refuses; the answer in which it does."""
+        """Order from one worker, until it refuses or has taken a thousand; its last answer."""
         async with client(self.client.base_url.port, keep_alive=True) as connection:
-            numbers = itertools.count()
-            while (
-                answer := await self.order(next(numbers), connection)
-            ).status_code == httpx2.codes.ACCEPTED:
-                pass
-            return answer
+            for number in range(1000):
+                answer = await self.order(number, connection)
+                if answer.status_code != httpx2.codes.ACCEPTED:
+                    break
+        return answer
 
     async def order_of_each(self, at_least):
         """Order until each worker has so many orders."""

@@ -1,7 +1,7 @@
 """The names that a file asks for and that nobody in it has set: what needs one of them falls over.
 
-Rules of this file: a name has to be set at the top of the file, in an enclosing function or class, or by Python. What
-is imported for type checkers alone is not there when the library runs.
+Rules of this file: a name has to be set where it is read, in a function around that, at the top of the file, or by
+Python. What is imported for type checkers alone is not there when the library runs.
 
 How it works: Python's own symbol tables say which names of a function are those of its module.
 
